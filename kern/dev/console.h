@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+//
+// The console: line discipline above the UART; device major 1.
+#pragma once
+
+#include "kern/lib/types.h"
+
+// Map and start the UART, take over printing, register the device.  Boot hart.
+void console_init(void);
+
+// A byte has arrived.  Called by kern/dev/uart.c in interrupt context.
+void console_input(int c);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+//
+// Character devices, found by the major number that mknod gave.
+#pragma once
+
+#include "kern/lib/types.h"
+
+struct device {
+  const char *name;
+  // Transfer at most n bytes at user address.  Return the count, 0 at end of file, or negative
+  // errno.
+  int64 (*read)(uva_t dst, uint64 n, uint64 offset);
+  int64 (*write)(uva_t src, uint64 n, uint64 offset);
+};
+
+// Boot only.
+void device_register(int major, const struct device *d);
+
+// Return the device or NULL.
+const struct device *device_find(int major);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+//
+// The disk: the first virtio-blk device, legacy or modern, in blocks of BLOCK_SIZE.
+// Virtio 1.2, 5.2.
+#pragma once
+
+#include "kern/lib/types.h"
+
+// Find and start the device.  Returns 0, or -ENODEV when there is none.  Boot hart.
+int disk_init(void);
+
+// Blocks on the disk; 0: no disk.
+uint64 disk_blocks(void);
+
+// Transfer one block; data is DMA-able (kmalloc, page_alloc).  Sleeps.  Returns 0 or -EIO.
+int disk_read(uint64 block, void *data);
+int disk_write(uint64 block, const void *data);
+
+// Make everything written before durable.  Sleeps.  Returns 0 or -EIO.
+int disk_flush(void);

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+//
+// External interrupts: the PLIC, and who handles each source.
+#pragma once
+
+#include "kern/lib/types.h"
+
+// Map the PLIC.  Boot hart, once.  Then irq_init_hart on every hart.
+void irq_init(void);
+void irq_init_hart(void);
+
+// Have source handled by handler(arg), in interrupt context.
+void irq_register(uint32 source, void (*handler)(void *), void *arg);
+
+// Claim, handle and complete what is pending for this hart.  From trap/, interrupts off.
+void irq_external(void);

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+//
+// The binary interface to user programs and to disk images, shared by the kernel, user/ and mkfs.
+// Calls 1 to 21, struct stat, struct dirent and the disk format are those of xv6-riscv; calls from
+// 64 up are our own and return negative errno.  docs/interface.md describes it.
+#pragma once
+
+#include <stdint.h>
+
+enum syscall_number {
+  SYS_fork = 1,
+  SYS_exit,
+  SYS_wait,
+  SYS_pipe,
+  SYS_read,
+  SYS_kill,
+  SYS_exec,
+  SYS_fstat,
+  SYS_chdir,
+  SYS_dup,
+  SYS_getpid,
+  SYS_sbrk,
+  SYS_sleep,
+  SYS_uptime,
+  SYS_open,
+  SYS_write,
+  SYS_mknod,
+  SYS_unlink,
+  SYS_link,
+  SYS_mkdir,
+  SYS_close,
+  SYS_poweroff = 64,  // poweroff(code): end the machine, code 0 to 255
+  SYS_stackinfo,  // stackinfo(struct stack_info *, n): fill at most n, return how many there are
+  SYS_procinfo,   // procinfo(struct process_info *, n): likewise
+  SYS_meminfo,    // meminfo(struct memory_info *)
+};
+
+enum open_flags { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREATE = 0x200, O_TRUNC = 0x400 };
+enum file_type { T_DIR = 1, T_FILE = 2, T_DEVICE = 3 };
+enum sbrk_how { SBRK_EAGER = 1, SBRK_LAZY = 2 };
+enum device_major { DEV_CONSOLE = 1, DEV_CRASH = 2 };
+
+struct stat {
+  int dev;
+  unsigned ino;
+  short type;
+  short nlink;
+  int pad;
+  uint64_t size;
+};
+
+#define DIRSIZ 14
+struct dirent {
+  unsigned short inum;
+  char name[DIRSIZ];  // not terminated when full
+};
+
+// One kernel stack.
+enum stack_kind { STACK_THREAD = 1, STACK_IDLE, STACK_EMERGENCY, STACK_INTERRUPT };
+struct stack_info {
+  uint64_t lo, hi;  // bounds
+  uint64_t sp;      // saved stack pointer, or 0 while the stack is running
+  uint64_t depth;   // bytes in use now (as of the last switch or trap)
+  uint64_t peak;    // most bytes ever in use by this owner
+  int pid;          // 0: the kernel's own
+  int hart;         // index of the hart it is or was last on
+  int kind;         // enum stack_kind
+  int running;      // 1 while a hart runs on it
+  char name[16];
+};
+
+enum process_state { PROCESS_RUNNING = 1, PROCESS_READY, PROCESS_SLEEPING, PROCESS_ZOMBIE };
+struct process_info {
+  int pid, parent, state, hart;
+  uint64_t pages;  // user pages mapped
+  char name[16];
+};
+
+struct memory_info {
+  uint64_t total;     // bytes of RAM that the page allocator manages
+  uint64_t free;      // bytes free, caches included, reservations left out
+  uint64_t reserved;  // bytes promised to copy-on-write pages
+  uint64_t stacks;    // kernel stacks mapped, cached ones included
+};
+
+// Disk format.
+#define BLOCK_SIZE 1024
+#define FS_MAGIC   0x10203040
+#define ROOT_INO   1
+#define NDIRECT    12
+#define NINDIRECT  (BLOCK_SIZE / 4)
+#define MAXFILE    (NDIRECT + NINDIRECT)  // blocks
+
+struct superblock {
+  uint32_t magic;
+  uint32_t size;     // blocks of the image
+  uint32_t nblocks;  // data blocks
+  uint32_t ninodes;
+  uint32_t nlog;  // blocks of the log, its header included
+  uint32_t logstart;
+  uint32_t inodestart;
+  uint32_t bmapstart;
+};
+
+struct dinode {
+  short type;  // 0: free
+  short major, minor;
+  short nlink;
+  uint32_t size;
+  uint32_t addrs[NDIRECT + 1];
+};
+
+#define INODES_PER_BLOCK (BLOCK_SIZE / sizeof(struct dinode))
+#define BITS_PER_BLOCK   (BLOCK_SIZE * 8)

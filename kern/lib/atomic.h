@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+//
+// Atomic accesses with their ordering in the name.  RISC-V unprivileged 8 (A) and 14 (RVWMO).
+#pragma once
+
+#define load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define fetch_add(p, v)     __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define fetch_sub(p, v)     __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
+#define fetch_or(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+#define fetch_and(p, v)     __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
+#define atomic_swap(p, v)   __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+#define fence_all()         __atomic_thread_fence(__ATOMIC_SEQ_CST)

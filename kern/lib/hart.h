@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// What the kernel knows of each hart.  tp points here while the hart runs in the kernel, and so
+// does sscratch while it runs in user mode (trap/entry.S has the table).
+//
+// I1. The boot hart makes every hart's struct and stacks before it starts the others.
+// I2. tp is written only in boot/start.S and trap/entry.S.
+// I3. No pointer from this_hart() is kept across a point that can switch threads.
+// I4. stack_lo, stack_floor and stack_hi change together, interrupts off: the record of the stack
+//     this hart runs on, which the entry code trusts and nothing else decides.
+#pragma once
+
+#include "kern/lib/csr.h"
+#include "kern/lib/limits.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/types.h"
+
+struct spinlock;
+struct thread;
+
+// [I] fixed after boot  [h] this hart only, interrupts off  [a] atomic
+struct hart {
+  uint64 stack_lo;          // [h] the record: lowest byte of the running stack
+  uint64 stack_floor;       // [h] stack_lo plus the size of a trap frame
+  uint64 stack_hi;          // [h] one past its highest byte
+  uint64 emergency_lo;      // [I] bounds of this hart's emergency stack
+  uint64 emergency_hi;      // [I]
+  uint64 spill[4];          // [h] scratch of the entry code, before a stack is known to be good
+  uint64 victim_lo;         // [h] the record as it was when a report began
+  uint64 victim_hi;         // [h]
+  struct thread *current;   // [h] the running thread; never null once boot is over
+  struct spinlock *held;    // [h] spin locks this hart holds, last taken first
+  uint64 fence_generation;  // [h] kernel mappings up to this one are seen here (vm/tlb.h)
+  uint64 satp;              // [h] what satp holds
+  uint64 retried_sepc;      // [h] last kernel fault retried as a stale translation
+  uint64 irq_depth;         // [h] interrupt handlers active on this hart
+  uint32 index;             // [I] 0 to hart_count - 1
+  uint64 id;                // [I] the number firmware and device tree use (mhartid)
+  bool need_resched;        // [h] leave the running thread at the next chance
+  bool online;              // [a]
+};
+
+extern struct hart harts[HART_MAX];  // [I] dense, by index
+extern uint32 hart_count;            // [I]
+
+// Return this hart, valid until the thread could move.  Holds: interrupts off, asserted.
+static inline struct hart *this_hart(void) {
+  struct hart *h;
+  asm volatile("mv %0, tp" : "=r"(h));
+  assert(!irq_enabled());
+  return h;
+}
+
+// Return the running thread.  One load from tp, so it is right whatever hart it happens on.
+static inline struct thread *thread_current(void) {
+  struct thread *t;
+  asm volatile("ld %0, %1(tp)" : "=r"(t) : "i"(offsetof(struct hart, current)));
+  return t;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+//
+// What the device tree says of this machine.  Filled once at boot by the pure parser in
+// kern/lib/fdt.c; fixed after that.
+#pragma once
+
+#include "kern/lib/limits.h"
+#include "kern/lib/types.h"
+
+#define MACHINE_RANGES   16
+#define MACHINE_VIRTIO   16
+#define MACHINE_BOOTARGS 1024
+
+struct pa_range {
+  pa_t base;
+  uint64 size;
+};
+
+struct virtio_slot {
+  pa_t base;
+  uint64 size;
+  uint32 irq;
+};
+
+struct machine {
+  struct pa_range ram[MACHINE_RANGES];  // memory nodes, in order of base, merged
+  uint32 ram_count;
+  struct pa_range
+      reserved[MACHINE_RANGES];  // firmware, /memreserve/, /reserved-memory, the tree itself
+  uint32 reserved_count;
+  uint64 hart_id[HART_MAX];       // harts that are not disabled and have an Sv39-capable MMU
+  uint32 hart_context[HART_MAX];  // each one's S-mode context at the PLIC
+  uint32 hart_count;
+  uint32 harts_beyond;   // harts the tree has but HART_MAX leaves out
+  bool has_sstc;         // every hart has it
+  bool has_fpu;          // every hart has F and D
+  uint64 timebase;       // ticks of time a second
+  struct pa_range uart;  // size 0: none.  ns16550a
+  uint32 uart_irq;
+  uint32 uart_shift;     // reg-shift
+  uint32 uart_width;     // reg-io-width, bytes
+  struct pa_range plic;  // size 0: none
+  uint32 plic_sources;   // riscv,ndev
+  struct pa_range test;  // sifive,test0: exit codes; size 0: none
+  struct virtio_slot virtio[MACHINE_VIRTIO];
+  uint32 virtio_count;
+  char bootargs[MACHINE_BOOTARGS];
+};
+
+extern struct machine machine;
+
+// Return the value of NAME=value in the boot arguments, copied to buf (at most size bytes with the
+// terminator), or NULL when it is absent or does not fit.
+const char *bootarg_string(const char *name, char *buf, size_t size);
+
+// Return the value of NAME=number (decimal or 0x) in the boot arguments, or fallback when it is
+// absent or malformed.
+uint64 bootarg_number(const char *name, uint64 fallback);
+
+// Return whether the bare word stands in the boot arguments.
+bool bootarg_flag(const char *name);

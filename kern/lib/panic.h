@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//
+// The end of the kernel: a broken invariant, said once, with numbers.
+#pragma once
+
+#include "kern/lib/types.h"
+
+extern uint32 panicked;  // [a] nonzero once a hart has begun to panic; every spin loop polls it
+
+// Stop all harts, print "panic: " and the message once, and end the machine with a failing exit
+// code, or wait for the debugger when there is one.  Any context.
+_Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+// Stop this hart for good if another one has panicked.  For the body of every spin loop.
+void panic_poll(void);
+
+#define assert(cond)                                                                               \
+  do {                                                                                             \
+    if (__builtin_expect(!(cond), 0))                                                              \
+      panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);                             \
+  } while (0)

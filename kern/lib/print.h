@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+//
+// Printing.  Conversions: %d %i %u %x %X %p %s %c %%, with l and ll, width, '0' and '-', precision
+// for %s. %p prints 0x and 16 digits.
+#pragma once
+
+#include <stdarg.h>
+
+#include "kern/lib/types.h"
+
+// Print one message; messages of different harts do not mix.  Any context.
+void kprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void kvprintf(const char *fmt, va_list args);
+
+// Format into buf, at most size bytes with the terminator.  Returns the length of the whole text.
+int ksnprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int kvsnprintf(char *buf, size_t size, const char *fmt, va_list args);
+
+// Where printed bytes go: the firmware's console until a driver registers its own.
+// put writes one byte, polled; it takes no lock, never sleeps, and works in any context.
+// Implemented by: kern/dev/uart.c.
+void print_set_sink(void (*put)(char c));
+
+// Keep the console to this hart while it reports: other harts' messages and the output of user
+// programs wait.  Nests on one hart.  Takes no lock that a faulting hart can hold.
+void print_begin_report(void);
+void print_end_report(void);
+
+// Return whether another hart is reporting, so that a console driver must hold its output back.
+bool print_console_taken(void);

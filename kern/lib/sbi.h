@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+//
+// Calls to the firmware.  RISC-V SBI specification 1.0; every extension is probed before use.
+#pragma once
+
+#include "kern/lib/types.h"
+
+// Probe the extensions.  Once, on the boot hart, before the other calls.
+void sbi_init(void);
+
+// Print one byte by the legacy console call (SBI 5.2).  Works before sbi_init, in any context.
+void sbi_putchar(char c);
+
+// Program the timer of this hart to interrupt at time (SBI 6.1).
+void sbi_set_timer(uint64 time);
+
+// Send a supervisor software interrupt to hart id (SBI 7.1).
+void sbi_send_ipi(uint64 id);
+
+// Make hart id execute sfence.vma for all addresses and ASIDs, and wait for it (SBI 8.2).
+void sbi_remote_sfence(uint64 id);
+
+// Start hart id at physical address entry with opaque in a1 (SBI 9.1).  Returns 0 or -EIO.
+int sbi_hart_start(uint64 id, pa_t entry, uint64 opaque);
+
+// Switch the machine off by SRST (SBI 10).  Returns only when that extension is absent.
+void sbi_shutdown(bool failed);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+//
+// Threads and run queues.
+//
+// A thread that is not running is one saved sp: switch.S pushes the rest on its stack.
+// I1. A thread switches directly to the next; there is no scheduler thread.
+// I2. The run-queue lock of the hart is held across the switch: the old thread takes it, whoever
+//     comes back from the switch releases it (thread_switched), a new thread included.
+// I3. A hart runs on a stack only after it has fenced since that stack was mapped (vm/tlb.h).
+// I4. A dead thread's stack and struct are freed by the next thread on that hart.
+#pragma once
+
+#include "kern/lib/limits.h"
+#include "kern/lib/list.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/trapframe.h"
+#include "kern/lib/types.h"
+#include "vm/kstack.h"
+
+struct process;
+struct space;
+
+enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
+
+// [I] fixed after creation  [s] run-queue lock of t->hart  [w] lock of the wait queue
+// [o] only the running thread  [a] atomic
+struct thread {
+  uint64 sp;                   // [s] saved by switch.S while not running
+  uint64 stack_lo, stack_hi;   // [I]
+  struct vm_area *stack_area;  // [I]
+  enum thread_state state;     // [s]
+  struct hart *hart;           // [s] whose run queue it is on, or on which it last ran
+  struct list run_node;        // [s]
+  struct list wait_node;       // [w]
+  uint64 deadline;             // [w] time to wake, for timed sleeps
+  bool interruptible;          // [s] a kill ends this sleep
+  bool killed;                 // [a]
+  uint32 sleeplocks;           // [o] sleep locks held
+  bool in_transaction;         // [o] a log transaction is open
+  struct space *space;         // [o] null for a kernel thread
+  struct process *process;     // [I] null for a kernel thread
+  int pid;                     // [I] 0 for a kernel thread
+  char name[NAME_SIZE];        // [o]
+  void (*start)(void *);       // [I]
+  void *arg;                   // [I]
+  uint64 *fpu;                 // [o] saved f0-f31, fcsr; null until the process uses floating point
+};
+
+// Return the trap frame with which the thread entered from user mode: at the top of its stack.
+static inline struct trap_frame *thread_user_frame(const struct thread *t) {
+  return (struct trap_frame *)(t->stack_hi - sizeof(struct trap_frame));
+}
+
+// Make the run queues and turn the boot flow into the idle thread of this hart.  Boot hart once;
+// each other hart calls thread_init_hart with its own idle stack in the record.
+void thread_init(void);
+void thread_init_hart(void);
+
+// Make a thread that will run start(arg) in the kernel, below a user frame's room at the top of its
+// stack. Returns NULL on no memory.  It runs after thread_ready.  start must not return (use
+// thread_exit).
+struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
+
+// Free a thread that never ran.
+void thread_discard(struct thread *t);
+
+// Make a new or sleeping thread ready; nothing happens in any other state.  Any context.
+void thread_ready(struct thread *t);
+
+// Let another ready thread run, if there is one.  Holds: no spin lock.
+void thread_yield(void);
+
+// Sleep until thread_ready.  Called with lock held; it is released once this thread can no longer
+// miss a wake-up, and held again on return.  Returns 0, or -EINTR when interruptible and the
+// thread is (or was) killed; then it may still be linked where the caller put it.
+int thread_block(struct spinlock *lock, bool interruptible);
+
+// End the running thread; its stack and struct go when another thread runs.
+_Noreturn void thread_exit(void);
+
+// Mark a thread to die on its way to user mode, and break its sleep if that is interruptible.
+void thread_kill(struct thread *t);
+
+// Reschedule if the running thread should give way.  Called on the way out of a trap, interrupts
+// off.
+void thread_preempt(void);
+
+// A time slice has passed on this hart.  From the timer interrupt.
+void thread_tick(void);
+
+// Give the running thread a new space (exec) or none (exit): sets thread->space and this hart's
+// satp.
+void thread_set_space(struct space *space);
+
+// The idle loop of this hart; never returns.
+_Noreturn void thread_idle(void);
+
+// Floating point: save the running thread's registers if they are dirty; give it the registers
+// after its first use trapped. Returns false when the machine has none or there is no memory for
+// them.
+bool fpu_first_use(struct trap_frame *frame);
+// Copy the running thread's floating-point state to a forked child.  Returns 0 or -ENOMEM.
+int fpu_fork(struct thread *child);
+// Drop the running thread's floating-point state (exec, exit).
+void fpu_drop(void);

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// Wait queues: condition variables whose condition is guarded by the caller's spin lock.
+#pragma once
+
+#include "kern/lib/list.h"
+#include "kern/lib/spinlock.h"
+
+struct waitq {
+  struct list waiters;  // threads, by wait_node
+};
+
+void waitq_init(struct waitq *q);
+
+// Sleep on q until woken; lock guards q, is held, and is held again on return.
+// Returns 0, or -EINTR when the thread was killed.  Check the condition again in a loop.
+int waitq_sleep(struct waitq *q, struct spinlock *lock);
+
+// Likewise, but a kill does not end the sleep.
+void waitq_sleep_through(struct waitq *q, struct spinlock *lock);
+
+// Wake the first, or all.  Holds: the lock that guards q.
+void waitq_wake_one(struct waitq *q);
+void waitq_wake_all(struct waitq *q);

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//
+// Kernel stacks.
+//
+// A slot is KSTACK_SLOT of the window, aligned to itself: guard below, stack above.
+// I1. Every address of the window says by shift and mask which slot it is in, and which half.
+// I2. A stack is never freed by the thread that runs on it; the next thread does it.
+// I3. A frame leaves a slot only after every hart has fenced (vm/tlb.h).
+#pragma once
+
+#include "kern/lib/abi.h"
+#include "kern/lib/types.h"
+#include "vm/layout.h"
+#include "vm/vmalloc.h"
+
+// What the window says of an address.
+struct kstack_slot {
+  bool in_window;  // the rest is meaningful only if so
+  bool in_guard;   // in the guard half, else in the stack half
+  uint64 lo, hi;   // bounds of the slot's stack
+  bool live;       // the slot has an owner now
+  int pid;         // owner, or last owner; -1: never owned
+  char name[16];
+};
+
+// Allocate a stack for the thread of that pid and name (copied).  NULL on no memory.
+// Does not sleep.  The one path by which every thread gets its stack.
+struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind);
+
+// Give a stack back.  Not the running one.  Any context, interrupts on or off.
+void kstack_free(struct vm_area *area);
+
+// Change the name shown for the owner.
+void kstack_rename(struct vm_area *area, const char *name);
+
+// Describe the slot of va.  Takes no lock, reads no user memory: for the fault path.
+void kstack_describe(vaddr_t va, struct kstack_slot *slot);
+
+// Stacks mapped now, cached ones included.
+uint64 kstack_count(void);
+
+// Fill info for slot number i; returns false when it has no owner.  i from 0 to kstack_slots() - 1.
+bool kstack_info(uint64 i, struct stack_info *info);
+uint64 kstack_slots(void);
+
+// Return every cached stack of every hart to the arena.  Returns how many.
+uint64 kstack_drain(void);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// Physical pages.  A buddy allocator of blocks of 2^order pages, a cache of single pages on each
+// hart, and a reference count a page.
+//
+// I1. avail = free pages (caches included) - promised pages, and is never negative; while it is
+//     positive a single page can be had.
+// I2. Before an allocation fails, what is cached anywhere is drained: page caches, kernel-stack
+//     caches, lazily unmapped areas, empty slabs.
+#pragma once
+
+#include "kern/lib/list.h"
+#include "kern/lib/types.h"
+#include "vm/layout.h"
+
+#define PAGE_ORDER_MAX 10  // largest block: 4 MiB
+
+// [p] page allocator's lock  [a] atomic  [o] owner of the page
+struct page {
+  struct list node;  // [p] while free; [o] after
+  uint32 refs;       // [a] 0: free
+  uint8 order;       // [p] of the block that begins here
+  uint8 state;       // [p]
+  uint16 count;      // [o] objects in use, for a slab
+  void *private;     // [o]
+};
+
+// Return the kernel's pointer to the byte at pa, through the direct map.  pa must be in usable RAM.
+static inline void *pa_to_ptr(pa_t pa) {
+  return (void *)(DIRECT_BASE + pa);
+}
+
+// Return the physical address of a byte of the direct map.
+static inline pa_t ptr_to_pa(const void *p) {
+  return (pa_t)p - DIRECT_BASE;
+}
+
+// Hand the usable RAM (machine.ram less machine.reserved, the image and what boot_alloc took) to
+// the allocator.  Once, on the boot hart, with the direct map in place.
+void page_init(void);
+
+// Take size bytes (rounded up to pages, zeroed) from RAM before page_init; never given back.
+// Returns the physical address; panics when there is too little memory, saying how much there is.
+pa_t boot_alloc(uint64 size);
+
+// Allocate one page, refs 1, contents undefined.  Returns NULL on no memory.  Does not sleep.
+void *page_alloc(void);
+
+// Likewise, filled with zeros.
+void *page_alloc_zeroed(void);
+
+// Allocate a block of 2^order pages, contiguous and aligned to its size, refs 1.  NULL on no
+// memory.
+void *page_alloc_order(uint32 order);
+
+// Promise n pages.  Returns 0, or -ENOMEM when fewer are available.
+int page_promise(uint64 n);
+
+// Take back the promise of n pages.
+void page_unpromise(uint64 n);
+
+// Allocate one page out of a promise.  Never fails.
+void *page_alloc_promised(void);
+
+// Take another reference to the page at p.
+void page_get(void *p);
+
+// Drop a reference to the page (or block) at p; the last one frees it.  Returns the references
+// left. Any context with interrupts on or off.
+uint32 page_put(void *p);
+
+// Return the references to the page at p.
+uint32 page_refs(void *p);
+
+// Return struct page of a pointer into the direct map.
+struct page *page_of(const void *p);
+
+// Pages managed, pages available (I1), pages promised.
+uint64 page_total(void);
+uint64 page_available(void);
+uint64 page_promised(void);

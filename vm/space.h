@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//
+// User address spaces: segments, a stack, a heap; copy-on-write fork; lazy memory.
+//
+// I1. A space is run by one thread, and changed only by it (or before it first runs).
+// I2. Memory is promised before it is shown: each private writable page shared by n spaces has
+//     n - 1 pages promised (vm/page.h).  Lazy heap memory is the one exception.
+// I3. A page table is freed only when no hart has it in satp.
+#pragma once
+
+#include "kern/lib/types.h"
+#include "vm/pagetable.h"
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
+
+struct space;
+
+// Make an empty space.  NULL on no memory.
+struct space *space_create(void);
+
+// Free the space, its pages and page tables.  No hart has it in satp.
+void space_destroy(struct space *s);
+
+// Copy the space: pages are shared, private writable ones copy-on-write, in both.  Runs in the
+// process that owns s; fences this hart.  Returns NULL on no memory, s unharmed.
+struct space *space_fork(struct space *s);
+
+// Add a segment of size bytes at va (page-aligned, below USER_END, overlapping nothing), zeroed.
+// Returns 0, -EINVAL or -ENOMEM.
+int space_add(struct space *s, uva_t va, uint64 size, enum prot prot);
+
+// Return the kernel's pointer to the byte at va of a mapped page of s, whatever its protection, or
+// NULL.  For a loader that fills a space before it runs.  Valid up to the end of that page.
+void *space_pointer(struct space *s, uva_t va);
+
+// Put the guard page and the one-page stack above the highest segment, the break above that.
+// Returns 0 or -ENOMEM or -EINVAL; *top gets one past the stack's highest byte.
+int space_add_stack(struct space *s, uva_t *top);
+
+// Move the break by delta bytes.  Lazy growth only reserves address space.  *old gets the break
+// before. Returns 0, -ENOMEM or -EINVAL (a break below where it began, or beyond USER_END), nothing
+// changed.
+int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old);
+
+// Resolve a fault of the running space at va: copy-on-write, lazy memory, a stale translation.
+// Returns 0 (try again), -EFAULT (not allowed) or -ENOMEM.  May fence this hart.  Does not sleep.
+int space_fault(struct space *s, uva_t va, enum access access);
+
+// Value of satp for the space, pages mapped.
+uint64 space_satp(const struct space *s);
+uint64 space_pages(const struct space *s);

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// Address-translation fences.  RISC-V privileged 4.2.1.
+//
+// I1. A hart may cache an invalid entry, so a new kernel mapping needs a fence on each hart before
+//     it is relied on: the mapper fences at once, others when they see a newer generation.
+// I2. A frame or address that was mapped is not reused before every hart has fenced.
+#pragma once
+
+#include "kern/lib/types.h"
+
+// Fence this hart for one user address, or for all of ASID 0 (kernel entries, G, stay).
+static inline void tlb_fence_user_page(uva_t va) {
+  asm volatile("sfence.vma %0, %1" : : "r"(va), "r"(0UL) : "memory");
+}
+static inline void tlb_fence_user(void) {
+  uint64 asid = 0;
+  // ASID in a register: x0 would mean all ASIDs, and flush the G entries too.
+  asm volatile("sfence.vma x0, %0" : : "r"(asid) : "memory");
+}
+// Fence this hart for everything.
+static inline void tlb_fence_all(void) {
+  asm volatile("sfence.vma" : : : "memory");
+}
+
+// Note that kernel mappings changed: returns the new generation, and fences this hart.
+// Any context.
+uint64 tlb_mapped(void);
+
+// Fence this hart if it has not fenced since generation.  Holds: interrupts off.
+void tlb_catch_up(uint64 generation);
+
+// Make every online hart fence for everything, and wait.  Any context that holds no spin lock a
+// faulting hart could hold; does not sleep.
+void tlb_fence_harts(void);
+
+// Switch this hart to the page table whose satp value this is, and fence user entries.
+// Does nothing when it is the current one.  Holds: interrupts off.
+void tlb_switch(uint64 satp);
