@@ -15,6 +15,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/types.h"
 
+struct space;
 struct spinlock;
 struct thread;
 
@@ -29,6 +30,7 @@ struct hart {
   uint64 victim_lo;         // [h] the record as it was when a report began
   uint64 victim_hi;         // [h]
   struct thread *current;   // [h] the running thread; never null once boot is over
+  struct space *space;      // [h] the running thread's user space or null; set by the scheduler
   struct spinlock *held;    // [h] spin locks this hart holds, last taken first
   uint64 fence_generation;  // [h] kernel mappings up to this one are seen here (vm/tlb.h)
   uint64 satp;              // [h] what satp holds
@@ -56,4 +58,19 @@ static inline struct thread *thread_current(void) {
   struct thread *t;
   asm volatile("ld %0, %1(tp)" : "=r"(t) : "i"(offsetof(struct hart, current)));
   return t;
+}
+
+// Return the running thread's user space, null in a kernel thread.  One load from tp, likewise.
+static inline struct space *space_current(void) {
+  struct space *s;
+  asm volatile("ld %0, %1(tp)" : "=r"(s) : "i"(offsetof(struct hart, space)));
+  return s;
+}
+
+// Return the lock this hart took last and holds, or null.  One load from tp: what is not null stays
+// so until this flow releases it, since holding keeps interrupts off.
+static inline struct spinlock *hart_held(void) {
+  struct spinlock *l;
+  asm volatile("ld %0, %1(tp)" : "=r"(l) : "i"(offsetof(struct hart, held)));
+  return l;
 }
