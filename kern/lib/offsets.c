@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// What assembly needs of struct hart and of the trap frame; see offset.h.
+
+#include "kern/lib/hart.h"
+#include "kern/lib/offset.h"
+#include "kern/lib/trapframe.h"
+
+static __attribute__((used)) void offsets(void) {
+  OFFSET(HART_STACK_LO, offsetof(struct hart, stack_lo));
+  OFFSET(HART_STACK_FLOOR, offsetof(struct hart, stack_floor));
+  OFFSET(HART_STACK_HI, offsetof(struct hart, stack_hi));
+  OFFSET(HART_EMERGENCY_LO, offsetof(struct hart, emergency_lo));
+  OFFSET(HART_EMERGENCY_HI, offsetof(struct hart, emergency_hi));
+  OFFSET(HART_SPILL, offsetof(struct hart, spill));
+  OFFSET(HART_VICTIM_LO, offsetof(struct hart, victim_lo));
+  OFFSET(HART_VICTIM_HI, offsetof(struct hart, victim_hi));
+  OFFSET(HART_CURRENT, offsetof(struct hart, current));
+  OFFSET(HART_INDEX, offsetof(struct hart, index));
+  OFFSET(HART_ID, offsetof(struct hart, id));
+  OFFSET(HART_SIZE, sizeof(struct hart));
+
+  OFFSET(TRAP_FRAME_SIZE, sizeof(struct trap_frame));
+  OFFSET(FRAME_SEPC, offsetof(struct trap_frame, sepc));
+  OFFSET(FRAME_SCAUSE, offsetof(struct trap_frame, scause));
+  OFFSET(FRAME_STVAL, offsetof(struct trap_frame, stval));
+  OFFSET(FRAME_SSTATUS, offsetof(struct trap_frame, sstatus));
+}
