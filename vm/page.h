@@ -15,12 +15,20 @@
 
 #define PAGE_ORDER_MAX 10  // largest block: 4 MiB
 
+enum page_state {
+  PAGE_RESERVED,  // not the allocator's, or inside a free block
+  PAGE_FREE,      // first page of a free block
+  PAGE_CACHED,    // single page in a hart's cache
+  PAGE_USED,
+  PAGE_SLAB,  // used, cut into small objects (vm/kmalloc.c)
+};
+
 // [p] page allocator's lock  [a] atomic  [o] owner of the page
 struct page {
   struct list node;  // [p] while free; [o] after
   uint32 refs;       // [a] 0: free
   uint8 order;       // [p] of the block that begins here
-  uint8 state;       // [p]
+  uint8 state;       // [p] enum page_state
   uint16 count;      // [o] objects in use, for a slab
   void *private;     // [o]
 };
@@ -74,6 +82,11 @@ uint32 page_refs(void *p);
 
 // Return struct page of a pointer into the direct map.
 struct page *page_of(const void *p);
+
+// Register a function that gives memory back before an allocation fails, for the rooms above.  It
+// may be called wherever pages are allocated, so it takes locks only by spin_trylock and does not
+// allocate.  Boot only.  Implemented by: kern/fs, kern/sched.
+void page_add_drain(void (*drain)(void));
 
 // Pages managed, pages available (I1), pages promised.
 uint64 page_total(void);

@@ -74,3 +74,11 @@ static inline struct spinlock *hart_held(void) {
   asm volatile("ld %0, %1(tp)" : "=r"(l) : "i"(offsetof(struct hart, held)));
   return l;
 }
+
+// Return this hart's index.  One load from tp; stale as soon as the thread moves, so only for
+// choosing among things that any hart may use.
+static inline uint32 hart_index(void) {
+  uint32 index;
+  asm volatile("lw %0, %1(tp)" : "=r"(index) : "i"(offsetof(struct hart, index)));
+  return index;
+}
