@@ -11,6 +11,8 @@
 #define MACHINE_VIRTIO   16
 #define MACHINE_BOOTARGS 1024
 
+#define MACHINE_NO_CONTEXT 0xffffffff  // hart_context of a hart that the PLIC does not serve
+
 struct pa_range {
   pa_t base;
   uint64 size;
@@ -28,8 +30,9 @@ struct machine {
   struct pa_range
       reserved[MACHINE_RANGES];  // firmware, /memreserve/, /reserved-memory, the tree itself
   uint32 reserved_count;
-  uint64 hart_id[HART_MAX];       // harts that are not disabled and have an Sv39-capable MMU
-  uint32 hart_context[HART_MAX];  // each one's S-mode context at the PLIC
+  // Harts that are not disabled and have an Sv39-capable MMU, sorted by number.
+  uint64 hart_id[HART_MAX];
+  uint32 hart_context[HART_MAX];  // each one's S-mode context at the PLIC, or MACHINE_NO_CONTEXT
   uint32 hart_count;
   uint32 harts_beyond;   // harts the tree has but HART_MAX leaves out
   bool has_sstc;         // every hart has it

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+//
+// The machine, and its boot arguments: words between blanks, NAME or NAME=value.
+#include "kern/lib/machine.h"
+
+#include "kern/lib/string.h"
+
+struct machine machine;
+
+// Return what follows NAME where it stands as a word or before '=', or NULL.  The last one wins, so
+// that what is appended overrides.
+static const char *find(const char *name) {
+  size_t n = strlen(name);
+  const char *found = NULL;
+  for (const char *s = machine.bootargs; *s;) {
+    if (strncmp(s, name, n) == 0 && (s[n] == '=' || s[n] == ' ' || s[n] == 0))
+      found = s + n;
+    while (*s && *s != ' ')
+      s++;
+    while (*s == ' ')
+      s++;
+  }
+  return found;
+}
+
+const char *bootarg_string(const char *name, char *buf, size_t size) {
+  const char *s = find(name);
+  if (!s || *s != '=')
+    return NULL;
+  size_t n = 0;
+  for (s++; s[n] && s[n] != ' '; n++) {
+    if (n + 1 >= size)
+      return NULL;
+    buf[n] = s[n];
+  }
+  buf[n] = 0;
+  return buf;
+}
+
+static int digit(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  if (c >= 'a' && c <= 'f')
+    return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F')
+    return c - 'A' + 10;
+  return 16;
+}
+
+uint64 bootarg_number(const char *name, uint64 fallback) {
+  char buf[24];
+  const char *s = bootarg_string(name, buf, sizeof(buf));
+  if (!s)
+    return fallback;
+  int base = s[0] == '0' && s[1] == 'x' ? 16 : 10;
+  s += base == 16 ? 2 : 0;
+  uint64 value = 0;
+  if (*s == 0)
+    return fallback;
+  for (; *s; s++) {
+    int d = digit(*s);
+    if (d >= base || value > (UINT64_MAX - d) / base)
+      return fallback;
+    value = value * base + d;
+  }
+  return value;
+}
+
+bool bootarg_flag(const char *name) {
+  const char *s = find(name);
+  return s && *s != '=';
+}
