@@ -13,6 +13,8 @@
 #include "vm/layout.h"
 #include "vm/vmalloc.h"
 
+struct hart;
+
 // What the window says of an address.
 struct kstack_slot {
   bool in_window;  // the rest is meaningful only if so
@@ -20,7 +22,7 @@ struct kstack_slot {
   uint64 lo, hi;   // bounds of the slot's stack
   bool live;       // the slot has an owner now
   int pid;         // owner, or last owner; -1: never owned
-  char name[16];
+  char name[NAME_SIZE];
 };
 
 // Allocate a stack for the thread of that pid and name (copied).  NULL on no memory.
@@ -29,6 +31,10 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind);
 
 // Give a stack back.  Not the running one.  Any context, interrupts on or off.
 void kstack_free(struct vm_area *area);
+
+// Tell kstack_info where the owner's saved sp stands, and the hart it is or was on.  Both are read
+// until kstack_free, so the owner's struct is freed after its stack.
+void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on);
 
 // Change the name shown for the owner.
 void kstack_rename(struct vm_area *area, const char *name);

@@ -61,6 +61,10 @@ pte_t prot_bits(enum prot prot);
 // boot hart.
 void pagetable_init(void);
 
+// Hang a table of 512 level-0 entries, taken by boot_alloc, below kernel_pagetable for the 2 MiB at
+// va.  Boot only, before any user page table exists.
+void pagetable_link(vaddr_t va, const pte_t *table);
+
 // Make a page table whose kernel half is the kernel's.  Returns NULL on no memory.
 struct pagetable *pagetable_create(void);
 

@@ -30,6 +30,10 @@ uint64 tlb_mapped(void);
 // Fence this hart if it has not fenced since generation.  Holds: interrupts off.
 void tlb_catch_up(uint64 generation);
 
+// Mark this hart online and fence it, so that from here on tlb_fence_harts reaches it and nothing
+// older is cached.  Once on each hart, on the final page table.  Holds: interrupts off.
+void tlb_hart_online(void);
+
 // Make every online hart fence for everything, and wait.  Any context that holds no spin lock a
 // faulting hart could hold; does not sleep.
 void tlb_fence_harts(void);

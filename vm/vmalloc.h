@@ -7,6 +7,7 @@
 // I3. Neither frames nor addresses of a freed area are reused before every hart has fenced.
 #pragma once
 
+#include "kern/lib/limits.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/types.h"
 #include "vm/arena.h"
@@ -14,30 +15,49 @@
 
 enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 
-// [v] arena's lock  [I] while live
+struct hart;
+
+// [v] arena's lock  [I] while live  [a] atomic
 struct vm_area {
-  vaddr_t base;           // [I] first mapped byte
-  uint64 size;            // [I] bytes mapped, a multiple of the page size
-  uint32 granules;        // [I] granules the area takes, guards included
-  uint32 first;           // [I] index of the area's first granule (also set in its other granules)
-  uint64 generation;      // [I] in which it was mapped (vm/tlb.h)
-  enum area_state state;  // [v]
-  int pid;                // [a] owner, by value; 0: the kernel
-  char name[16];          // [a] owner, by value
+  vaddr_t base;               // [I] first mapped byte
+  uint64 size;                // [I] bytes mapped, a multiple of the page size
+  uint32 granules;            // [I] granules the area takes, guards included
+  uint32 first;               // [I] index of its first granule (also set in its other granules)
+  uint64 generation;          // [I] in which it was mapped (vm/tlb.h)
+  struct vm_area *lazy_next;  // [v]
+  const uint64 *saved_sp;     // [v] of the thread on this stack, or null (vm/kstack.h)
+  struct hart *const *on;     // [v] where that thread's hart stands, or null
+  enum area_state state;      // [v]
+  uint32 kind;                // [v] enum stack_kind of an owned stack; 0: nobody owns it
+  int pid;                    // [a] owner or last owner, by value; 0: the kernel; -1: none yet
+  char name[NAME_SIZE];       // [a] likewise
 };
 
-struct vmalloc_arena;
-extern struct vmalloc_arena vmalloc_general;  // the general window; granule 64 KiB, guard above
-extern struct vmalloc_arena
-    vmalloc_stacks;  // the kernel-stack window; granule one slot, guard below
+// [v] lock  [I] fixed after vmalloc_init
+struct vmalloc_arena {
+  struct spinlock lock;
+  struct arena granules;  // [v]
+  struct vm_area *lazy;   // [v] freed, not yet fenced; their entries keep the frames, without V
+  uint32 lazy_count;      // [v]
+  uint32 shift;           // [I] a granule is 2^shift bytes
+  uint32 guard_below;     // [I] bytes left unmapped in each area, below and above
+  uint32 guard_above;     // [I]
+  vaddr_t base;           // [I]
+  pte_t *ptes;            // [I] the level-0 entries of all granules, in one array
+  struct vm_area *areas;  // [I] one a granule
+};
+
+extern struct vmalloc_arena vmalloc_general;  // granule 64 KiB, a page of guard above
+extern struct vmalloc_arena vmalloc_stacks;   // granule one slot, guard below
 
 // Lay out both arenas over their windows and fill their page tables.  Boot only, before any user
 // page table exists.
 void vmalloc_init(void);
 
 // Allocate size bytes (rounded up to pages) aligned to align (a power of two, at most the granule),
-// pages taken one by one, mapped with prot.  Fences this hart.  Returns NULL on no memory or no
-// room, having undone everything.  Does not sleep.
+// pages zeroed and taken one by one, mapped with prot.  Fences this hart.  Returns NULL on no
+// memory or no room, having undone everything.  Does not sleep.  Holds: no lock of this room or of
+// vm/kstack.c.
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 align,
                               enum prot prot);
 

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+//
+// Kernel stacks: areas of the stack window, with their owners' names and a small cache a hart.
+//
+// I1. A cached stack stays mapped, belongs to nobody (kind 0), and keeps its last owner's name.
+// I2. A stack is all zeros when it is handed out, so the lowest nonzero word is the deepest its
+//     owner ever went.
+// I3. No frame is larger than ERASE_GAP and each holds its nonzero return address or frame pointer,
+//     so a run of ERASE_GAP zero bytes below used stack means that nothing below was used.
+// Locks: a cache's, and the window's (vm/vmalloc.c); neither is held while taking another.
+#include "vm/kstack.h"
+
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/string.h"
+#include "vm/tlb.h"
+
+#define CACHE_SIZE  2
+#define ERASE_CHUNK 64
+#define ERASE_GAP   2048
+
+// [c] its lock
+struct cache {
+  struct spinlock lock;
+  uint32 count;                      // [c]
+  struct vm_area *area[CACHE_SIZE];  // [c]
+};
+
+static struct cache caches[HART_MAX] = {
+    [0 ... HART_MAX - 1] = {.lock = SPINLOCK_INIT("kstack cache")},
+};
+static uint64 mapped;  // [a] stacks mapped
+
+static struct vm_area *cache_pop(struct cache *c) {
+  irq_t s = spin_lock(&c->lock);
+  struct vm_area *area = c->count ? c->area[--c->count] : NULL;
+  spin_unlock(&c->lock, s);
+  return area;
+}
+
+static bool cache_push(struct cache *c, struct vm_area *area) {
+  irq_t s = spin_lock(&c->lock);
+  bool room = c->count < CACHE_SIZE;
+  if (room)
+    c->area[c->count++] = area;
+  spin_unlock(&c->lock, s);
+  return room;
+}
+
+// Take a stack from this hart's cache.  NULL when it is empty.
+static struct vm_area *cache_take(void) {
+  irq_t s = irq_save();
+  struct vm_area *area = cache_pop(&caches[this_hart()->index]);
+  irq_restore(s);
+  return area;
+}
+
+// Put a stack into this hart's cache.  Returns false when it is full.
+static bool cache_put(struct vm_area *area) {
+  irq_t s = irq_save();
+  bool room = cache_push(&caches[this_hart()->index], area);
+  irq_restore(s);
+  return room;
+}
+
+// Zero what the last owner used, from the top down (I3).
+static void erase(const struct vm_area *area) {
+  irq_t s = irq_save();
+  tlb_catch_up(area->generation);
+  irq_restore(s);
+  uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
+  for (uint64 gap = 0; p > lo && gap < ERASE_GAP; gap += ERASE_CHUNK) {
+    p -= ERASE_CHUNK / sizeof(uint64);
+    if (!(p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7]))
+      continue;
+    p[0] = p[1] = p[2] = p[3] = p[4] = p[5] = p[6] = p[7] = 0;
+    gap = 0;
+  }
+}
+
+static struct vm_area *map_stack(void) {
+  struct vm_area *area = vmalloc_range(&vmalloc_stacks, KSTACK_SIZE, KSTACK_SIZE, PROT_KERNEL_RW);
+  if (area)
+    fetch_add(&mapped, 1);
+  return area;
+}
+
+static void unmap_stack(struct vm_area *area) {
+  fetch_sub(&mapped, 1);
+  vmalloc_free(area);
+}
+
+struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
+  struct vm_area *area = cache_take();
+  if (area)
+    erase(area);
+  else
+    area = map_stack();
+  if (!area)
+    return NULL;
+  irq_t s = spin_lock(&vmalloc_stacks.lock);
+  area->pid = pid;
+  string_copy(area->name, name, sizeof(area->name));
+  area->kind = kind;
+  spin_unlock(&vmalloc_stacks.lock, s);
+  return area;
+}
+
+void kstack_free(struct vm_area *area) {
+  irq_t s = spin_lock(&vmalloc_stacks.lock);
+  assert(area->kind != 0 && area->base != this_hart()->stack_lo);
+  area->kind = 0;
+  area->saved_sp = NULL;
+  area->on = NULL;
+  spin_unlock(&vmalloc_stacks.lock, s);
+  if (!cache_put(area))
+    unmap_stack(area);
+}
+
+void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on) {
+  irq_t s = spin_lock(&vmalloc_stacks.lock);
+  area->saved_sp = saved_sp;
+  area->on = on;
+  spin_unlock(&vmalloc_stacks.lock, s);
+}
+
+void kstack_rename(struct vm_area *area, const char *name) {
+  irq_t s = spin_lock(&vmalloc_stacks.lock);
+  string_copy(area->name, name, sizeof(area->name));
+  spin_unlock(&vmalloc_stacks.lock, s);
+}
+
+void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
+  *slot = (struct kstack_slot){.pid = -1};
+  if (va < KSTACK_BASE || va >= KSTACK_END)
+    return;
+  uint64 i = (va - KSTACK_BASE) >> KSTACK_SLOT_SHIFT;
+  slot->in_window = true;
+  slot->in_guard = (va & (KSTACK_SLOT - 1)) < KSTACK_GUARD;
+  slot->lo = ROUND_DOWN(va, KSTACK_SLOT) + KSTACK_GUARD;
+  slot->hi = slot->lo + KSTACK_SIZE;
+  if (i >= kstack_slots())  // the window is larger than RAM can back: nobody's
+    return;
+  const struct vm_area *area = &vmalloc_stacks.areas[i];
+  slot->live = area->kind != 0;
+  slot->pid = area->pid;
+  memcpy(slot->name, area->name, sizeof(slot->name));
+  slot->name[sizeof(slot->name) - 1] = '\0';
+}
+
+uint64 kstack_count(void) {
+  return load_relaxed(&mapped);
+}
+
+uint64 kstack_slots(void) {
+  return vmalloc_stacks.granules.count;
+}
+
+// Return the hart that runs on the stack at lo, or NULL.
+static const struct hart *running_on(vaddr_t lo) {
+  for (uint32 i = 0; i < hart_count; i++)
+    if (load_relaxed(&harts[i].stack_lo) == lo)
+      return &harts[i];
+  return NULL;
+}
+
+// Return the most bytes that the stack's owner ever used (I2).
+static uint64 peak(const struct vm_area *area) {
+  const volatile uint64 *p = (const uint64 *)area->base;
+  uint64 unused = 0;
+  while (unused < area->size && p[unused / sizeof(*p)] == 0)
+    unused += sizeof(*p);
+  return area->size - unused;
+}
+
+// Holds: the window's lock, so that the stack stays mapped.
+static void fill_info(const struct vm_area *area, struct stack_info *info) {
+  uint64 hi = area->base + area->size;
+  const struct hart *on = running_on(area->base);
+  *info = (struct stack_info){.lo = area->base, .hi = hi, .pid = area->pid, .kind = area->kind};
+  string_copy(info->name, area->name, sizeof(info->name));
+  info->running = on != NULL;
+  if (!on && area->on)
+    on = *area->on;
+  info->hart = on ? (int)on->index : -1;
+  uint64 sp = 0;
+  if (on == this_hart() && info->running)
+    sp = (uint64)__builtin_frame_address(0);
+  else if (!info->running && area->saved_sp)
+    sp = info->sp = *area->saved_sp;
+  info->depth = sp ? hi - sp : 0;
+  tlb_catch_up(area->generation);
+  info->peak = peak(area);
+}
+
+bool kstack_info(uint64 i, struct stack_info *info) {
+  assert(i < kstack_slots());
+  const struct vm_area *area = &vmalloc_stacks.areas[i];
+  irq_t s = spin_lock(&vmalloc_stacks.lock);
+  bool owned = area->kind != 0;
+  if (owned)
+    fill_info(area, info);
+  spin_unlock(&vmalloc_stacks.lock, s);
+  return owned;
+}
+
+uint64 kstack_drain(void) {
+  uint64 drained = 0;
+  for (uint32 i = 0; i < hart_count; i++)
+    for (struct vm_area *area; (area = cache_pop(&caches[i])); drained++)
+      unmap_stack(area);
+  return drained;
+}

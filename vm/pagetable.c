@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+//
+// Sv39 page tables, and the one that the kernel boots on.
+//
+// The kernel half is built once: the image by parts, RAM in the largest leaves that fit, the
+// windows' tables (vm/vmalloc.c).  A table is reached through the direct map.
+// I1. W^X for every alias: the direct map shows text and rodata read-only, and nothing executable.
+// I2. Firmware and reserved memory are not mapped.
+// I3. A new table's zeros are visible before the entry that links it.
+#include "vm/pagetable.h"
+
+#include "kern/lib/atomic.h"
+#include "kern/lib/csr.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/string.h"
+#include "vm/image.h"
+#include "vm/page.h"
+#include "vm/tlb.h"
+
+#define LEVEL_BITS  9
+#define LEVEL_ROOT  2
+#define LEVEL_MEGA  1
+#define KERNEL_BITS (PTE_V | PTE_G | PTE_A | PTE_D)
+#define USER_BITS   (PTE_V | PTE_U | PTE_A)
+
+struct pagetable *kernel_pagetable;
+
+static const pte_t prot_table[] = {
+    [PROT_KERNEL_R] = KERNEL_BITS | PTE_R,
+    [PROT_KERNEL_RW] = KERNEL_BITS | PTE_R | PTE_W,
+    [PROT_KERNEL_RX] = KERNEL_BITS | PTE_R | PTE_X,
+    [PROT_USER_R] = USER_BITS | PTE_R,
+    [PROT_USER_RW] = USER_BITS | PTE_R | PTE_W | PTE_D,
+    [PROT_USER_RX] = USER_BITS | PTE_R | PTE_X,
+    [PROT_USER_RWX] = USER_BITS | PTE_R | PTE_W | PTE_X | PTE_D,
+    [PROT_USER_X] = USER_BITS | PTE_X,
+};
+
+pte_t prot_bits(enum prot prot) {
+  assert(prot < ARRAY_SIZE(prot_table));
+  return prot_table[prot];
+}
+
+static uint64 level_size(int level) {
+  return 1UL << (PAGE_SHIFT + LEVEL_BITS * level);
+}
+
+static uint64 va_index(vaddr_t va, int level) {
+  return va >> (PAGE_SHIFT + LEVEL_BITS * level) & (PT_ENTRIES - 1);
+}
+
+// Return the entry of va at level, making missing tables with alloc (none are made if it is null).
+// Returns NULL when a table is missing or a large leaf is in the way.
+static pte_t *walk(struct pagetable *pt, vaddr_t va, int level, void *(*alloc)(void)) {
+  for (int l = LEVEL_ROOT; l > level; l--) {
+    pte_t *pte = &pt->pte[va_index(va, l)];
+    if (!(*pte & PTE_V)) {
+      void *table = alloc ? alloc() : NULL;
+      if (!table)
+        return NULL;
+      store_release(pte, pa_to_pte(ptr_to_pa(table)) | PTE_V);
+    } else if (*pte & PTE_LEAF) {
+      return NULL;
+    }
+    pt = pa_to_ptr(pte_to_pa(*pte));
+  }
+  return &pt->pte[va_index(va, level)];
+}
+
+pte_t *pagetable_lookup(struct pagetable *pt, vaddr_t va) {
+  return walk(pt, va, 0, NULL);
+}
+
+pte_t *pagetable_ensure(struct pagetable *pt, vaddr_t va) {
+  return walk(pt, va, 0, page_alloc_zeroed);
+}
+
+static bool is_canonical(vaddr_t va) {
+  return va < USER_END || va >= DIRECT_BASE;
+}
+
+pte_t pagetable_leaf(const struct pagetable *pt, vaddr_t va, int *level) {
+  if (!is_canonical(va))
+    return 0;
+  for (int l = LEVEL_ROOT; l >= 0; l--) {
+    pte_t pte = load_relaxed(&pt->pte[va_index(va, l)]);
+    if (!(pte & PTE_V))
+      return 0;
+    if (pte & PTE_LEAF) {
+      *level = l;
+      return pte;
+    }
+    pt = pa_to_ptr(pte_to_pa(pte));
+  }
+  return 0;
+}
+
+uint64 pagetable_satp(const struct pagetable *pt) {
+  return SATP_SV39 | ptr_to_pa(pt) >> PAGE_SHIFT;
+}
+
+struct pagetable *pagetable_create(void) {
+  struct pagetable *pt = page_alloc();
+  if (!pt)
+    return NULL;
+  memset(pt->pte, 0, PT_KERNEL_FIRST * sizeof(pte_t));
+  memcpy(&pt->pte[PT_KERNEL_FIRST], &kernel_pagetable->pte[PT_KERNEL_FIRST],
+         (PT_ENTRIES - PT_KERNEL_FIRST) * sizeof(pte_t));
+  return pt;
+}
+
+void pagetable_destroy(struct pagetable *pt) {
+  page_put(pt);
+}
+
+static void *boot_table(void) {
+  return pa_to_ptr(boot_alloc(PAGE_SIZE));
+}
+
+// Return the highest level, up to max, whose leaf fits size bytes at va and pa.
+static int fitting_level(vaddr_t va, pa_t pa, uint64 size, int max) {
+  int level = max;
+  while (level > 0 && (((va | pa) & (level_size(level) - 1)) || size < level_size(level)))
+    level--;
+  return level;
+}
+
+// Map size bytes at pa, in the largest leaves up to max_level that fit.  Nothing is mapped there.
+static void map_range(vaddr_t va, pa_t pa, uint64 size, enum prot prot, int max_level,
+                      void *(*alloc)(void)) {
+  assert(((va | pa | size) & (PAGE_SIZE - 1)) == 0);
+  while (size > 0) {
+    int level = fitting_level(va, pa, size, max_level);
+    pte_t *pte = walk(kernel_pagetable, va, level, alloc);
+    if (!pte || *pte)
+      panic("cannot map 0x%lx at 0x%lx", pa, va);
+    *pte = pa_to_pte(pa) | prot_bits(prot);
+    va += level_size(level);
+    pa += level_size(level);
+    size -= level_size(level);
+  }
+}
+
+static void map_image(char *begin, char *end, enum prot prot) {
+  map_range((vaddr_t)begin, image_to_pa(begin), end - begin, prot, LEVEL_MEGA, boot_table);
+}
+
+static bool is_reserved(pa_t pa) {
+  for (uint32 i = 0; i < machine.reserved_count; i++) {
+    const struct pa_range *r = &machine.reserved[i];
+    if (pa >= ROUND_DOWN(r->base, PAGE_SIZE) && pa < r->base + r->size)
+      return true;
+  }
+  return false;
+}
+
+static pa_t nearer(pa_t limit, pa_t pa, pa_t candidate) {
+  return candidate > pa && candidate < limit ? candidate : limit;
+}
+
+// Return how far from pa, at most up to end, memory is of the same kind.
+static pa_t same_kind_end(pa_t pa, pa_t end) {
+  for (uint32 i = 0; i < machine.reserved_count; i++) {
+    const struct pa_range *r = &machine.reserved[i];
+    end = nearer(end, pa, ROUND_DOWN(r->base, PAGE_SIZE));
+    end = nearer(end, pa, ROUND_UP(r->base + r->size, PAGE_SIZE));
+  }
+  end = nearer(end, pa, image_to_pa(_start));
+  return nearer(end, pa, image_to_pa(data_start));
+}
+
+// Map one range of RAM into the direct map, leaving out what is reserved (I1, I2).
+static void map_ram(const struct pa_range *ram) {
+  pa_t end = ROUND_DOWN(ram->base + ram->size, PAGE_SIZE);
+  if (end > DIRECT_END - DIRECT_BASE)
+    panic("RAM at 0x%lx is beyond the direct map", end);
+  for (pa_t pa = ROUND_UP(ram->base, PAGE_SIZE), next; pa < end; pa = next) {
+    next = same_kind_end(pa, end);
+    if (is_reserved(pa))
+      continue;
+    bool constant = pa >= image_to_pa(_start) && pa < image_to_pa(data_start);
+    map_range(DIRECT_BASE + pa, pa, next - pa, constant ? PROT_KERNEL_R : PROT_KERNEL_RW,
+              LEVEL_ROOT, boot_table);
+  }
+}
+
+void pagetable_init(void) {
+  kernel_pagetable = boot_table();
+  map_image(_start, text_end, PROT_KERNEL_RX);
+  map_image(rodata_start, rodata_end, PROT_KERNEL_R);
+  map_image(data_start, boot_stack_guard, PROT_KERNEL_RW);
+  map_image(boot_stack_guard + PAGE_SIZE, image_end, PROT_KERNEL_RW);
+  for (uint32 i = 0; i < machine.ram_count; i++)
+    map_ram(&machine.ram[i]);
+  walk(kernel_pagetable, DEVICE_BASE, LEVEL_MEGA, boot_table);
+  tlb_switch(pagetable_satp(kernel_pagetable));
+  tlb_fence_all();
+}
+
+void pagetable_link(vaddr_t va, const pte_t *table) {
+  pte_t *pte = walk(kernel_pagetable, va, LEVEL_MEGA, boot_table);
+  assert(pte && !*pte);
+  *pte = pa_to_pte(ptr_to_pa(table)) | PTE_V;
+}
+
+volatile void *device_map(pa_t pa, uint64 size) {
+  static vaddr_t next = DEVICE_BASE;
+  pa_t first = ROUND_DOWN(pa, PAGE_SIZE);
+  size = ROUND_UP(pa + size, PAGE_SIZE) - first;
+  vaddr_t va = next;
+  if (size >= level_size(LEVEL_MEGA))  // same offset in a megapage, so that large leaves fit
+    va = ROUND_UP(va, level_size(LEVEL_MEGA)) + (first & (level_size(LEVEL_MEGA) - 1));
+  if (va + size > DEVICE_END)
+    panic("no room to map the device at 0x%lx, %lu bytes", pa, size);
+  map_range(va, first, size, PROT_KERNEL_RW, LEVEL_MEGA, page_alloc_zeroed);
+  tlb_mapped();
+  next = va + size + PAGE_SIZE;
+  return (volatile void *)(va + (pa - first));
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+//
+// Fences.  One generation number counts changes of the kernel half; each hart remembers up to which
+// one it has fenced.
+//
+// I1. A mapper stores its entries, then raises the generation (release), then fences.
+// I2. A hart reads the generation (acquire) before it fences, and claims no more than it read: an
+//     entry stored between the read and the fence may or may not be seen, and is not claimed.
+// I3. An unmapper stores, then looks which harts are online; a hart says it is online, then fences
+//     (both with a full fence between), so one of the two covers every entry.
+#include "vm/tlb.h"
+
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/sbi.h"
+
+static uint64 generation;  // [a]
+
+// Holds: interrupts off.
+static void fence_self(struct hart *h) {
+  uint64 seen = load_acquire(&generation);
+  tlb_fence_all();
+  h->fence_generation = seen;
+}
+
+uint64 tlb_mapped(void) {
+  uint64 mine = fetch_add(&generation, 1) + 1;
+  irq_t s = irq_save();
+  fence_self(this_hart());
+  irq_restore(s);
+  return mine;
+}
+
+void tlb_catch_up(uint64 wanted) {
+  struct hart *h = this_hart();
+  if (h->fence_generation < wanted)
+    fence_self(h);
+}
+
+void tlb_hart_online(void) {
+  struct hart *h = this_hart();
+  store_release(&h->online, true);
+  fence_all();
+  fence_self(h);
+}
+
+void tlb_fence_harts(void) {
+  irq_t s = irq_save();
+  struct hart *self = this_hart();
+  fence_all();
+  fence_self(self);
+  for (uint32 i = 0; i < hart_count; i++)
+    if (&harts[i] != self && load_acquire(&harts[i].online))
+      sbi_remote_sfence(harts[i].id);
+  irq_restore(s);
+}
+
+void tlb_switch(uint64 satp) {
+  struct hart *h = this_hart();
+  if (h->satp == satp)
+    return;
+  csr_write(satp, satp);
+  h->satp = satp;
+  tlb_fence_user();
+}
