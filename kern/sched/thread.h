@@ -8,8 +8,11 @@
 //     comes back from the switch releases it (thread_switched), a new thread included.
 // I3. A hart runs on a stack only after it has fenced since that stack was mapped (vm/tlb.h).
 // I4. A dead thread's stack and struct are freed by the next thread on that hart.
+// I5. Only the holder of the lock of t->hart's queue changes t->hart or t->state, so a thread that
+//     is seen ready or asleep under that lock has left its stack.
 #pragma once
 
+#include "kern/lib/atomic.h"
 #include "kern/lib/limits.h"
 #include "kern/lib/list.h"
 #include "kern/lib/spinlock.h"
@@ -25,25 +28,27 @@ enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, T
 // [I] fixed after creation  [s] run-queue lock of t->hart  [w] lock of the wait queue
 // [o] only the running thread  [a] atomic
 struct thread {
-  uint64 sp;                   // [s] saved by switch.S while not running
-  uint64 stack_lo, stack_hi;   // [I]
-  struct vm_area *stack_area;  // [I]
-  enum thread_state state;     // [s]
-  struct hart *hart;           // [s] whose run queue it is on, or on which it last ran
-  struct list run_node;        // [s]
-  struct list wait_node;       // [w]
-  uint64 deadline;             // [w] time to wake, for timed sleeps
-  bool interruptible;          // [s] a kill ends this sleep
-  bool killed;                 // [a]
-  uint32 sleeplocks;           // [o] sleep locks held
-  bool in_transaction;         // [o] a log transaction is open
-  struct space *space;         // [o] null for a kernel thread
-  struct process *process;     // [I] null for a kernel thread
-  int pid;                     // [I] 0 for a kernel thread
-  char name[NAME_SIZE];        // [o]
-  void (*start)(void *);       // [I]
-  void *arg;                   // [I]
-  uint64 *fpu;                 // [o] saved f0-f31, fcsr; null until the process uses floating point
+  uint64 sp;                        // [s] saved by switch.S while not running
+  uint64 stack_lo, stack_hi;        // [I]
+  struct vm_area *stack_area;       // [I]
+  enum thread_state state;          // [s]
+  struct hart *hart;                // [s] whose run queue it is on, or on which it last ran
+  bool moved;                       // [s] comes from another hart: fence.i before it runs
+  struct list run_node;             // [s]
+  struct list wait_node;            // [w]
+  uint64 deadline;                  // [w] time to wake, for timed sleeps
+  bool interruptible;               // [s] a kill ends this sleep
+  bool killed;                      // [a]
+  uint32 sleeplocks;                // [o] sleep locks held
+  bool in_transaction;              // [o] a log transaction is open
+  struct space *space;              // [o] null for a kernel thread
+  struct process *process;          // [I] null for a kernel thread
+  int pid;                          // [I] 0 for a kernel thread
+  char name[NAME_SIZE];             // [o]
+  void (*freed)(struct process *);  // [o] see thread_exit
+  void (*start)(void *);            // [I]
+  void *arg;                        // [I]
+  uint64 *fpu;  // [o] saved f0-f31, fcsr; null until the process uses floating point
 };
 
 // Return the trap frame with which the thread entered from user mode: at the top of its stack.
@@ -75,7 +80,9 @@ void thread_yield(void);
 // thread is (or was) killed; then it may still be linked where the caller put it.
 int thread_block(struct spinlock *lock, bool interruptible);
 
-// End the running thread; its stack and struct go when another thread runs.
+// End the running thread; its stack and struct go when another thread runs.  Then its
+// freed(process) is called, if it has one, interrupts off; that may not sleep.  Holds: no lock of
+// any kind; and no space.
 _Noreturn void thread_exit(void);
 
 // Mark a thread to die on its way to user mode, and break its sleep if that is interruptible.
@@ -89,17 +96,25 @@ void thread_preempt(void);
 void thread_tick(void);
 
 // Give the running thread a new space (exec) or none (exit): sets thread->space and this hart's
-// satp.
+// satp.  The code in the space is written already.
 void thread_set_space(struct space *space);
 
 // The idle loop of this hart; never returns.
 _Noreturn void thread_idle(void);
 
-// Floating point: save the running thread's registers if they are dirty; give it the registers
-// after its first use trapped. Returns false when the machine has none or there is no memory for
-// them.
+// Return what t is doing; it may have changed already.
+static inline enum thread_state thread_state(const struct thread *t) {
+  return load_relaxed(&t->state);
+}
+
+// Give the running thread its floating-point registers after an illegal instruction at frame, with
+// which it came from user mode.  Returns false when that was not the cause, the machine has no such
+// registers, or there is no memory for them.
 bool fpu_first_use(struct trap_frame *frame);
-// Copy the running thread's floating-point state to a forked child.  Returns 0 or -ENOMEM.
+
+// Copy the running thread's floating-point state to a forked child that has not run.  Returns 0 or
+// -ENOMEM.
 int fpu_fork(struct thread *child);
+
 // Drop the running thread's floating-point state (exec, exit).
 void fpu_drop(void);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// User floating point, saved only when it was used.
+//
+// The FS field of the user frame's sstatus says what the registers hold: off, not this thread's;
+// clean, the same as thread->fpu; dirty, newer.  The kernel itself uses none, and its live FS is
+// off. I1. FS is off in the frame of every thread that is not running, so the registers are never
+//     another thread's: the first instruction that uses them after a switch traps.
+// I2. FS is not off only if thread->fpu is allocated, so a switch never needs memory.
+#include "kern/lib/csr.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/string.h"
+#include "kern/sched/runq.h"
+#include "vm/kmalloc.h"
+
+#define FPU_SIZE (33 * sizeof(uint64))  // f0-f31, fcsr
+
+// Store the registers to state, load them from it.  Hold: interrupts off.
+// Implemented by: kern/sched/fpu.S.
+void fpu_save(uint64 *state);
+void fpu_load(const uint64 *state);
+
+static uint64 fpu_status(const struct thread *t) {
+  return thread_user_frame(t)->sstatus & SSTATUS_FS;
+}
+
+static void fpu_set_status(struct thread *t, uint64 fs) {
+  struct trap_frame *frame = thread_user_frame(t);
+  frame->sstatus = (frame->sstatus & ~(uint64)SSTATUS_FS) | fs;
+}
+
+void fpu_leave(struct thread *t) {
+  if (fpu_status(t) == SSTATUS_FS_DIRTY)
+    fpu_save(t->fpu);
+  fpu_set_status(t, SSTATUS_FS_OFF);
+}
+
+bool fpu_first_use(struct trap_frame *frame) {
+  struct thread *t = thread_current();
+  assert(frame == thread_user_frame(t));
+  if (!machine.has_fpu || fpu_status(t) != SSTATUS_FS_OFF)
+    return false;
+  if (t->fpu == NULL)
+    t->fpu = kzalloc(FPU_SIZE);
+  if (t->fpu == NULL)
+    return false;
+  irq_t irq = irq_save();
+  fpu_load(t->fpu);
+  fpu_set_status(t, SSTATUS_FS_CLEAN);
+  irq_restore(irq);
+  return true;
+}
+
+int fpu_fork(struct thread *child) {
+  struct thread *t = thread_current();
+  if (t->fpu == NULL)
+    return 0;
+  child->fpu = kmalloc(FPU_SIZE);
+  if (child->fpu == NULL)
+    return -ENOMEM;
+  irq_t irq = irq_save();
+  if (fpu_status(t) == SSTATUS_FS_DIRTY) {
+    fpu_save(t->fpu);
+    fpu_set_status(t, SSTATUS_FS_CLEAN);
+  }
+  irq_restore(irq);
+  memcpy(child->fpu, t->fpu, FPU_SIZE);
+  return 0;
+}
+
+void fpu_drop(void) {
+  struct thread *t = thread_current();
+  irq_t irq = irq_save();
+  uint64 *state = t->fpu;
+  t->fpu = NULL;
+  fpu_set_status(t, SSTATUS_FS_OFF);
+  irq_restore(irq);
+  kfree(state);
+}

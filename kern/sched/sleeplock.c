@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include "kern/sched/sleeplock.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/panic.h"
+#include "kern/sched/thread.h"
+
+void sleep_init(struct sleeplock *l, const char *name) {
+  spin_init(&l->guard, name);
+  waitq_init(&l->waiters);
+  l->owner = NULL;
+}
+
+void sleep_lock(struct sleeplock *l) {
+  struct thread *t = thread_current();
+  irq_t irq = spin_lock(&l->guard);
+  assert(l->owner != t);
+  while (l->owner != NULL)
+    waitq_sleep_through(&l->waiters, &l->guard);
+  l->owner = t;
+  t->sleeplocks++;
+  spin_unlock(&l->guard, irq);
+}
+
+void sleep_unlock(struct sleeplock *l) {
+  struct thread *t = thread_current();
+  irq_t irq = spin_lock(&l->guard);
+  assert(l->owner == t);
+  l->owner = NULL;
+  t->sleeplocks--;
+  waitq_wake_one(&l->waiters);
+  spin_unlock(&l->guard, irq);
+}
+
+bool sleep_holding(const struct sleeplock *l) {
+  // No lock: only the running thread itself makes this true or false.
+  return load_relaxed(&l->owner) == thread_current();
+}
