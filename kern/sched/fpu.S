@@ -4,6 +4,7 @@
 
 #include "kern/lib/csr.h"
 
+  .cfi_sections .debug_frame
   .text
   .option arch, +d
 

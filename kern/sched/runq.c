@@ -168,6 +168,7 @@ void thread_init_hart(void) {
   list_init(&t->run_node);
   list_init(&t->wait_node);
   string_copy(t->name, "idle", sizeof(t->name));
+  kstack_watch(t->stack_area, &t->sp, &t->hart);
   h->current = t;
   irq_restore(irq);
 }

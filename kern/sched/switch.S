@@ -16,6 +16,7 @@
 
 #include "offsets.h"
 
+  .cfi_sections .debug_frame
   .text
 
 // void thread_switch(struct thread *prev, struct thread *next);

@@ -43,6 +43,7 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   irq_t irq = irq_save();
   t->hart = this_hart();
   irq_restore(irq);
+  kstack_watch(t->stack_area, &t->sp, &t->hart);
   return t;
 }
 
