@@ -49,9 +49,11 @@ COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -MMD -MP -ffreestanding -fno-omit-fram
 KFLAGS := $(COMMON) $(WARNINGS) -Wframe-larger-than=1024 -fno-shrink-wrap -mcmodel=medany \
   -march=rv64ima_zicsr_zifencei -mabi=lp64 -I$(B)/include -DVMAP_STACK=$(call bit,VMAP_STACK) \
   -DKASAN=$(call bit,KASAN) -DPROVOKE=$(call bit,PROVOKE)
-UFLAGS := $(COMMON) $(WARNINGS) -mcmodel=medany -march=rv64gc -mabi=lp64d
+UFLAGS := $(COMMON) $(WARNINGS) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
+  -mcmodel=medany -march=rv64gc -mabi=lp64d
 HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -MMD -MP
 LDFLAGS := -nostdlib -static -z max-page-size=4096 --build-id=none
+ULDFLAGS := -nostdlib -static -z max-page-size=16 --gc-sections --build-id=none
 
 # Everything is made again when an option or a tool changes.
 OPTIONS := $(CC) $(KFLAGS) / $(UFLAGS) / $(HOSTCC)
@@ -114,8 +116,13 @@ $(B)/user/%.S.o: user/%.S $(B)/options
 	@mkdir -p $(@D)
 	$(call quiet,AS,$<)$(CC) $(UFLAGS) -c -o $@ $<
 
-$(PROGRAMS:%=$(B)/user/%.elf): $(B)/user/%.elf: $(B)/user/%.c.o $(ULIB) user/user.ld
-	$(call quiet,LD,$@)$(LD) $(LDFLAGS) -T user/user.ld -o $@ $< $(ULIB)
+# A program is user/NAME.c and whatever lies in user/NAME/.
+parts = $(patsubst %,$(B)/%.o,$(wildcard user/$(1)/*.c user/$(1)/*.S))
+
+.SECONDEXPANSION:
+$(PROGRAMS:%=$(B)/user/%.elf): $(B)/user/%.elf: $(B)/user/%.c.o $$(call parts,$$*) $(ULIB) \
+    user/user.ld
+	$(call quiet,LD,$@)$(LD) $(ULDFLAGS) -T user/user.ld -o $@ $(filter %.o,$^)
 
 $(PROGRAMS:%=$(B)/user/%): %: %.elf
 	@$(OBJCOPY) -S $< $@
