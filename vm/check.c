@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+//
+// The self-check of the address space: what pagetable.c and vmalloc.c promise, read back from the
+// tables that the hardware walks.
+//
+// First every leaf of the kernel half by itself (rights, and what memory it shows), then both
+// arenas page by page: mapped where a live area says so, and nowhere else.  An empty level-0 table
+// is passed over at a glance, so that the check costs milliseconds on a machine with a gigabyte.
+#include "vm/check.h"
+
+#include "kern/lib/atomic.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/panic.h"
+#include "vm/image.h"
+#include "vm/page.h"
+#include "vm/vmalloc.h"
+
+#define LEVEL_BITS  9
+#define LEVEL_ROOT  2
+#define TABLE_SHIFT (PAGE_SHIFT + LEVEL_BITS)  // a level-0 table translates 2 MiB
+
+static _Noreturn void violation(vaddr_t va, pte_t pte, const char *what) {
+  panic("address space: 0x%lx %s (entry 0x%lx)", va, what, pte);
+}
+
+static bool overlaps(pa_t a, uint64 a_size, pa_t b, uint64 b_size) {
+  return a < b + b_size && b < a + a_size;
+}
+
+static bool overlaps_any(pa_t pa, uint64 size, const struct pa_range *range, uint32 count) {
+  for (uint32 i = 0; i < count; i++)
+    if (overlaps(pa, size, range[i].base, range[i].size))
+      return true;
+  return false;
+}
+
+static void check_rights(vaddr_t va, pte_t pte, uint64 size) {
+  if ((pte & (PTE_G | PTE_A | PTE_D)) != (PTE_G | PTE_A | PTE_D))
+    violation(va, pte, "lacks G, A or D");
+  if (pte & PTE_U)
+    violation(va, pte, "is open to user mode");
+  if (!(pte & PTE_R))
+    violation(va, pte, "is mapped but not readable");
+  if ((pte & PTE_W) && (pte & PTE_X))
+    violation(va, pte, "is writable and executable");
+  if ((pte & PTE_X) && (va < (vaddr_t)_start || va + size > (vaddr_t)text_end))
+    violation(va, pte, "is executable but not kernel text");
+}
+
+// Check which memory a leaf shows.  W^X is for the memory, whatever its address.
+static void check_target(vaddr_t va, pte_t pte, uint64 size) {
+  pa_t pa = pte_to_pa(pte), constant = image_to_pa(_start);
+  if (pa & (size - 1))
+    violation(va, pte, "is a large leaf that is not aligned");
+  if ((pte & PTE_W) && overlaps(pa, size, constant, data_start - _start))
+    violation(va, pte, "is a writable alias of text or rodata");
+  bool ram = overlaps_any(pa, size, machine.ram, machine.ram_count);
+  if (va >= DEVICE_BASE && va < DEVICE_END) {
+    if (ram)
+      violation(va, pte, "shows RAM in the device window");
+    return;
+  }
+  if (!ram || overlaps_any(pa, size, machine.reserved, machine.reserved_count))
+    violation(va, pte, "shows memory that is reserved or not RAM");
+}
+
+static bool any_valid(const pte_t *pte) {
+  pte_t all = 0;
+  for (uint32 i = 0; i < PT_ENTRIES; i += 8)
+    all |= pte[i] | pte[i + 1] | pte[i + 2] | pte[i + 3] | pte[i + 4] | pte[i + 5] | pte[i + 6] |
+           pte[i + 7];
+  return all & PTE_V;
+}
+
+// Check every leaf of a table, from its entry first on, which translates va.
+static void check_table(const pte_t *table, uint32 first, int level, vaddr_t va) {
+  if (level == 0 && !any_valid(table))
+    return;
+  uint64 size = 1UL << (PAGE_SHIFT + LEVEL_BITS * level);
+  for (uint32 i = first; i < PT_ENTRIES; i++, va += size) {
+    pte_t pte = load_relaxed(&table[i]);
+    if (!(pte & PTE_V))
+      continue;
+    if (pte & PTE_LEAF) {
+      check_rights(va, pte, size);
+      check_target(va, pte, size);
+    } else if (level == 0 || (pte & (PTE_U | PTE_A | PTE_D | PTE_G))) {
+      violation(va, pte, "is neither a leaf nor a table");
+    } else {
+      check_table(pa_to_ptr(pte_to_pa(pte)), 0, level - 1, va);
+    }
+  }
+}
+
+// Return the live area that granule i is part of, or NULL.
+static const struct vm_area *live_area(const struct vmalloc_arena *arena, uint32 i) {
+  const struct vm_area *area = &arena->areas[arena->areas[i].first];
+  return area->state == AREA_LIVE && i < area->first + area->granules ? area : NULL;
+}
+
+// Check the pages of granule i: mapped RW where a live area has its bytes, unmapped elsewhere.
+static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
+  const struct vm_area *area = live_area(arena, i);
+  vaddr_t va = arena->base + ((uint64)i << arena->shift), end = va + (1UL << arena->shift);
+  const pte_t *pte = &arena->ptes[(va - arena->base) >> PAGE_SHIFT];
+  for (; va < end; va += PAGE_SIZE, pte++) {
+    bool inside = area && va >= area->base && va < area->base + area->size;
+    if (!inside && (*pte & PTE_V))
+      violation(va, *pte, "is a guard or free, and mapped");
+    if (inside && (*pte & (PTE_V | PTE_LEAF)) != (PTE_V | PTE_R | PTE_W))
+      violation(va, *pte, "is live, and not mapped RW");
+  }
+}
+
+// Check the arena's table number t: that it is the one the hardware walks, and its granules.
+static void check_arena_table(struct vmalloc_arena *arena, uint64 t) {
+  vaddr_t va = arena->base + (t << TABLE_SHIFT);
+  const pte_t *table = &arena->ptes[t * PT_ENTRIES];
+  if (pagetable_lookup(kernel_pagetable, va) != table)
+    violation(va, 0, "is not translated by the arena's own table");
+  uint32 granules = 1U << (TABLE_SHIFT - arena->shift);
+  uint32 first = t * granules;
+  irq_t s = spin_lock(&arena->lock);
+  bool live = any_valid(table);
+  for (uint32 i = first; !live && i < first + granules; i++)
+    live = live_area(arena, i) != NULL;
+  for (uint32 i = first; live && i < first + granules; i++)
+    check_granule(arena, i);
+  spin_unlock(&arena->lock, s);
+}
+
+static void check_arena(struct vmalloc_arena *arena) {
+  uint64 size = (uint64)arena->granules.count << arena->shift;
+  for (uint64 t = 0; t < size >> TABLE_SHIFT; t++)
+    check_arena_table(arena, t);
+}
+
+void vm_check(void) {
+  int level;
+  pte_t guard = pagetable_leaf(kernel_pagetable, (vaddr_t)boot_stack_guard, &level);
+  if (guard)
+    violation((vaddr_t)boot_stack_guard, guard, "is the boot stack's guard, and mapped");
+  for (uint32 i = 0; i < PT_KERNEL_FIRST; i++)
+    if (kernel_pagetable->pte[i])
+      panic("address space: user half of the kernel's own page table, entry %u is not empty", i);
+  check_table(kernel_pagetable->pte, PT_KERNEL_FIRST, LEVEL_ROOT, DIRECT_BASE);
+  check_arena(&vmalloc_stacks);
+  check_arena(&vmalloc_general);
+}
+
+void vm_check_shared(const struct pagetable *pt) {
+  for (uint32 i = PT_KERNEL_FIRST; i < PT_ENTRIES; i++)
+    if (pt->pte[i] != kernel_pagetable->pte[i])
+      panic("address space: root entry %u of page table %p is 0x%lx, the kernel's 0x%lx", i, pt,
+            pt->pte[i], kernel_pagetable->pte[i]);
+}
