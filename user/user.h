@@ -50,14 +50,15 @@ long syscall(long number, ...);
 
 // Printing (user/lib/printf.c): % [-0] [width] [.precision] [l ll z] and one of d i u x X o c s p
 // %. One call writes in one piece as far as 128 bytes go.  Returns the length of the whole text.
-int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int fprintf(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int vfprintf(int fd, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+int printf(const char *format, ...) __attribute__((format(__printf__, 1, 2)));
+int fprintf(int fd, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
+int vfprintf(int fd, const char *format, va_list args) __attribute__((format(__printf__, 2, 0)));
 
 // Print into dst, at most size bytes with the terminator.  Returns the length the whole text has.
-int snprintf(char *dst, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int snprintf(char *dst, size_t size, const char *format, ...)
+    __attribute__((format(__printf__, 3, 4)));
 int vsnprintf(char *dst, size_t size, const char *format, va_list args)
-    __attribute__((format(printf, 3, 0)));
+    __attribute__((format(__printf__, 3, 0)));
 
 // Strings (user/lib/string.c).
 void *memset(void *dst, int c, size_t n);
@@ -98,4 +99,4 @@ int readline(int fd, char *buf, int max);
 int writeall(int fd, const void *buf, int n);
 int stat(const char *path, struct stat *st);
 // Print the message and a newline to standard error and exit(1).
-_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void die(const char *format, ...) __attribute__((format(__printf__, 1, 2)));
