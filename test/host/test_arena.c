@@ -75,6 +75,17 @@ static void test_run_across_next(void) {
   free(map);
 }
 
+// A full word, which the search skips whole, ends a run.
+static void test_run_ends_at_full_word(void) {
+  uint64 *map = fresh(192);
+  CHECK(arena_take(&a, 192) == 0);
+  arena_give(&a, 60, 4);
+  arena_give(&a, 128, 10);
+  CHECK(arena_take(&a, 8) == 128);
+  CHECK(arena_take(&a, 6) == -1);
+  free(map);
+}
+
 static void test_misuse_panics(void) {
   uint64 *map = fresh(70);
   CHECK(arena_take(&a, 5) == 0);
@@ -137,6 +148,7 @@ int main(void) {
   }
   test_next_fit();
   test_run_across_next();
+  test_run_ends_at_full_word();
   test_misuse_panics();
   return 0;
 }
