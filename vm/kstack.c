@@ -174,21 +174,24 @@ static uint64 peak(const struct vm_area *area) {
   return area->size - unused;
 }
 
+// Return the owner's sp: now, if it is the caller; else as of its last switch.  0: unknown.
+static uint64 owner_sp(const struct vm_area *area) {
+  if (area->base == this_hart()->stack_lo)
+    return (uint64)__builtin_frame_address(0);
+  uint64 sp = area->saved_sp ? load_relaxed(area->saved_sp) : 0;
+  return sp >= area->base && sp <= area->base + area->size ? sp : 0;
+}
+
 // Holds: the window's lock, so that the stack stays mapped.
 static void fill_info(const struct vm_area *area, struct stack_info *info) {
-  uint64 hi = area->base + area->size;
-  const struct hart *on = running_on(area->base);
+  uint64 hi = area->base + area->size, sp = owner_sp(area);
+  const struct hart *running = running_on(area->base);
+  const struct hart *on = running || !area->on ? running : *area->on;
   *info = (struct stack_info){.lo = area->base, .hi = hi, .pid = area->pid, .kind = area->kind};
   string_copy(info->name, area->name, sizeof(info->name));
-  info->running = on != NULL;
-  if (!on && area->on)
-    on = *area->on;
+  info->running = running != NULL;
   info->hart = on ? (int)on->index : -1;
-  uint64 sp = 0;
-  if (on == this_hart() && info->running)
-    sp = (uint64)__builtin_frame_address(0);
-  else if (!info->running && area->saved_sp)
-    sp = info->sp = *area->saved_sp;
+  info->sp = running ? 0 : sp;
   info->depth = sp ? hi - sp : 0;
   tlb_catch_up(area->generation);
   info->peak = peak(area);
