@@ -15,7 +15,3 @@ void *kzalloc(size_t size);
 
 // Free what kmalloc returned.  NULL is allowed.
 void kfree(void *p);
-
-// Give back every empty slab.  Any context that holds no lock of this module; page.c calls it
-// before an allocation fails.
-void kmalloc_drain(void);

@@ -17,7 +17,6 @@
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
 #include "vm/image.h"
-#include "vm/kmalloc.h"
 #include "vm/kstack.h"
 #include "vm/vmalloc.h"
 
@@ -261,10 +260,9 @@ void page_add_drain(void (*drain)(void)) {
 }
 
 // Get back what is cached anywhere: stacks before the areas they lie in, pages of all of them last.
-static void drain_all(void) {
+static __attribute__((noinline)) void drain_all(void) {
   for (uint32 i = 0; i < DRAINS_MAX && drains[i]; i++)
     drains[i]();
-  kmalloc_drain();
   kstack_drain();
   vmalloc_drain();
   cache_drain();
@@ -275,7 +273,7 @@ static bool avail_try(uint64 n) {
   do {
     if (now < n)
       return false;
-  } while (!__atomic_compare_exchange_n(&avail, &now, now - n, true, __ATOMIC_ACQ_REL,
+  } while (!__atomic_compare_exchange_n(&avail, &now, now - n, true, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED));
   return true;
 }
@@ -306,12 +304,21 @@ void *page_alloc(void) {
   return avail_take(1) ? page_claim() : NULL;
 }
 
-// Fill a page with zeros, a cache line a turn.
-static void page_zero(void *page) {
+void page_zero(void *page) {
   uint64 *end = (uint64 *)((char *)page + PAGE_SIZE);
   for (uint64 *w = page; w < end; w += 8) {
     w[0] = 0, w[1] = 0, w[2] = 0, w[3] = 0;
     w[4] = 0, w[5] = 0, w[6] = 0, w[7] = 0;
+  }
+}
+
+void page_copy(void *restrict dst, const void *restrict src) {
+  uint64 *to = dst, *end = (uint64 *)((char *)dst + PAGE_SIZE);
+  for (const uint64 *from = src; to < end; to += 8, from += 8) {
+    uint64 a = from[0], b = from[1], c = from[2], d = from[3];
+    uint64 e = from[4], f = from[5], g = from[6], h = from[7];
+    to[0] = a, to[1] = b, to[2] = c, to[3] = d;
+    to[4] = e, to[5] = f, to[6] = g, to[7] = h;
   }
 }
 
@@ -373,7 +380,7 @@ void *page_alloc_promised(void) {
   return page;
 }
 
-static void page_free(struct page *p) {
+static __attribute__((noinline)) void page_free(struct page *p) {
   uint32 order = p->order;
   if (order == 0) {
     struct cache *c = &caches[hart_index()];

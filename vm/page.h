@@ -6,7 +6,7 @@
 // I1. avail = free pages (caches included) - promised pages, and is never negative; while it is
 //     positive a single page can be had.
 // I2. Before an allocation fails, what is cached anywhere is drained: page caches, kernel-stack
-//     caches, lazily unmapped areas, empty slabs.
+//     caches, lazily unmapped areas, what others registered.
 #pragma once
 
 #include "kern/lib/list.h"
@@ -29,8 +29,9 @@ struct page {
   uint32 refs;       // [a] 0: free
   uint8 order;       // [p] of the block that begins here
   uint8 state;       // [p] enum page_state
-  uint16 count;      // [o] objects in use, for a slab
-  void *private;     // [o]
+  uint8 count;       // [o] slab: objects in use
+  uint8 class;       // [o] slab: index of their size
+  void *private;     // [o] slab: first free object
 };
 
 // Return the kernel's pointer to the byte at pa, through the direct map.  pa must be in usable RAM.
@@ -82,6 +83,10 @@ uint32 page_refs(void *p);
 
 // Return struct page of a pointer into the direct map.
 struct page *page_of(const void *p);
+
+// Fill a page with zeros; copy a page.  By words, a cache line a turn.
+void page_zero(void *page);
+void page_copy(void *restrict dst, const void *restrict src);
 
 // Register a function that gives memory back before an allocation fails, for the rooms above.  It
 // may be called wherever pages are allocated, so it takes locks only by spin_trylock and does not

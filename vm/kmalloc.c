@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// Small objects.
+//
+// A slab is one page cut into objects of one power-of-two size; struct page is its header, and a
+// free object's first word links to the next free one.
+// I1. A slab is on its size's list if and only if it has a free object.
+// I2. A slab without an object in use goes back to page_alloc at once, so memory comes back
+//     exactly, and there is nothing to drain.
+// Locks: one a size, never held while a page is allocated, since that may free objects.
+#include "vm/kmalloc.h"
+
+#include "kern/lib/panic.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
+#include "vm/page.h"
+
+#define OBJECT_MIN  32
+#define OBJECT_MAX  2048
+#define CLASS_COUNT 7
+
+struct class {
+  struct spinlock lock;
+  struct list slabs;  // [c] with a free object
+};
+
+#define CLASS(i)                                                                                   \
+  { SPINLOCK_INIT("kmalloc"), LIST_INIT(classes[i].slabs) }
+static struct class classes[CLASS_COUNT] = {CLASS(0), CLASS(1), CLASS(2), CLASS(3),
+                                            CLASS(4), CLASS(5), CLASS(6)};
+
+static uint32 class_of(size_t size) {
+  uint32 i = 0;
+  while ((size_t)OBJECT_MIN << i < size)
+    i++;
+  return i;
+}
+
+// Make a page into a slab and put it on its list.  Holds: c->lock.
+static void slab_add(struct class *c, void *page, uint32 i) {
+  struct page *slab = page_of(page);
+  uint64 size = (uint64)OBJECT_MIN << i;
+  void *next = NULL;
+  for (uint64 at = PAGE_SIZE; at > 0; at -= size) {
+    void **object = (void **)((char *)page + at - size);
+    *object = next;
+    next = object;
+  }
+  slab->state = PAGE_SLAB;
+  slab->class = i;
+  slab->count = 0;
+  slab->private = next;
+  list_push_front(&c->slabs, &slab->node);
+}
+
+// Take an object from a slab on the list.  Holds: c->lock.
+static void *slab_take(struct class *c) {
+  struct page *slab = list_entry(c->slabs.next, struct page, node);
+  void **object = slab->private;
+  slab->private = *object;
+  slab->count++;
+  if (!slab->private)
+    list_remove(&slab->node);
+  return object;
+}
+
+static void *block_alloc(size_t size) {
+  uint32 order = 0;
+  while ((size_t)PAGE_SIZE << order < size)
+    order++;
+  return page_alloc_order(order);
+}
+
+void *kmalloc(size_t size) {
+  if (size > OBJECT_MAX)
+    return block_alloc(size);
+  uint32 i = class_of(size);
+  struct class *c = &classes[i];
+  irq_t irq = spin_lock(&c->lock);
+  if (list_empty(&c->slabs)) {
+    spin_unlock(&c->lock, irq);
+    void *page = page_alloc();
+    if (!page)
+      return NULL;
+    irq = spin_lock(&c->lock);
+    slab_add(c, page, i);
+  }
+  void *object = slab_take(c);
+  spin_unlock(&c->lock, irq);
+  return object;
+}
+
+void *kzalloc(size_t size) {
+  void *p = kmalloc(size);
+  if (p)
+    memset(p, 0, size);
+  return p;
+}
+
+void kfree(void *p) {
+  if (!p)
+    return;
+  struct page *slab = page_of(p);
+  if (slab->state != PAGE_SLAB) {
+    page_put(p);
+    return;
+  }
+  struct class *c = &classes[slab->class];
+  irq_t irq = spin_lock(&c->lock);
+  if ((uint64)p % (OBJECT_MIN << slab->class) != 0 || p == slab->private || slab->count == 0)
+    panic("kfree: %p is not an object in use", p);
+  if (!slab->private)
+    list_push_front(&c->slabs, &slab->node);
+  *(void **)p = slab->private;
+  slab->private = p;
+  bool empty = --slab->count == 0;
+  if (empty)
+    list_remove(&slab->node);
+  spin_unlock(&c->lock, irq);
+  if (empty)
+    page_put(p);
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+//
+// User address spaces: the invariants are in space.h.
+//
+// What is mapped is recorded in the page table alone.  A leaf is private and writable when it has W
+// or COW; a frame with COW may be shared, one with W is not.  Everything user lies below s->top,
+// and walks go over level-0 tables from 0 to there, skipping missing ones.  A page missing below
+// the break is lazy memory; pages of eager memory are never missing.
+//
+// A frame's lock (one of a few, by its number) makes "how many share it" and "how many pages are
+// promised for that" one fact: breaking and dropping a shared page hold it.  A frame with one
+// reference belongs to the one who sees that, and needs no lock.
+#include "vm/space.h"
+
+#include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
+#include "vm/kmalloc.h"
+#include "vm/page.h"
+#include "vm/tlb.h"
+
+#define TABLE_SPAN  ((uint64)PAGE_SIZE * PT_ENTRIES)  // bytes that a level-0 table maps
+#define ROOT_SPAN   (TABLE_SPAN * PT_ENTRIES)         // bytes that a root entry maps
+#define FRAME_LOCKS 16
+
+// All: [o] the thread that runs the space
+struct space {
+  struct pagetable *pt;
+  uint64 satp;
+  uint64 pages;     // leaves
+  uint64 writable;  // leaves that are private and writable
+  uva_t top;        // nothing user was ever mapped from here on
+  uva_t heap;       // where the break began
+  uva_t brk;        // the break
+};
+
+static struct spinlock frame_locks[FRAME_LOCKS] = {[0 ... FRAME_LOCKS - 1] =
+                                                       SPINLOCK_INIT("frame")};
+
+static struct spinlock *frame_lock(pte_t pte) {
+  return &frame_locks[pte_to_pa(pte) >> PAGE_SHIFT & (FRAME_LOCKS - 1)];
+}
+
+static void *pte_page(pte_t pte) {
+  return pa_to_ptr(pte_to_pa(pte));
+}
+
+static bool pte_private(pte_t pte) {
+  return pte & (PTE_W | PTE_COW);
+}
+
+static uva_t min_va(uva_t a, uva_t b) {
+  return a < b ? a : b;
+}
+
+// Advance *va to the next page below end whose level-0 table exists.  Returns its entry there, and
+// in *stop where that table's part of the range ends; NULL when there is none.
+static pte_t *table_next(struct pagetable *pt, uva_t *va, uva_t end, uva_t *stop) {
+  while (*va < end) {
+    pte_t root = pt->pte[*va / ROOT_SPAN];
+    if (!(root & PTE_V)) {
+      *va = ROUND_DOWN(*va, ROOT_SPAN) + ROOT_SPAN;
+      continue;
+    }
+    struct pagetable *middle = pte_page(root);
+    pte_t entry = middle->pte[*va / TABLE_SPAN % PT_ENTRIES];
+    uva_t next = ROUND_DOWN(*va, TABLE_SPAN) + TABLE_SPAN;
+    if (entry & PTE_V) {
+      struct pagetable *table = pte_page(entry);
+      *stop = min_va(next, end);
+      return &table->pte[*va / PAGE_SIZE % PT_ENTRIES];
+    }
+    *va = next;
+  }
+  return NULL;
+}
+
+// Drop this space's reference to a leaf's page.  One that others go on sharing needs one promised
+// page less.
+static void leaf_drop(pte_t pte) {
+  void *page = pte_page(pte);
+  if (!pte_private(pte) || page_refs(page) == 1) {
+    page_put(page);
+    return;
+  }
+  struct spinlock *lock = frame_lock(pte);
+  irq_t irq = spin_lock(lock);
+  if (page_put(page) > 0)
+    page_unpromise(1);
+  spin_unlock(lock, irq);
+}
+
+// Unmap what is mapped of [start, end).  The caller fences before it relies on that.  Frames may be
+// reused before: no translation of a user address is used until then, and a switch to another space
+// fences too.
+static void range_unmap(struct space *s, uva_t start, uva_t end) {
+  uva_t stop;
+  pte_t *pte;
+  for (uva_t va = start; (pte = table_next(s->pt, &va, end, &stop)) != NULL;) {
+    for (; va < stop; va += PAGE_SIZE, pte++) {
+      pte_t leaf = *pte;
+      if (!(leaf & PTE_V))
+        continue;
+      *pte = 0;
+      s->pages--;
+      if (pte_private(leaf))
+        s->writable--;
+      leaf_drop(leaf);
+    }
+  }
+}
+
+// Free the tables, all of whose leaves are gone.
+static void tables_free(struct space *s) {
+  for (uva_t va = 0; va < s->top; va += ROOT_SPAN) {
+    pte_t root = s->pt->pte[va / ROOT_SPAN];
+    if (!(root & PTE_V))
+      continue;
+    struct pagetable *middle = pte_page(root);
+    uint64 entries = (min_va(s->top - va, ROOT_SPAN) + TABLE_SPAN - 1) / TABLE_SPAN;
+    for (uint64 i = 0; i < entries; i++) {
+      if (middle->pte[i] & PTE_V)
+        page_put(pte_page(middle->pte[i]));
+    }
+    s->pt->pte[va / ROOT_SPAN] = 0;
+    page_put(middle);
+  }
+}
+
+// Map zeroed pages at [start, end), where nothing is mapped.  Returns 0, or -ENOMEM with nothing
+// mapped.
+static int range_map(struct space *s, uva_t start, uva_t end, pte_t bits) {
+  uint64 left = (end - start) / PAGE_SIZE;
+  if (page_promise(left) != 0)
+    return -ENOMEM;
+  for (uva_t va = start; va < end;) {
+    uva_t stop = min_va(end, ROUND_DOWN(va, TABLE_SPAN) + TABLE_SPAN);
+    pte_t *pte = pagetable_ensure(s->pt, va);
+    if (!pte) {
+      page_unpromise(left);
+      range_unmap(s, start, va);
+      return -ENOMEM;
+    }
+    for (; va < stop; va += PAGE_SIZE, left--) {
+      void *page = page_alloc_promised();
+      page_zero(page);
+      *pte++ = pa_to_pte(ptr_to_pa(page)) | bits;
+      s->pages++;
+      if (pte_private(bits))
+        s->writable++;
+    }
+  }
+  return 0;
+}
+
+struct space *space_create(void) {
+  struct space *s = kzalloc(sizeof(*s));
+  if (!s)
+    return NULL;
+  s->pt = pagetable_create();
+  if (!s->pt) {
+    kfree(s);
+    return NULL;
+  }
+  s->satp = pagetable_satp(s->pt);
+  return s;
+}
+
+void space_destroy(struct space *s) {
+  range_unmap(s, 0, s->top);
+  assert(s->pages == 0 && s->writable == 0);
+  tables_free(s);
+  pagetable_destroy(s->pt);
+  kfree(s);
+}
+
+// Share with child the pages at count entries of a level-0 table; to are the child's entries.
+static void table_share(struct space *child, pte_t *from, pte_t *to, uint64 count) {
+  for (; count > 0; count--, from++, to++) {
+    pte_t pte = *from;
+    if (!(pte & PTE_V))
+      continue;
+    page_get(pte_page(pte));
+    if (pte_private(pte)) {
+      pte = (pte & ~PTE_W) | PTE_COW;
+      *from = pte;
+      child->writable++;
+    }
+    *to = pte;
+    child->pages++;
+  }
+}
+
+// Share every page of s with child, whose tables are made as needed.  A page is promised for each
+// private writable one.  Returns 0, or -ENOMEM with as many shared as child->writable says.
+static int space_share(struct space *s, struct space *child) {
+  uva_t stop;
+  pte_t *from;
+  for (uva_t va = 0; (from = table_next(s->pt, &va, s->top, &stop)) != NULL; va = stop) {
+    pte_t *to = pagetable_ensure(child->pt, va);
+    if (!to)
+      return -ENOMEM;
+    table_share(child, from, to, (stop - va) / PAGE_SIZE);
+  }
+  return 0;
+}
+
+struct space *space_fork(struct space *s) {
+  struct space *child = space_create();
+  if (!child)
+    return NULL;
+  child->top = s->top;
+  child->heap = s->heap;
+  child->brk = s->brk;
+  uint64 promise = s->writable;
+  if (page_promise(promise) != 0) {
+    space_destroy(child);
+    return NULL;
+  }
+  int err = space_share(s, child);
+  tlb_fence_user();
+  if (err != 0) {
+    page_unpromise(promise - child->writable);
+    space_destroy(child);
+    return NULL;
+  }
+  return child;
+}
+
+int space_add(struct space *s, uva_t va, uint64 size, enum prot prot) {
+  if (va % PAGE_SIZE != 0 || va > USER_END || size > USER_END - va)
+    return -EINVAL;
+  uva_t end = ROUND_UP(va + size, PAGE_SIZE), at = va, stop;
+  pte_t *pte;
+  while ((pte = table_next(s->pt, &at, end, &stop)) != NULL) {
+    for (; at < stop; at += PAGE_SIZE, pte++) {
+      if (*pte & PTE_V)
+        return -EINVAL;
+    }
+  }
+  if (end > s->top)
+    s->top = end;
+  return prot == PROT_USER_NONE ? 0 : range_map(s, va, end, prot_bits(prot));
+}
+
+void *space_pointer(struct space *s, uva_t va) {
+  pte_t *pte = va < USER_END ? pagetable_lookup(s->pt, va) : NULL;
+  return pte && *pte & PTE_V ? (char *)pte_page(*pte) + va % PAGE_SIZE : NULL;
+}
+
+int space_add_stack(struct space *s, uva_t *top) {
+  uva_t stack = ROUND_UP(s->top, PAGE_SIZE) + PAGE_SIZE;
+  int err = space_add(s, stack, PAGE_SIZE, PROT_USER_RW);
+  if (err != 0)
+    return err;
+  s->heap = s->brk = *top = stack + PAGE_SIZE;
+  return 0;
+}
+
+// Copy-on-write: give the space a page of its own at an entry with COW.
+static void cow_break(pte_t *pte) {
+  void *page = pte_page(*pte);
+  pte_t bits = (*pte & (PTE_V | PTE_LEAF | PTE_U)) | PTE_W | PTE_A | PTE_D;
+  struct spinlock *lock = frame_lock(*pte);
+  irq_t irq = spin_lock(lock);
+  if (page_refs(page) > 1) {
+    void *copy = page_alloc_promised();
+    page_copy(copy, page);
+    page_put(page);
+    page = copy;
+  }
+  spin_unlock(lock, irq);
+  *pte = pa_to_pte(ptr_to_pa(page)) | bits;
+  if (bits & PTE_X)
+    asm volatile("fence.i" : : : "memory");
+}
+
+// Give lazy memory its page at va.
+static int lazy_fill(struct space *s, uva_t va) {
+  pte_t *pte = pagetable_ensure(s->pt, va);
+  void *page = pte ? page_alloc_zeroed() : NULL;
+  if (!page)
+    return -ENOMEM;
+  *pte = pa_to_pte(ptr_to_pa(page)) | prot_bits(PROT_USER_RW);
+  s->pages++;
+  s->writable++;
+  return 0;
+}
+
+int space_fault(struct space *s, uva_t va, enum access access) {
+  static const pte_t needs[] = {
+      [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
+  if (va >= USER_END)
+    return -EFAULT;
+  pte_t *pte = pagetable_lookup(s->pt, va);
+  if (pte && *pte & PTE_V) {
+    if (!(*pte & needs[access])) {
+      if (access != ACCESS_WRITE || !(*pte & PTE_COW))
+        return -EFAULT;
+      cow_break(pte);
+    }
+  } else {
+    if (va < s->heap || va >= ROUND_UP(s->brk, PAGE_SIZE) || access == ACCESS_EXEC)
+      return -EFAULT;
+    if (lazy_fill(s, va) != 0)
+      return -ENOMEM;
+  }
+  tlb_fence_user_page(va);
+  return 0;
+}
+
+// Map the pages that growth to brk makes eager, the one the old break lies in included if it is
+// lazy and missing.
+static int heap_grow(struct space *s, uva_t brk) {
+  uva_t start = ROUND_DOWN(s->brk, PAGE_SIZE);
+  if (s->brk % PAGE_SIZE != 0 && space_pointer(s, start))
+    start += PAGE_SIZE;
+  uva_t end = ROUND_UP(brk, PAGE_SIZE);
+  return start < end ? range_map(s, start, end, prot_bits(PROT_USER_RW)) : 0;
+}
+
+// Unmap the pages above brk, and clear what is above it in its own page, so that memory is zero
+// when the break comes back.
+static void heap_shrink(struct space *s, uva_t brk) {
+  range_unmap(s, ROUND_UP(brk, PAGE_SIZE), ROUND_UP(s->brk, PAGE_SIZE));
+  if (brk % PAGE_SIZE != 0) {
+    pte_t *pte = pagetable_lookup(s->pt, brk);
+    if (pte && *pte & PTE_V) {
+      if (*pte & PTE_COW)
+        cow_break(pte);
+      memset(space_pointer(s, brk), 0, PAGE_SIZE - brk % PAGE_SIZE);
+    }
+  }
+  tlb_fence_user();
+}
+
+int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old) {
+  if (delta < 0 ? (uint64)-delta > s->brk - s->heap : (uint64)delta > USER_END - s->brk)
+    return -EINVAL;
+  uva_t brk = s->brk + delta;
+  // Stays even if growing fails, for tables were perhaps made up to there.
+  if (delta > 0 && ROUND_UP(brk, PAGE_SIZE) > s->top)
+    s->top = ROUND_UP(brk, PAGE_SIZE);
+  if (delta > 0 && !lazy && heap_grow(s, brk) != 0)
+    return -ENOMEM;
+  if (delta < 0)
+    heap_shrink(s, brk);
+  *old = s->brk;
+  s->brk = brk;
+  return 0;
+}
+
+uint64 space_satp(const struct space *s) {
+  return s->satp;
+}
+
+uint64 space_pages(const struct space *s) {
+  return s->pages;
+}
