@@ -61,6 +61,10 @@ static struct thread *idle_steal(struct hart *h) {
 // Run what is ready here or elsewhere, until there is nothing.
 static void idle_run(struct runqueue *q) {
   struct thread *t = load_relaxed(&q->count) == 0 ? idle_steal(q->hart) : NULL;
+  if (t == NULL && load_relaxed(&q->count) == 0)
+    return;
+  if (thread_slice_hook != NULL)
+    thread_slice_hook();
   spin_lock(&q->lock);
   if (t != NULL)
     runq_push(q, t);

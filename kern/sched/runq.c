@@ -22,7 +22,8 @@ void thread_switch(struct thread *prev, struct thread *next);
 _Noreturn void thread_begin(void);
 
 struct runqueue runqueues[HART_MAX];
-static uint64 kernel_satp;  // [I]
+void (*thread_slice_hook)(void);  // [I]
+static uint64 kernel_satp;        // [I]
 
 struct runqueue *runq_lock(irq_t *irq) {
   *irq = irq_save();
@@ -132,9 +133,11 @@ void thread_preempt(void) {
     thread_yield();
 }
 
-void thread_tick(void) {
+bool thread_tick(void) {
   panic_poll();
-  this_hart()->need_resched = load_relaxed(&runq_mine()->count) != 0;
+  struct runqueue *q = runq_mine();
+  q->hart->need_resched = load_relaxed(&q->count) != 0;
+  return q->hart->need_resched || q->hart->current != &q->idle;
 }
 
 void thread_set_space(struct space *space) {

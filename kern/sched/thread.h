@@ -92,8 +92,13 @@ void thread_kill(struct thread *t);
 // off.
 void thread_preempt(void);
 
-// A time slice has passed on this hart.  From the timer interrupt.
-void thread_tick(void);
+// A time slice has passed on this hart.  From the timer interrupt.  Returns whether another one is
+// wanted; not so on an idle hart.
+bool thread_tick(void);
+
+// Called when a hart leaves its idle thread, interrupts off: time slices are wanted again.
+// Handed down by: kern/dev/timer.c.
+extern void (*thread_slice_hook)(void);
 
 // Give the running thread a new space (exec) or none (exit): sets thread->space and this hart's
 // satp.  The code in the space is written already.
