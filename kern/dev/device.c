@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#include "kern/dev/device.h"
+
+#include "kern/lib/panic.h"
+
+#define MAJORS 16
+
+static const struct device *devices[MAJORS];  // [I] by major number
+
+void device_register(int major, const struct device *d) {
+  assert(major >= 0 && major < MAJORS && !devices[major]);
+  devices[major] = d;
+}
+
+const struct device *device_find(int major) {
+  return major >= 0 && major < MAJORS ? devices[major] : NULL;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+//
+// The platform-level interrupt controller.  RISC-V PLIC specification 1.0.
+//
+// I1. All sources go to one hart, the first to get ready (the boot hart): with several, each
+//     interrupt would wake every idle hart for one of them to win.
+// I2. handlers[] is complete before the source has a priority, so a claimed source has a handler.
+#include "kern/dev/irq.h"
+
+#include "kern/dev/mmio.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "vm/pagetable.h"
+
+#define SOURCES 1024
+
+#define PLIC_PRIORITY(source)        (4UL * (source))
+#define PLIC_ENABLE(context, source) (0x2000 + 0x80UL * (context) + (source) / 32 * 4)
+#define PLIC_THRESHOLD(context)      (0x200000 + 0x1000UL * (context))
+#define PLIC_CLAIM(context)          (0x200004 + 0x1000UL * (context))
+
+struct irq_handler {
+  void (*handle)(void *);
+  void *arg;
+};
+
+static volatile void *plic;                   // [I]
+static struct irq_handler handlers[SOURCES];  // [I] after boot, by source
+static struct hart *server;                   // [I] the hart that takes external interrupts
+
+static uint32 context_of(const struct hart *h) {
+  return machine.hart_context[h->index];
+}
+
+void irq_init(void) {
+  if (machine.plic.size == 0)
+    panic("the device tree has no PLIC; on QEMU, use -machine virt without aia=");
+  plic = device_map(machine.plic.base, machine.plic.size);
+  for (uint32 source = 1; source < SOURCES && source <= machine.plic_sources; source++)
+    mmio_write(plic, PLIC_PRIORITY(source), handlers[source].handle != NULL);
+}
+
+void irq_init_hart(void) {
+  struct hart *h = this_hart();
+  uint32 context = context_of(h);
+  if (context == MACHINE_NO_CONTEXT)
+    return;
+  if (!server)
+    server = h;
+  uint32 wanted = server == h ? ~0U : 0;
+  for (uint32 source = 0; source < SOURCES && source <= machine.plic_sources; source += 32)
+    mmio_write(plic, PLIC_ENABLE(context, source), wanted);
+  mmio_write(plic, PLIC_THRESHOLD(context), 0);
+  csr_set(sie, SIE_SEIE);
+}
+
+void irq_register(uint32 source, void (*handler)(void *), void *arg) {
+  assert(source > 0 && source < SOURCES && source <= machine.plic_sources);
+  assert(!handlers[source].handle);
+  handlers[source] = (struct irq_handler){handler, arg};
+  mmio_fence();
+  if (plic)
+    mmio_write(plic, PLIC_PRIORITY(source), 1);
+}
+
+void irq_external(void) {
+  uint64 claim = PLIC_CLAIM(context_of(this_hart()));
+  for (uint32 source; (source = mmio_read(plic, claim)) != 0;) {
+    assert(source < SOURCES && handlers[source].handle);
+    handlers[source].handle(handlers[source].arg);
+    mmio_fence();  // the handler's last access to its device comes before the completion
+    mmio_write(plic, claim, source);
+  }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+//
+// The serial port: an ns16550a, sending from a ring by interrupt, and polled for printing.
+#pragma once
+
+#include "kern/lib/types.h"
+
+// Start the port of machine.uart, and print through it from now on.  Without one the firmware's
+// console stays, for output only.  Boot hart.
+void uart_init(void);
+
+// Send n bytes, a newline as CR LF.  Sleeps while the ring is full; hold no lock.  Returns 0, or
+// -EINTR when killed, some bytes being sent.
+int uart_write(const char *s, uint64 n);
+
+// Send n bytes as they are, or nothing when the ring has no room.  Does not sleep.
+void uart_echo(const char *s, uint32 n);
+
+// Wait until all that was written has left.  Sleeps.
+void uart_flush(void);
