@@ -2,68 +2,128 @@
 #
 # Every command of Bulwark; `make help` lists them.
 #
-# One makefile, no recursion; everything it makes lies in build/.
+# One makefile, no recursion; everything it makes lies in build/ (but for .gdbinit).  test/doctor
+# looks for the tools before anything is built, and installs what is missing.
 
 .DEFAULT_GOAL := kernel
-MAKEFLAGS += --no-builtin-rules --no-builtin-variables
-.SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
+.SECONDEXPANSION:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
 SHELL := /bin/sh
 B := build
+comma := ,
 
 # --- options -------------------------------------------------------------------------------------
 
-HAVE_ARCH_VMAP_STACK := y  # the conditions are those of docs/stacks.md; vm_check asserts them
+# The conditions for stacks in the vmalloc window are met (docs/stacks.md); vm_check asserts them.
+HAVE_ARCH_VMAP_STACK := y
+
 VMAP_STACK ?= y
 KASAN ?= n
 PROVOKE ?= y
 CPUS ?= 3
 MEM ?= 128M
 QEMU ?= qemu-system-riscv64
+GDB ?= gdb-multiarch
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
+GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
+export QEMU GDB HOSTCC PYTHON
 
-quiet = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2);)
+VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
+  APPEND ARGS EXTRA_FILES V
+
+$(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
+  $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
+$(foreach v,VMAP_STACK KASAN PROVOKE,$(if $(filter y n,$($(v))),,$(error $(v)=$($(v)): y or n)))
+ifeq ($(filter $(shell seq 32),$(CPUS)),)
+$(error CPUS=$(CPUS): a number from 1 to 32)
+endif
+ifneq ($(shell expr '$(MEM)' : '[1-9][0-9]*[MG]$$' '>' 0),1)
+$(error MEM=$(MEM): a number followed by M or G$(comma) such as 128M)
+endif
+ifeq ($(KASAN),y)
+$(error KASAN=y is not available yet; leave it out)
+endif
+ifeq ($(VMAP_STACK),n)
+$(error VMAP_STACK=n is not available yet; leave it out)
+endif
 
 # --- tools ---------------------------------------------------------------------------------------
 
+# What test/doctor has to look for, by command.
+NEEDS := build \
+  $(if $(filter qemu qemu-gdb bench run-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter gdb,$(MAKECMDGOALS)),gdb) $(if $(filter test,$(MAKECMDGOALS)),test) \
+  $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
+
+# Asked for when first used: by then the doctor has been.
 ifndef CROSS
-CROSS := $(patsubst %gcc,%,$(notdir $(firstword $(foreach c,riscv64-unknown-elf riscv64-linux-gnu, \
-           $(shell command -v $(c)-gcc)))))
+CROSS = $(eval CROSS := $(shell test/doctor --cross))$(CROSS)
 endif
-CC := $(CROSS)gcc
-LD := $(CROSS)ld
-NM := $(CROSS)nm
-OBJCOPY := $(CROSS)objcopy
-OBJDUMP := $(CROSS)objdump
+
+ifdef LLVM
+CC := clang --target=riscv64-unknown-elf
+LD := ld.lld
+NM := llvm-nm
+OBJCOPY := llvm-objcopy
+OBJDUMP := llvm-objdump
+else
+CC = $(CROSS)gcc
+LD = $(CROSS)ld
+NM = $(CROSS)nm
+OBJCOPY = $(CROSS)objcopy
+OBJDUMP = $(CROSS)objdump
+endif
+
+# $(call say,WORD,FILE) begins a recipe: with V=1 make shows the command instead.
+ifdef V
+say =
+else
+say = @printf '  %-8s %s\n' $(1) $(2);
+endif
 
 # --- flags ---------------------------------------------------------------------------------------
 
-bit = $(if $(filter y,$($(1))),1,0)
+bit = -D$(1)=$(if $(filter y,$($(1))),1,0)
 
 WARNINGS := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
   -Walloca -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough
-COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -MMD -MP -ffreestanding -fno-omit-frame-pointer \
-  -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fno-common
-KFLAGS := $(COMMON) $(WARNINGS) -Wframe-larger-than=1024 -fno-shrink-wrap -mcmodel=medany \
-  -march=rv64ima_zicsr_zifencei -mabi=lp64 -I$(B)/include -DVMAP_STACK=$(call bit,VMAP_STACK) \
-  -DKASAN=$(call bit,KASAN) -DPROVOKE=$(call bit,PROVOKE)
-UFLAGS := $(COMMON) $(WARNINGS) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
-  -mcmodel=medany -march=rv64gc -mabi=lp64d
-HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -MMD -MP
-LDFLAGS := -nostdlib -static -z max-page-size=4096 --build-id=none
-ULDFLAGS := -nostdlib -static -z max-page-size=16 --gc-sections --build-id=none
+COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -ffreestanding -fno-omit-frame-pointer -fno-pic -fno-pie \
+  -fno-stack-protector -fno-asynchronous-unwind-tables -fno-common -mcmodel=medany $(WARNINGS)
+# No compressed instructions and no shrink-wrapping: the backtracer reads prologues.
+KGCC := -march=rv64ima_zicsr_zifencei -mabi=lp64 -fno-shrink-wrap
+KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv64 \
+  -march=rv64ima_zicsr_zifencei -E -x c /dev/null >/dev/null 2>&1 && \
+  echo _zicsr_zifencei))$(KCLANG)
+KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
+KFLAGS := $(COMMON) -I$(B)/include -Wframe-larger-than=1024 \
+  $(foreach v,VMAP_STACK KASAN PROVOKE,$(call bit,$(v)))
+UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
+  -march=rv64gc -mabi=lp64d
+HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I.
+DEPS := -MMD -MP
+LDFLAGS := -nostdlib -static --build-id=none
 
 # Everything is made again when an option or a tool changes.
-OPTIONS := $(CC) $(KFLAGS) / $(UFLAGS) / $(HOSTCC)
-$(shell mkdir -p $(B)/include; \
-  echo '$(OPTIONS)' | cmp -s - $(B)/options || echo '$(OPTIONS)' > $(B)/options)
+OPTIONS = $(CC) $(KISA) $(KFLAGS) $(UFLAGS) $(HOSTCC) $(EXTRA_FILES)
+
+tools:
+	@test/doctor $(NEEDS)
+
+$(B)/options: tools
+	@mkdir -p $(B)/include
+	@echo '$(OPTIONS)' | cmp -s - $@ || echo '$(OPTIONS)' > $@
 
 # --- kernel --------------------------------------------------------------------------------------
 
 SOURCES := $(filter-out %/offsets.c,$(wildcard $(foreach d,boot trap kern/* vm,$(d)/*.c $(d)/*.S)))
-ifneq ($(PROVOKE),y)
+ifeq ($(PROVOKE),n)
 SOURCES := $(foreach f,$(SOURCES),$(if $(filter provoke%,$(notdir $(f))),,$(f)))
 endif
 OBJECTS := $(SOURCES:%=$(B)/%.o)
@@ -73,83 +133,222 @@ kernel: $(B)/kernel
 
 $(B)/%.c.o: %.c $(B)/options
 	@mkdir -p $(@D)
-	$(call quiet,CC,$<)$(CC) $(KFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
 
 $(B)/%.S.o: %.S $(B)/options $(B)/include/offsets.h
 	@mkdir -p $(@D)
-	$(call quiet,AS,$<)$(CC) $(KFLAGS) -c -o $@ $<
+	$(call say,AS,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
 
+# The few numbers that assembly needs from C; see kern/lib/offset.h.
 $(B)/%/offsets.s: %/offsets.c $(B)/options
 	@mkdir -p $(@D)
-	$(call quiet,CC,$<)$(CC) $(KFLAGS) -MT $@ -S -o $@ $<
+	$(call say,CC,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -MF $(@:.s=.d) -MT $@ -S -o $@ $<
 
 $(B)/include/offsets.h: $(OFFSETS:%.c=$(B)/%.s)
-	$(call quiet,OFFSETS,$@)sed -n 's/^#OFFSET \([A-Z0-9_]*\) \(-*[0-9]*\)$$/#define \1 \2/p' $^ > $@
+	$(call say,OFFSETS,$@)sed -n 's/^[[:space:]]*#OFFSET \([A-Z0-9_]* -*[0-9]*\)$$/#define \1/p' \
+	  $^ > $@
 
 $(B)/kernel.lds: kernel.ld vm/layout.h $(B)/options
-	$(call quiet,CPP,$<)$(CC) -E -P -x c -I. -undef -o $@ $<
+	$(call say,CPP,$<)$(CC) -E -P -x c -I. -undef -o $@ $<
 
 # Two links: the first to learn the addresses, the second with the table of them at the end of
 # .rodata, which moves no function.  The comparison makes sure.
+LINK = $(LD) $(LDFLAGS) -z max-page-size=4096 -T $(B)/kernel.lds $(OBJECTS)
+SYMBOLS = $(NM) -nS $(1) | awk -f kern/lib/symbols.awk
+
 $(B)/kernel: $(OBJECTS) $(B)/kernel.lds kern/lib/symbols.awk
-	$(call quiet,LD,$@)printf '%s\n' '.section .symbols, "a"' \
-	  '.globl symbol_count, symbol_table, symbol_names' \
-	  'symbol_count:' 'symbol_table:' 'symbol_names: .8byte 0' > $(B)/symbols0.S
-	@$(CC) $(KFLAGS) -c -o $(B)/symbols0.o $(B)/symbols0.S
-	@$(LD) $(LDFLAGS) -T $(B)/kernel.lds -o $(B)/kernel0 $(OBJECTS) $(B)/symbols0.o
-	@$(NM) -nS $(B)/kernel0 | awk -f kern/lib/symbols.awk > $(B)/symbols.S
-	@$(CC) $(KFLAGS) -c -o $(B)/symbols.o $(B)/symbols.S
-	@$(LD) $(LDFLAGS) -T $(B)/kernel.lds -o $@ $(OBJECTS) $(B)/symbols.o
-	@$(NM) -nS $@ | awk -f kern/lib/symbols.awk | cmp - $(B)/symbols.S
+	$(call say,LD,$@)awk -f kern/lib/symbols.awk /dev/null > $(B)/symbols.S
+	@$(CC) $(KISA) $(KFLAGS) -c -o $(B)/symbols.o $(B)/symbols.S
+	@$(LINK) $(B)/symbols.o -o $@.first
+	@$(call SYMBOLS,$@.first) > $(B)/symbols.S
+	@$(CC) $(KISA) $(KFLAGS) -c -o $(B)/symbols.o $(B)/symbols.S
+	@$(LINK) $(B)/symbols.o -o $@
+	@$(call SYMBOLS,$@) | cmp - $(B)/symbols.S
 
 # --- user programs and the disk image ------------------------------------------------------------
 
 PROGRAMS := $(filter-out mkfs,$(patsubst user/%.c,%,$(wildcard user/*.c)))
 ULIB := $(patsubst %,$(B)/%.o,$(wildcard user/lib/*.c user/lib/*.S))
-EXTRA_FILES ?=
 
 $(B)/user/%.c.o: user/%.c $(B)/options
 	@mkdir -p $(@D)
-	$(call quiet,CC,$<)$(CC) $(UFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(UFLAGS) $(DEPS) -c -o $@ $<
 
 $(B)/user/%.S.o: user/%.S $(B)/options
 	@mkdir -p $(@D)
-	$(call quiet,AS,$<)$(CC) $(UFLAGS) -c -o $@ $<
+	$(call say,AS,$<)$(CC) $(UFLAGS) $(DEPS) -c -o $@ $<
 
-# A program is user/NAME.c and whatever lies in user/NAME/.
+# A program is user/NAME.c and whatever lies in user/NAME/.  Here with symbols, for GDB; the image
+# gets it without them.
 parts = $(patsubst %,$(B)/%.o,$(wildcard user/$(1)/*.c user/$(1)/*.S))
 
-.SECONDEXPANSION:
 $(PROGRAMS:%=$(B)/user/%.elf): $(B)/user/%.elf: $(B)/user/%.c.o $$(call parts,$$*) $(ULIB) \
     user/user.ld
-	$(call quiet,LD,$@)$(LD) $(ULDFLAGS) -T user/user.ld -o $@ $(filter %.o,$^)
+	$(call say,LD,$@)$(LD) $(LDFLAGS) -z max-page-size=16 --gc-sections -T user/user.ld -o $@ \
+	  $(filter %.o,$^)
 
 $(PROGRAMS:%=$(B)/user/%): %: %.elf
 	@$(OBJCOPY) -S $< $@
 
 $(B)/mkfs: user/mkfs.c $(B)/options
-	$(call quiet,HOSTCC,$<)$(HOSTCC) $(HOSTFLAGS) -MF $(B)/mkfs.d -o $@ $<
+	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTFLAGS) $(DEPS) -o $@ $<
 
-$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/user/%) $(EXTRA_FILES)
-	$(call quiet,MKFS,$@)$(B)/mkfs $@ $(PROGRAMS:%=$(B)/user/%) $(EXTRA_FILES)
+$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/user/%) $(EXTRA_FILES) $(wildcard README.md)
+	$(call say,MKFS,$@)$(B)/mkfs $@ $(filter-out $<,$^)
 
 image: $(B)/fs.img
 
 # --- running -------------------------------------------------------------------------------------
 
-QEMU_FLAGS = -machine virt -bios default -kernel $(B)/kernel -smp $(CPUS) -m $(MEM) -nographic \
-  $(if $(MODERN),-global virtio-mmio.force-legacy=false) \
-  $(if $(IMAGE),-drive file=$(IMAGE),if=none,format=raw,id=x0 \
-  -device virtio-blk-device$(comma)drive=x0$(comma)bus=virtio-mmio-bus.0)
-comma := ,
-IMAGE := $(if $(wildcard user/mkfs.c),$(B)/fs.img)
+MACHINE = $(QEMU) -machine virt -bios default -kernel $(B)/kernel -smp $(CPUS) -m $(MEM) \
+  $(if $(MODERN),-global virtio-mmio.force-legacy=false)
+DISK := -drive file=$(B)/fs.img,if=none,format=raw,id=x0 \
+  -device virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0
 
-qemu: $(B)/kernel $(IMAGE)
-	$(QEMU) $(QEMU_FLAGS) -append '$(APPEND)'
+qemu: kernel image
+	@echo 'Leave with ^A x, or type poweroff.'
+	@BOOT_LOG=$(B)/console.log test/boot $(MACHINE) $(DISK) -append '$(APPEND)'
+
+run-%: kernel image
+	@BOOT_LOG=$(B)/run-$*.log test/boot $(MACHINE) $(DISK) -snapshot \
+	  -append '$(APPEND) -- /$* $(ARGS)'
+
+bench: kernel image
+	@BOOT_LOG=$(B)/bench.log test/boot $(subst -smp $(CPUS),-smp 1,$(MACHINE)) $(DISK) -snapshot \
+	  -icount shift=0 -append '$(APPEND) -- /bench $(ARGS)'
+
+qemu-gdb: kernel image .gdbinit
+	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
+	@echo "  $(GDB) -iex 'add-auto-load-safe-path $(CURDIR)'"
+	@echo 'Then `continue`.  Leave QEMU with ^A x.'
+	@BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) -append '$(APPEND) gdb' \
+	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
+
+gdb: kernel image .gdbinit
+	@test/gdb $(GDB) $(MACHINE) $(DISK) -append '$(APPEND) gdb' -S -gdb tcp:127.0.0.1:$(GDBPORT)
+
+.gdbinit: test/gdbinit $(B)/options
+	$(call say,GEN,$@)sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' \
+	  -e 's,@USER@,$(B)/user,' $< > $@
+
+# --- tests ---------------------------------------------------------------------------------------
+
+# test/host/test_NAME.c is linked with the kernel's NAME.c, unless it includes the source itself,
+# and with what a line "// Links: ..." of it names.
+HOST_TESTS := $(patsubst %.c,$(B)/%,$(wildcard test/host/test_*.c))
+
+tested = $(shell sed -n 's,^// Links: ,,p' $(1)) $(if $(shell grep '^\#include ".*\.c"' $(1)),, \
+  $(wildcard $(foreach d,trap kern/* vm,$(d)/$(patsubst test_%.c,%.c,$(notdir $(1))))))
+
+$(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
+	@mkdir -p $(@D)
+	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTFLAGS) $(DEPS) -fsanitize=address,undefined \
+	  -fno-sanitize-recover=all -o $@ $< $(call tested,$<)
+
+host: $(HOST_TESTS)
+	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
+
+test: kernel image host .gdbinit
+	@$(PYTHON) -m pytest -q -n auto test
+
+grade:
+	@echo 'make grade: the graded overflow suite is not part of this version yet.' >&2
+	@echo '`make test` runs the tests there are; `provoke NAME` in the shell runs one fault.' >&2
+	@exit 1
+
+# --- lint ----------------------------------------------------------------------------------------
+
+HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h)
+CLANG := clang -fsyntax-only --target=riscv64-unknown-elf $(COMMON)
+SCRIPTS = $(shell grep -lsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
+
+lint: lint-format lint-text lint-layers lint-tp lint-headers lint-clang lint-shell
+
+lint-format: tools
+	$(call say,LINT,format)test/lint/format
+
+lint-text: tools
+	$(call say,LINT,text)$(PYTHON) test/lint/text
+
+lint-layers: $(OBJECTS)
+	$(call say,LINT,layers)$(PYTHON) test/lint/layers $(NM) $(B)
+
+lint-tp: $(OBJECTS)
+	$(call say,LINT,tp)$(PYTHON) test/lint/tp $(OBJDUMP) \
+	  $(filter-out $(B)/boot/start.S.o $(B)/trap/entry.S.o,$(OBJECTS))
+
+lint-headers: $(HEADERS:%=$(B)/lint/%.alone)
+lint-clang: $(patsubst %,$(B)/lint/%.clang,$(filter %.c,$(SOURCES)) $(wildcard user/*.c user/*/*.c))
+
+# Every header stands alone.
+$(B)/lint/%.h.alone: %.h $(B)/options
+	@mkdir -p $(@D)
+	$(call say,HEADER,$<)echo '#include "$<"' | \
+	  $(CC) $(KISA) $(KFLAGS) $(DEPS) -MF $@.d -MT $@ -x c -fsyntax-only - && touch $@
+
+$(B)/lint/user/%.clang: user/% $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)$(CLANG) -march=rv64gc -mabi=lp64d $(DEPS) -MF $@.d -MT $@ $< && touch $@
+
+$(B)/lint/user/mkfs.c.clang: user/mkfs.c $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)clang -fsyntax-only $(HOSTFLAGS) $(DEPS) -MF $@.d -MT $@ $< && touch $@
+
+$(B)/lint/%.clang: % $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)$(CLANG) $(KCLANG) $(KFLAGS) $(DEPS) \
+	  -MF $@.d -MT $@ $< && touch $@
+
+lint-shell: tools
+	$(call say,LINT,shell)shellcheck $(SCRIPTS)
+
+# --- the rest ------------------------------------------------------------------------------------
+
+doctor:
+	@test/doctor
 
 clean:
 	rm -rf $(B) .gdbinit
 
-.PHONY: kernel image qemu clean
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
 
--include $(OBJECTS:.o=.d) $(ULIB:.o=.d) $(OFFSETS:%.c=$(B)/%.d) $(wildcard $(B)/*.d $(B)/user/*.d)
+.DEFAULT:
+	@echo 'make: there is no command or file "$@"; `make help` lists the commands.' >&2; exit 2
+
+.PHONY: tools kernel image qemu bench qemu-gdb gdb host test grade lint lint-format lint-text \
+  lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
+
+DEPFILES := $(shell find $(B) -name '*.d' 2>/dev/null)
+ifneq ($(DEPFILES),)
+include $(DEPFILES)
+endif
+
+## Commands
+##   make               build the kernel
+##   make qemu          boot it in QEMU; leave with ^A x
+##   make run-NAME      boot straight into program NAME (ARGS="..."), end with its status
+##   make qemu-gdb      boot, waiting for GDB in another terminal
+##   make gdb           the same with GDB in this terminal
+##   make test          every test
+##   make host          only the tests that need no QEMU
+##   make bench         instructions an operation takes
+##   make grade         the graded suite (not yet)
+##   make lint          formatter, layers, warnings of a second compiler, and more
+##   make image         the disk image, build/fs.img
+##   make doctor        which tools there are, and which are missing
+##   make clean         remove what was built
+##
+## Options, such as make qemu CPUS=8 MEM=1G
+##   CPUS=3             harts, 1 to 32
+##   MEM=128M           memory
+##   APPEND="..."       boot arguments
+##   MODERN=1           virtio version 1 instead of the legacy one
+##   EXTRA_FILES="..."  files to add to the disk image
+##   PROVOKE=y          with the device that provokes faults; n: without
+##   VMAP_STACK=y       kernel stacks with guards (n is not available yet)
+##   KASAN=n            compiler-checked kernel memory (y is not available yet)
+##   QEMU=, CROSS=, GDB=, HOSTCC=, PYTHON=  other tools; CROSS is a prefix: riscv64-linux-gnu-
+##   GDBPORT=           port for GDB; each user has another one
+##   LLVM=1             build with clang and lld
+##   V=1                show every command

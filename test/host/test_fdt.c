@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // kern/lib/fdt.c on trees that QEMU writes, on trees built here, and on damaged ones.
+// Links: kern/lib/machine.c
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
