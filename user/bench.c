@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//
+// bench [name...]: instructions that operations of the kernel take.
+//
+// The counter is the hart's own and counts every mode, so run it on one hart, with -icount shift=0
+// for figures that repeat.  What the measuring loop itself takes is measured and subtracted.
+
+#include "user/user.h"
+
+#define CHUNK     4096
+#define FILE_SIZE 65536
+
+static char buf[CHUNK];
+
+static uint64 instructions(void) {
+  uint64 n;
+  __asm__ volatile("rdinstret %0" : "=r"(n));
+  return n;
+}
+
+static _Noreturn void fail(const char *what) {
+  die("bench: %s failed", what);
+}
+
+static void null_call(void) {
+  register long number __asm__("a7") = SYS_getpid;
+  register long result __asm__("a0");
+  __asm__ volatile("ecall" : "=r"(result) : "r"(number) : "memory");
+}
+
+static void nothing(void) {
+  __asm__ volatile("" ::: "memory");
+}
+
+// Return the instructions that n calls of f take, without those of the loop.
+#define MEASURE(n, f)                                                                              \
+  ({                                                                                               \
+    uint64 start = instructions();                                                                 \
+    for (int i = 0; i < (n); i++)                                                                  \
+      nothing();                                                                                   \
+    uint64 middle = instructions();                                                                \
+    for (int i = 0; i < (n); i++)                                                                  \
+      f();                                                                                         \
+    uint64 end = instructions();                                                                   \
+    (end - middle) - (middle - start);                                                             \
+  })
+
+static uint64 bench_null(void) {
+  return MEASURE(10000, null_call) / 10000;
+}
+
+static void fork_exit_wait(void) {
+  int pid = fork();
+  if (pid == 0)
+    exit(0);
+  if (pid < 0 || wait(NULL) != pid)
+    fail("fork");
+}
+
+static uint64 bench_fork(void) {
+  return MEASURE(200, fork_exit_wait) / 200;
+}
+
+static void fork_exec_wait(void) {
+  int pid = fork(), status;
+  if (pid == 0) {
+    exec("/true", ARGS("true"));
+    exit(1);
+  }
+  if (pid < 0 || wait(&status) != pid || status != 0)
+    fail("exec");
+}
+
+static uint64 bench_exec(void) {
+  fork_exec_wait();  // now the program is in the cache
+  return MEASURE(100, fork_exec_wait) / 100;
+}
+
+static int to_child[2], to_parent[2];
+
+static void ping(void) {
+  char c = 0;
+  if (write(to_child[1], &c, 1) != 1 || read(to_parent[0], &c, 1) != 1)
+    fail("ping");
+}
+
+static _Noreturn void answer(void) {
+  char c;
+  close(to_child[1]);
+  while (read(to_child[0], &c, 1) == 1)
+    write(to_parent[1], &c, 1);
+  exit(0);
+}
+
+static uint64 bench_pingpong(void) {
+  if (pipe(to_child) < 0 || pipe(to_parent) < 0)
+    fail("pipe");
+  int pid = fork();
+  if (pid < 0)
+    fail("fork");
+  if (pid == 0)
+    answer();
+  ping();
+  uint64 total = MEASURE(1000, ping);
+  close(to_child[1]);
+  wait(NULL);
+  close(to_child[0]);
+  close(to_parent[0]);
+  close(to_parent[1]);
+  return total / 1000;
+}
+
+static _Noreturn void write_pipe(int fd) {
+  for (int i = 0; i < 256; i++)
+    if (write(fd, buf, CHUNK) != CHUNK)
+      exit(1);
+  exit(0);
+}
+
+static uint64 bench_pipe(void) {
+  int p[2], n, status, total = 0;
+  if (pipe(p) < 0)
+    fail("pipe");
+  uint64 start = instructions();
+  int pid = fork();
+  if (pid < 0)
+    fail("fork");
+  if (pid == 0)
+    write_pipe(p[1]);
+  close(p[1]);
+  while ((n = read(p[0], buf, CHUNK)) > 0)
+    total += n;
+  wait(&status);
+  uint64 used = instructions() - start;
+  close(p[0]);
+  if (status != 0 || total != 256 * CHUNK)
+    fail("pipe");
+  return used / ((uint64)total / 1024);
+}
+
+static void open_close(void) {
+  int fd = open("/bench.tmp", O_RDWR);
+  if (fd < 0)
+    fail("open");
+  close(fd);
+}
+
+static void read_file(void) {
+  int fd = open("/bench.tmp", O_RDONLY), n, total = 0;
+  while ((n = read(fd, buf, CHUNK)) > 0)
+    total += n;
+  close(fd);
+  if (total != FILE_SIZE)
+    fail("read");
+}
+
+static void write_file(void) {
+  int fd = open("/bench.tmp", O_WRONLY);
+  for (int i = 0; i < FILE_SIZE / CHUNK; i++)
+    if (write(fd, buf, CHUNK) != CHUNK)
+      fail("write");
+  close(fd);
+}
+
+static void make_file(void) {
+  int fd = open("/bench.tmp", O_CREATE | O_RDWR);
+  if (fd < 0)
+    fail("create");
+  close(fd);
+  write_file();
+}
+
+static uint64 bench_file(void (*use)(void), int rounds) {
+  make_file();
+  use();
+  uint64 used = MEASURE(rounds, use), opening = MEASURE(rounds, open_close);
+  unlink("/bench.tmp");
+  return (used - opening) / (uint64)rounds / (FILE_SIZE / 1024);
+}
+
+static uint64 bench_read(void) {
+  return bench_file(read_file, 20);
+}
+
+static uint64 bench_write(void) {
+  return bench_file(write_file, 10);
+}
+
+static const struct bench {
+  const char *name, *what;
+  uint64 (*run)(void);
+} benches[] = {
+    {"null", "null system call", bench_null},
+    {"fork", "fork, exit, wait", bench_fork},
+    {"exec", "fork, exec, exit, wait", bench_exec},
+    {"pingpong", "a byte through a pipe and one back", bench_pingpong},
+    {"pipe", "a KiB through a pipe", bench_pipe},
+    {"read", "a KiB of a cached file", bench_read},
+    {"write", "a KiB written to a file", bench_write},
+};
+
+// Find out in a child: it is killed where reading the counter is forbidden.
+static void require_counter(void) {
+  int status;
+  if (fork() == 0) {
+    instructions();
+    exit(0);
+  }
+  if (wait(&status) < 0 || status != 0)
+    die("bench: programs may not read the instruction counter here");
+}
+
+static bool wanted(const char *name, int argc, char *argv[]) {
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], name) == 0)
+      return true;
+  return argc == 1;
+}
+
+int main(int argc, char *argv[]) {
+  int run = 0;
+  require_counter();
+  for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
+    if (wanted(benches[i].name, argc, argv)) {
+      printf("bench: %s %lu instructions\n", benches[i].name, benches[i].run());
+      run++;
+    }
+  if (run == 0)
+    for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
+      printf("%-10s %s\n", benches[i].name, benches[i].what);
+  return run == 0;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+//
+// kstacks [-p]: every kernel stack: a table, then a picture; -p: the table only, plain.
+//
+// In the picture a stack stands with its low end, where it would overflow, on the left:
+//   |xxx|..........::::####|xxx|   x guard   . never used   : used before   # in use now
+// so the used part grows from the right guard towards the left one.
+
+#include "user/user.h"
+
+#define BAR 64
+
+static const char *kinds[] = {"?", "thread", "idle", "emergency", "interrupt"};
+
+static const char *kind_name(int kind) {
+  return kind < 0 || kind > STACK_INTERRUPT ? kinds[0] : kinds[kind];
+}
+
+static void show_table(const struct stack_info *s, int n) {
+  printf(
+      "  PID NAME             KIND      HART LOW                HIGH               NOW   PEAK\n");
+  for (int i = 0; i < n; i++)
+    printf("%5d %-16s %-9s %3d%c 0x%016lx 0x%016lx %5lu %5lu\n", s[i].pid, s[i].name,
+           kind_name(s[i].kind), s[i].hart, s[i].running ? '*' : ' ', s[i].lo, s[i].hi, s[i].depth,
+           s[i].peak);
+}
+
+// Columns that so many bytes of a stack take, at least one for any.
+static int columns(uint64 bytes, uint64 size) {
+  uint64 n = size ? (bytes * BAR + size - 1) / size : 0;
+  return n > BAR ? BAR : (int)n;
+}
+
+static void show_bar(const struct stack_info *s) {
+  char bar[BAR + 1];
+  uint64 size = s->hi - s->lo;
+  int now = columns(s->depth, size), peak = columns(s->peak, size);
+  if (peak < now)
+    peak = now;
+  memset(bar, '.', BAR);
+  memset(bar + BAR - peak, ':', (size_t)peak);
+  memset(bar + BAR - now, '#', (size_t)now);
+  bar[BAR] = 0;
+  printf("%5d %-16s |xxx|%s|xxx| %lu%%\n", s->pid, s->name, bar, size ? s->peak * 100 / size : 0);
+}
+
+static void show_picture(const struct stack_info *s, int n) {
+  printf("\n  x guard   . never used   : used before   # in use now   (* in the table: running)\n");
+  printf("%22s  |   |low%*s|   | peak\n", "", BAR - 3, "high");
+  for (int i = 0; i < n; i++)
+    show_bar(&s[i]);
+}
+
+int main(int argc, char *argv[]) {
+  bool plain = argc == 2 && strcmp(argv[1], "-p") == 0;
+  if (argc > 1 && !plain)
+    die("usage: kstacks [-p]");
+  int room = stackinfo(NULL, 0) + 16;  // some may come in between
+  struct stack_info *s = malloc((size_t)room * sizeof(*s));
+  if (s == NULL)
+    die("kstacks: no memory");
+  int n = stackinfo(s, room);
+  if (n < 0)
+    die("kstacks: error %d", -n);
+  if (n > room)
+    n = room;
+  show_table(s, n);
+  if (!plain)
+    show_picture(s, n);
+  return 0;
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+//
+// mkdir directory...: make directories.
+
+#include "user/user.h"
+
+int main(int argc, char *argv[]) {
+  int failed = 0;
+  if (argc < 2)
+    die("usage: mkdir directory...");
+  for (int i = 1; i < argc; i++)
+    if (mkdir(argv[i]) < 0) {
+      fprintf(2, "mkdir: cannot make %s\n", argv[i]);
+      failed = 1;
+    }
+  return failed;
+}

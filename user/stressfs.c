@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+//
+// stressfs: five processes write a file each at the same time, and read it back.
+
+#include "user/user.h"
+
+#define WRITERS 5
+#define ROUNDS  20
+#define CHUNK   512
+
+static char data[CHUNK];
+
+static void write_file(const char *path, int c) {
+  int fd = open(path, O_CREATE | O_RDWR | O_TRUNC);
+  if (fd < 0)
+    die("stressfs: cannot create %s", path);
+  memset(data, c, CHUNK);
+  for (int i = 0; i < ROUNDS; i++)
+    if (write(fd, data, CHUNK) != CHUNK)
+      die("stressfs: cannot write %s", path);
+  close(fd);
+}
+
+static void check_file(const char *path, int c) {
+  int fd = open(path, O_RDONLY), n, total = 0;
+  while ((n = read(fd, data, CHUNK)) > 0) {
+    total += n;
+    for (int i = 0; i < n; i++)
+      if (data[i] != c)
+        die("stressfs: %s: a byte of somebody else", path);
+  }
+  if (total != ROUNDS * CHUNK)
+    die("stressfs: %s: %d bytes", path, total);
+  close(fd);
+}
+
+int main(void) {
+  char path[] = "stressfs0";
+  int status, failed = 0;
+  printf("stressfs starting\n");
+  for (int i = 0; i < WRITERS; i++) {
+    path[8] = (char)('0' + i);
+    int pid = fork();
+    if (pid < 0)
+      die("stressfs: cannot fork");
+    if (pid == 0) {
+      write_file(path, 'a' + i);
+      check_file(path, 'a' + i);
+      unlink(path);
+      return 0;
+    }
+  }
+  while (wait(&status) > 0)
+    failed |= status != 0;
+  printf("stressfs %s\n", failed ? "FAILED" : "OK");
+  return failed;
+}
