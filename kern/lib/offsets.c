@@ -16,6 +16,7 @@ static __attribute__((used)) void offsets(void) {
   OFFSET(HART_VICTIM_LO, offsetof(struct hart, victim_lo));
   OFFSET(HART_VICTIM_HI, offsetof(struct hart, victim_hi));
   OFFSET(HART_CURRENT, offsetof(struct hart, current));
+  OFFSET(HART_SATP, offsetof(struct hart, satp));
   OFFSET(HART_INDEX, offsetof(struct hart, index));
   OFFSET(HART_ID, offsetof(struct hart, id));
   OFFSET(HART_SIZE, sizeof(struct hart));

@@ -51,5 +51,5 @@ int process_list(struct process_info *info,
                  int n);  // processes there are; fills at most n (kernel memory)
 
 // Leave the kernel through the user frame at the top of the running thread's stack.
-// Implemented by: trap/entry.S.
+// Implemented by: trap/trap.c.
 _Noreturn void user_return(void);

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//
+// Panic.
+//
+// I1. One hart panics; the others stop where they next spin, take an IPI, or panic themselves.
+// I2. Reports under way on other harts come out before the machine ends, if they do so in time.
+#include "kern/lib/panic.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/power.h"
+#include "kern/lib/print.h"
+#include "kern/lib/report.h"
+#include "kern/lib/sbi.h"
+
+#define PANIC_EXIT_CODE         1
+#define REPORT_PATIENCE_SECONDS 2
+
+uint32 panicked;
+uint32 reports_pending;
+static struct hart *panic_hart;  // [a]
+
+static _Noreturn void stop_hart(void) {
+  irq_off();
+  for (;;)
+    asm volatile("wfi");
+}
+
+void panic_poll(void) {
+  if (load_relaxed(&panicked) && load_relaxed(&panic_hart) != this_hart())
+    stop_hart();
+}
+
+static void stop_others(struct hart *me) {
+  for (uint32 i = 0; i < hart_count; i++)
+    if (&harts[i] != me && load_relaxed(&harts[i].online))
+      sbi_send_ipi(harts[i].id);
+}
+
+static void await_reports(void) {
+  uint64 patience = REPORT_PATIENCE_SECONDS * machine.timebase;
+  uint64 start = csr_read(time);
+  while (load_acquire(&reports_pending) && csr_read(time) - start < patience)
+    ;
+}
+
+// Nothing works any more: say so with no lock and no formatter.
+static _Noreturn void panic_again(void) {
+  for (const char *s = "\r\npanic while panicking\r\n"; *s; s++)
+    sbi_putchar(*s);
+  power_off(PANIC_EXIT_CODE);
+}
+
+void panic(const char *fmt, ...) {
+  irq_off();
+  struct hart *me = this_hart();
+  if (load_relaxed(&panic_hart) == me)
+    panic_again();
+  if (atomic_swap(&panicked, 1))
+    stop_hart();
+  store_relaxed(&panic_hart, me);
+  stop_others(me);
+  await_reports();
+  print_begin_report();
+  va_list args;
+  va_start(args, fmt);
+  kprintf("\npanic: ");
+  kvprintf(fmt, args);
+  kprintf(" (hart %u)\n", me->index);
+  va_end(args);
+  if (bootarg_flag("gdb")) {
+    kprintf("The machine waits for the debugger.\n");
+    stop_hart();
+  }
+  power_off(PANIC_EXIT_CODE);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+//
+// Printing, and who has the console.
+//
+// I1. A message is printed whole: under print_lock, or by the hart that reports.
+// I2. A reporter takes no lock: its hart may hold print_lock already, and so may a hart that will
+//     never run again.  It waits for a message in progress, but only so long.
+// I3. printing and reporter are each stored before the other is read (with a full fence between),
+//     so a message and a report cannot both miss that the other has begun.
+#include "kern/lib/print.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/format.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/sbi.h"
+#include "kern/lib/spinlock.h"
+
+#define MESSAGE_PATIENCE 10000000  // polls of printing before a report begins all the same
+
+static struct spinlock print_lock = SPINLOCK_INIT("print");
+static void (*sink)(char c) = sbi_putchar;
+static struct hart *reporter;  // [a] hart that reports, or null
+static uint32 report_depth;    // [reporter]
+static bool printing;          // [a] a message is on its way, under print_lock
+
+void print_set_sink(void (*put)(char c)) {
+  sink = put;
+}
+
+static void put_console(struct format_out *out, char c) {
+  (void)out;
+  if (c == '\n')
+    sink('\r');
+  sink(c);
+}
+
+static void print_message(const char *fmt, va_list args) {
+  struct format_out out = {put_console, 0};
+  format(&out, fmt, args);
+}
+
+// Wait until no other hart reports, printing set.  Holds: print_lock.
+static void claim_console(void) {
+  for (;;) {
+    store_relaxed(&printing, true);
+    fence_all();
+    if (!load_acquire(&reporter))
+      return;
+    store_release(&printing, false);
+    while (load_relaxed(&reporter))
+      panic_poll();
+  }
+}
+
+void kvprintf(const char *fmt, va_list args) {
+  irq_t state = irq_save();
+  if (load_relaxed(&reporter) == this_hart()) {
+    print_message(fmt, args);
+  } else {
+    spin_lock(&print_lock);
+    claim_console();
+    print_message(fmt, args);
+    store_release(&printing, false);
+    spin_unlock(&print_lock, 0);
+  }
+  irq_restore(state);
+}
+
+void kprintf(const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  kvprintf(fmt, args);
+  va_end(args);
+}
+
+void print_begin_report(void) {
+  irq_t state = irq_save();
+  struct hart *me = this_hart();
+  if (load_relaxed(&reporter) != me) {
+    struct hart *none = NULL;
+    while (!__atomic_compare_exchange_n(&reporter, &none, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+      none = NULL;
+    fence_all();
+    bool own_message = print_lock.owner == me;
+    for (uint32 i = 0; load_acquire(&printing) && !own_message && i < MESSAGE_PATIENCE; i++)
+      ;
+  }
+  report_depth++;
+  irq_restore(state);
+}
+
+void print_end_report(void) {
+  if (--report_depth == 0)
+    store_release(&reporter, (struct hart *)NULL);
+}
+
+bool print_console_taken(void) {
+  struct hart *who = load_acquire(&reporter);
+  irq_t state = irq_save();
+  bool taken = who && who != this_hart();
+  irq_restore(state);
+  return taken;
+}
