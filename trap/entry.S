@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+//
+// Into the kernel and out again.
+//
+//              | in user mode                 | in the kernel
+//     sscratch | this hart's struct hart *    | 0
+//     tp       | the user's                   | this hart's struct hart *
+//     sp       | the user's                   | the running stack; hart->stack_* records which
+//
+// Interrupts are off wherever sscratch disagrees with the mode: between a step marked [x] and the
+// next.  Nothing is stored through sp before sp is proven good.
+//
+// 1. tp and sscratch are exchanged; a nonzero tp says that the trap came from user mode.
+// 2. From the kernel: sp must be a multiple of 16 and the whole frame about to be pushed must lie
+//    in the recorded stack.  From user mode: sp comes from the record, so there is nothing to prove.
+// 3. Good: push the frame there and call trap() or trap_user().
+// 4. Bad: move the record and sp to this hart's emergency stack together, save everything as at
+//    the fault, call stack_fault().
+// 5. Bad while the record is the emergency stack already: last_resort, which uses no stack.
+//
+// RISC-V privileged 4.1.1 (sstatus), 4.1.5 (sscratch), 4.1.7 (scause).
+#include "kern/lib/csr.h"
+#include "offsets.h"
+
+  .cfi_sections .debug_frame
+
+// DWARF has no column for sepc; GDB numbers the CSRs from 4096.
+#define DWARF_SEPC 4096 + 0x141
+
+// Store (or load) xN at 8*N of the frame at sp, for each N named.
+.macro frame_each op, regs:vararg
+  .irp n, \regs
+  \op x\n, 8*\n(sp)
+  .endr
+.endm
+
+// What an interrupted context looks like while sp points at its whole frame.
+.macro cfi_frame
+  .cfi_signal_frame
+  .cfi_return_column DWARF_SEPC
+  .cfi_def_cfa sp, TRAP_FRAME_SIZE
+  .cfi_offset DWARF_SEPC, -TRAP_FRAME_SIZE
+  .irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  .cfi_offset \n, 8*\n - TRAP_FRAME_SIZE
+  .endr
+.endm
+
+// Save sepc, scause, stval and sstatus in the frame at sp; clear SUM and FS.  Clobbers t0, t1.
+.macro frame_save_csrs
+  csrr t0, sepc
+  csrr t1, scause
+  sd t0, FRAME_SEPC(sp)
+  sd t1, FRAME_SCAUSE(sp)
+  csrr t0, stval
+  li t1, SSTATUS_SUM | SSTATUS_FS
+  csrrc t1, sstatus, t1
+  sd t0, FRAME_STVAL(sp)
+  sd t1, FRAME_SSTATUS(sp)
+.endm
+
+.macro frame_restore_csrs
+  ld t0, FRAME_SSTATUS(sp)
+  ld t1, FRAME_SEPC(sp)
+  csrw sstatus, t0
+  csrw sepc, t1
+.endm
+
+  .text
+
+// void trap_entry(void): the trap vector of every hart.
+  .globl trap_entry
+  .balign 4
+trap_entry:
+  .cfi_startproc
+  cfi_frame
+  csrrw tp, sscratch, tp                  // 1 [x]
+  bnez tp, from_user
+  csrrw tp, sscratch, zero
+
+from_kernel:
+  .globl stack_check, stack_check_end
+stack_check:                              // 2
+  sd t0, HART_SPILL(tp)
+  andi t0, sp, 15
+  bnez t0, bad_stack
+  ld t0, HART_STACK_FLOOR(tp)
+  bltu sp, t0, bad_stack
+  ld t0, HART_STACK_HI(tp)
+  bltu t0, sp, bad_stack
+  ld t0, HART_SPILL(tp)
+stack_check_end:
+  addi sp, sp, -TRAP_FRAME_SIZE           // 3
+  frame_each sd, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  addi t0, sp, TRAP_FRAME_SIZE
+  sd t0, 8*2(sp)
+  frame_save_csrs
+  mv a0, sp
+  call trap
+  .globl trap_returns_to
+trap_returns_to:
+  frame_restore_csrs
+  frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  ld x2, 8*2(sp)
+  sret
+
+from_user:                                // 2
+  sd sp, HART_SPILL(tp)
+  ld sp, HART_STACK_HI(tp)
+  addi sp, sp, -TRAP_FRAME_SIZE
+  frame_each sd, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  csrrw t0, sscratch, zero
+  ld t1, HART_SPILL(tp)
+  sd t0, 8*4(sp)
+  sd t1, 8*2(sp)
+  frame_save_csrs
+  mv a0, sp
+  call trap_user                          // 3
+  .globl trap_user_returns_to
+trap_user_returns_to:
+  frame_restore_csrs
+  csrw sscratch, tp                       // [x]
+  frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  ld x4, 8*4(sp)
+  ld x2, 8*2(sp)
+  sret
+
+bad_stack:
+  sd t1, HART_SPILL+8(tp)
+  ld t0, HART_EMERGENCY_HI(tp)
+  ld t1, HART_STACK_HI(tp)
+  beq t0, t1, bad_emergency_stack
+  sd sp, HART_SPILL+16(tp)                // 4
+  sd t1, HART_VICTIM_HI(tp)
+  ld t1, HART_STACK_LO(tp)
+  sd t1, HART_VICTIM_LO(tp)
+  ld t1, HART_EMERGENCY_LO(tp)
+  sd t0, HART_STACK_HI(tp)
+  sd t1, HART_STACK_LO(tp)
+  addi t1, t1, TRAP_FRAME_SIZE
+  sd t1, HART_STACK_FLOOR(tp)
+  addi sp, t0, -TRAP_FRAME_SIZE
+  ld t0, HART_SPILL(tp)
+  ld t1, HART_SPILL+8(tp)
+  frame_each sd, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  ld t0, HART_SPILL+16(tp)
+  sd t0, 8*2(sp)
+  frame_save_csrs
+  mv a0, sp
+  call stack_fault
+  unimp
+
+bad_emergency_stack:                      // 5
+  csrr s1, sepc
+  csrr s2, scause
+  csrr s3, stval
+  mv s4, sp
+  j last_resort
+  .cfi_endproc
+
+// _Noreturn void trap_user_return(struct trap_frame *frame)
+// Leave for user mode through the frame, which is at the top of the running stack.  Interrupts are off.
+  .globl trap_user_return
+trap_user_return:
+  mv sp, a0
+  j trap_user_returns_to
+
+// _Noreturn void fault_on_emergency_stack(struct trap_frame *frame)
+// Move this hart from a good stack to its emergency stack and call kernel_fault(frame) there.
+// Interrupts are off.  The frame stays where it is.
+  .globl fault_on_emergency_stack
+fault_on_emergency_stack:
+  .cfi_startproc
+  addi sp, sp, -16
+  .cfi_def_cfa_offset 16
+  sd ra, 8(sp)
+  sd s0, 0(sp)
+  .cfi_offset ra, -8
+  .cfi_offset s0, -16
+  addi s0, sp, 16
+  .cfi_def_cfa s0, 0
+  ld t0, HART_STACK_LO(tp)
+  ld t1, HART_STACK_HI(tp)
+  sd t0, HART_VICTIM_LO(tp)
+  sd t1, HART_VICTIM_HI(tp)
+  ld t0, HART_EMERGENCY_LO(tp)
+  ld t1, HART_EMERGENCY_HI(tp)
+  addi t2, t0, TRAP_FRAME_SIZE
+  sd t0, HART_STACK_LO(tp)
+  sd t2, HART_STACK_FLOOR(tp)
+  sd t1, HART_STACK_HI(tp)
+  mv sp, t1
+  call kernel_fault
+  unimp
+  .cfi_endproc
+
+// _Noreturn void leave_emergency_stack(void (*fn)(int), int arg)
+// Set the record back to the victim's stack, empty it below the room of its user frame, and call
+// fn(arg) there.  Interrupts are off.
+  .globl leave_emergency_stack
+leave_emergency_stack:
+  .cfi_startproc
+  .cfi_undefined ra
+  ld t0, HART_VICTIM_LO(tp)
+  ld t1, HART_VICTIM_HI(tp)
+  addi t2, t0, TRAP_FRAME_SIZE
+  sd t0, HART_STACK_LO(tp)
+  sd t2, HART_STACK_FLOOR(tp)
+  sd t1, HART_STACK_HI(tp)
+  addi sp, t1, -TRAP_FRAME_SIZE
+  mv t0, a0
+  mv a0, a1
+  li ra, 0
+  li s0, 0
+  jr t0
+  .cfi_endproc
+
+// bool probe_read(uint64 address, uint64 *value)
+// Load 8 aligned bytes of memory that may not be there.  Returns whether they were.
+// A fault at probe_load resumes at probe_failed.
+  .globl probe_read, probe_load, probe_failed
+probe_read:
+  .cfi_startproc
+probe_load:
+  ld t0, 0(a0)
+  sd t0, 0(a1)
+  li a0, 1
+  ret
+probe_failed:
+  li a0, 0
+  ret
+  .cfi_endproc

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// Classes of kernel faults.  Pure: also compiled for the host, where every boundary is tested.
+#pragma once
+
+#include "kern/lib/types.h"
+
+enum fault_class {
+  FAULT_OVERFLOW,
+  FAULT_UNDERFLOW,
+  FAULT_WILD_SP,
+  FAULT_EXCEPTION,
+  FAULT_GUARD_BELOW,
+  FAULT_GUARD_ABOVE,
+  FAULT_STALE_STACK,
+  FAULT_GUARD_OTHER,
+  FAULT_NULL,
+  FAULT_USER_ACCESS,
+  FAULT_EXEC_NX,
+  FAULT_WRITE_RODATA,
+  FAULT_UNMAPPED,
+  FAULT_CLASSES,
+};
+
+// Bounds of a stack: [lo, hi).
+struct stack_bounds {
+  uint64 lo, hi;
+};
+
+// What the kernel-stack window says of an address.
+struct fault_slot {
+  bool in_window;    // the rest is meaningful only if so
+  bool in_guard;     // in the guard half of its slot, else in the stack half
+  bool owned;        // somebody owns the slot's stack
+  bool below_owned;  // somebody owns the stack of the slot below
+};
+
+// Name the class of a fault in the kernel.  scause, stval and sp are as at the fault; stack is the
+// one this hart ran on; slot describes stval; pte is the leaf that translates stval, or 0.
+enum fault_class classify(uint64 scause, uint64 stval, uint64 sp, struct stack_bounds stack,
+                          struct fault_slot slot, uint64 pte);
+
+// Return by how many bytes the fault missed its stack: how far sp ran out of it, or how far stval
+// lies beyond it; 0 where that means nothing.
+uint64 fault_past(enum fault_class class, uint64 stval, uint64 sp, struct stack_bounds stack);
+
+// Return the word for the class in the machine line.
+const char *fault_class_name(enum fault_class class);

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//
+// Kernel faults: collect, classify, report, and decide who has to go.
+//
+// I1. All of this runs on the hart's emergency stack, interrupts off, and takes no lock.
+// I2. The victim's stack is untouched until the report is out.
+// I3. Nothing but the way into process_exit leaves the emergency stack, and nothing sleeps on it.
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/print.h"
+#include "kern/lib/report.h"
+#include "kern/proc/process.h"
+#include "kern/sched/thread.h"
+#include "trap/report.h"
+#include "trap/trap.h"
+
+// Return the word for what forces a panic, or null when killing the victim is enough.
+static const char *why_panic(const struct hart *h, const struct thread *t,
+                             const struct trap_frame *frame, struct stack_bounds stack) {
+  if (bootarg_flag("panic_on_fault"))
+    return "option";
+  if (!t || !t->process)
+    return t && t->stack_area && t->stack_lo == stack.lo && t->start ? "kernel-thread" : "idle";
+  if (h->irq_depth)
+    return "interrupt";
+  if (h->held)
+    return "spinlock";
+  if (!(frame->sstatus & SSTATUS_SPIE))
+    return "interrupts-off";
+  if (t->in_transaction)
+    return "transaction";
+  if (t->sleeplocks)
+    return "sleeplock";
+  return NULL;
+}
+
+static struct fault_slot slot_of(uint64 va) {
+  struct kstack_slot slot, below;
+  kstack_describe(va, &slot);
+  kstack_describe(va - KSTACK_SLOT, &below);
+  return (struct fault_slot){
+      .in_window = slot.in_window,
+      .in_guard = slot.in_guard,
+      .owned = slot.live,
+      .below_owned = below.in_window && below.live,
+  };
+}
+
+// Find whose slot the fault is about: that of the address, or of a wild sp.
+static void describe_other(struct fault *f) {
+  uint64 va = f->class == FAULT_WILD_SP ? frame_reg(f->frame, REG_SP) : f->frame->stval;
+  kstack_describe(va, &f->other);
+  struct fault_slot slot = slot_of(va);
+  if (slot.in_window && slot.in_guard && !slot.owned)
+    kstack_describe(va - KSTACK_SLOT, &f->other);
+}
+
+static void collect(struct fault *f, const struct trap_frame *frame) {
+  struct hart *h = this_hart();
+  uint64 stval = frame->stval;
+  int level;
+  *f = (struct fault){
+      .frame = frame,
+      .hart = h,
+      .thread = h->current,
+      .stack = {h->victim_lo, h->victim_hi},
+  };
+  pte_t pte = stval < USER_END ? 0 : pagetable_leaf(kernel_pagetable, stval, &level);
+  f->class =
+      classify(frame->scause, stval, frame_reg(frame, REG_SP), f->stack, slot_of(stval), pte);
+  describe_other(f);
+  f->why = why_panic(h, f->thread, frame, f->stack);
+}
+
+static _Noreturn void report_and_decide(const struct trap_frame *frame) {
+  struct fault f;
+  fetch_add(&reports_pending, 1);
+  collect(&f, frame);
+  print_begin_report();
+  report_print(&f);
+  print_end_report();
+  fetch_sub(&reports_pending, 1);
+  if (f.why)
+    panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
+  leave_emergency_stack(process_exit, -1);
+}
+
+void stack_fault(struct trap_frame *frame) {
+  report_and_decide(frame);
+}
+
+void kernel_fault(struct trap_frame *frame) {
+  report_and_decide(frame);
+}

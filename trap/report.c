@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+//
+// The report of a kernel fault.
+//
+// One sentence, the stack drawn, the backtrace, the registers, what to try; then the machine line,
+// whose fields and order docs/traps.md fixes.
+#include "trap/report.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/lib/symbols.h"
+#include "kern/sched/thread.h"
+#include "trap/backtrace.h"
+#include "vm/layout.h"
+
+static const char *thread_name(const struct fault *f) {
+  return f->thread ? f->thread->name : "boot";
+}
+
+static int thread_pid(const struct fault *f) {
+  return f->thread ? f->thread->pid : 0;
+}
+
+static uint64 fault_sp(const struct fault *f) {
+  return frame_reg(f->frame, REG_SP);
+}
+
+static uint64 past(const struct fault *f) {
+  return fault_past(f->class, f->frame->stval, fault_sp(f), f->stack);
+}
+
+static bool is_store(const struct fault *f) {
+  return f->frame->scause == CAUSE_STORE_PAGE;
+}
+
+// --- one sentence --------------------------------------------------------------------------------
+
+static void print_who(const struct fault *f) {
+  if (thread_pid(f))
+    kprintf("pid %d (%s) ", thread_pid(f), thread_name(f));
+  else
+    kprintf("kernel thread %s ", thread_name(f));
+}
+
+static void print_where(const struct fault *f) {
+  struct symbol s;
+  if (symbol_find(f->frame->sepc, &s))
+    kprintf(" in %s()", s.name);
+  else
+    kprintf(" at pc 0x%lx", f->frame->sepc);
+}
+
+static void print_owner(const struct fault *f) {
+  if (f->other.pid > 0)
+    kprintf("pid %d (%s)", f->other.pid, f->other.name);
+  else
+    kprintf("%s", f->other.pid == 0 ? f->other.name : "nobody");
+}
+
+static const char *exception_name(uint64 scause) {
+  static const char *const names[] = {
+      [CAUSE_FETCH_MISALIGNED] = "misaligned jump",
+      [CAUSE_FETCH_ACCESS] = "jump to memory that is not there",
+      [CAUSE_ILLEGAL] = "illegal instruction",
+      [CAUSE_BREAKPOINT] = "breakpoint",
+      [CAUSE_LOAD_MISALIGNED] = "misaligned load",
+      [CAUSE_LOAD_ACCESS] = "load from memory that is not there",
+      [CAUSE_STORE_MISALIGNED] = "misaligned store",
+      [CAUSE_STORE_ACCESS] = "store to memory that is not there",
+  };
+  return scause < ARRAY_SIZE(names) && names[scause] ? names[scause] : "unexpected trap";
+}
+
+static void print_overflow(const struct fault *f) {
+  if (fault_sp(f) < f->stack.lo)
+    kprintf("ran %lu bytes off the end of its kernel stack", past(f));
+  else
+    kprintf("has so little kernel stack left that a trap frame lacks %lu bytes", past(f));
+}
+
+static void print_address_fault(const struct fault *f) {
+  uint64 address = f->frame->stval;
+  const char *did = is_store(f) ? "wrote to" : "read from";
+  switch (f->class) {
+  case FAULT_GUARD_BELOW:
+    kprintf("%s the guard of its own kernel stack, %lu bytes below the stack", did, past(f));
+    break;
+  case FAULT_GUARD_ABOVE:
+    kprintf("%s the guard of its own kernel stack, byte %lu above the stack", did, past(f));
+    break;
+  case FAULT_STALE_STACK:
+    kprintf("%s a kernel stack that nobody owns (the last owner was ", did);
+    print_owner(f);
+    kprintf(")");
+    break;
+  case FAULT_GUARD_OTHER:
+    kprintf("%s the guard of another kernel stack, that of ", did);
+    print_owner(f);
+    break;
+  case FAULT_NULL:
+    kprintf("used a null pointer (address 0x%lx)", address);
+    break;
+  case FAULT_USER_ACCESS:
+    kprintf("%s user address 0x%lx, but not through the user copy,", did, address);
+    break;
+  case FAULT_EXEC_NX:
+    kprintf("jumped to 0x%lx, which holds data", address);
+    break;
+  case FAULT_WRITE_RODATA:
+    kprintf("wrote to read-only memory at 0x%lx", address);
+    break;
+  default:
+    kprintf("%s 0x%lx, where nothing is mapped", did, address);
+  }
+}
+
+static void print_sentence(const struct fault *f) {
+  print_who(f);
+  switch (f->class) {
+  case FAULT_OVERFLOW:
+    print_overflow(f);
+    break;
+  case FAULT_UNDERFLOW:
+    kprintf("has its stack pointer %lu bytes above the top of its kernel stack", past(f));
+    break;
+  case FAULT_WILD_SP:
+    kprintf("has a stack pointer that is not on its kernel stack (0x%lx", fault_sp(f));
+    if (f->other.in_window && !f->other.in_guard && f->other.live) {
+      kprintf(", on the stack of ");
+      print_owner(f);
+    }
+    kprintf(")");
+    break;
+  case FAULT_EXCEPTION:
+    kprintf("took an exception: %s,", exception_name(f->frame->scause));
+    break;
+  default:
+    print_address_fault(f);
+  }
+  print_where(f);
+  kprintf(".\n");
+}
+
+// --- the stack drawn -----------------------------------------------------------------------------
+
+static void print_marks(const struct fault *f, uint64 from, uint64 to) {
+  uint64 sp = fault_sp(f), address = f->frame->stval;
+  if (sp >= from && sp < to)
+    kprintf("  <- sp      0x%lx", sp);
+  if (f->class >= FAULT_GUARD_BELOW && address >= from && address < to)
+    kprintf("  <- address 0x%lx", address);
+  kprintf("\n");
+}
+
+static void print_border(uint64 address, const char *name) {
+  kprintf("  %p  +----------------------+%s\n", (void *)address, name);
+}
+
+static void print_box(const struct fault *f, const char *text, uint64 bytes, uint64 from,
+                      uint64 to) {
+  kprintf("                      | %-12s %5lu B |", text, bytes);
+  print_marks(f, from, to);
+}
+
+static void print_stack(const struct fault *f) {
+  uint64 lo = f->stack.lo, hi = f->stack.hi, sp = fault_sp(f);
+  uint64 used = sp >= lo && sp <= hi ? hi - sp : hi - lo;
+  kprintf("\nIts kernel stack, on hart %u (not to scale):\n", f->hart->index);
+  print_border(hi + KSTACK_GUARD, "");
+  print_box(f, "guard", KSTACK_GUARD, hi + 1, hi + KSTACK_GUARD);
+  print_border(hi, "  hi");
+  print_box(f, "in use", used, sp >= lo ? sp : lo, hi + 1);
+  if (sp > lo && sp <= hi)
+    print_box(f, "free", sp - lo, lo, sp);
+  print_border(lo, "  lo");
+  print_box(f, "guard", KSTACK_GUARD, lo - KSTACK_GUARD, lo);
+  print_border(lo - KSTACK_GUARD, "");
+}
+
+// --- registers -----------------------------------------------------------------------------------
+
+static void print_registers(const struct fault *f) {
+  static const char names[32][5] = {"pc", "ra", "sp",  "gp",  "tp", "t0", "t1", "t2",
+                                    "s0", "s1", "a0",  "a1",  "a2", "a3", "a4", "a5",
+                                    "a6", "a7", "s2",  "s3",  "s4", "s5", "s6", "s7",
+                                    "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
+  const uint64 *words = &f->frame->sepc;
+  kprintf("\nRegisters as at the fault:\n");
+  for (uint32 i = 0; i < 32; i++)
+    kprintf("  %-3s 0x%016lx%s", names[i], words[i], i % 4 == 3 ? "\n" : "");
+  kprintf("  scause 0x%lx  stval 0x%lx  sstatus 0x%lx\n", f->frame->scause, f->frame->stval,
+          f->frame->sstatus);
+}
+
+// --- what to try ---------------------------------------------------------------------------------
+
+static void print_advice(const struct fault *f) {
+  static const char *const advice[FAULT_CLASSES] = {
+      [FAULT_OVERFLOW] = "Look for recursion (a count xN above) or a large local array.",
+      [FAULT_UNDERFLOW] = "Look for assembly that pops more than it pushed.",
+      [FAULT_WILD_SP] = "Look for assembly that sets sp, or a saved sp that was overwritten.",
+      [FAULT_EXCEPTION] = "Look at the instruction at pc: objdump -d build/kernel.",
+      [FAULT_GUARD_BELOW] = "sp is good: this is a stray pointer or an index below an array.",
+      [FAULT_GUARD_ABOVE] = "sp is good: this is a stray pointer or an array written past its end.",
+      [FAULT_STALE_STACK] = "A pointer to a local variable outlived its thread.",
+      [FAULT_GUARD_OTHER] = "sp is good: a stray pointer, far from this thread's own stack.",
+      [FAULT_NULL] = "A pointer was not set, or a failure (NULL) was not checked.",
+      [FAULT_USER_ACCESS] = "User memory is reached by copy_from_user and copy_to_user only.",
+      [FAULT_EXEC_NX] = "A function pointer or a saved return address was overwritten.",
+      [FAULT_WRITE_RODATA] =
+          "Text and constants are read-only: a stray pointer, or a const cast away.",
+      [FAULT_UNMAPPED] = "A stray or freed pointer: see the registers for where it came from.",
+  };
+  kprintf("\nWhat to try: %s\n", advice[f->class]);
+  if (f->why)
+    kprintf("The kernel cannot go on: %s.\n", f->why);
+  else
+    kprintf("The process was ended; the kernel goes on.\n");
+}
+
+// --- one line for machines -----------------------------------------------------------------------
+
+static void print_encoded(const char *s) {
+  for (; *s; s++) {
+    bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+                 strchr("._-", *s);
+    kprintf(plain ? "%c" : "%%%02X", (uint8)*s);
+  }
+}
+
+static bool has_owner(const struct fault *f) {
+  return (f->class == FAULT_GUARD_OTHER || f->class == FAULT_STALE_STACK ||
+          f->class == FAULT_WILD_SP) &&
+         f->other.in_window && f->other.pid >= 0;
+}
+
+static void print_machine_line(const struct fault *f) {
+  char run[64];
+  const struct trap_frame *frame = f->frame;
+  kprintf("\nkstack: class=%s pid=%d name=", fault_class_name(f->class), thread_pid(f));
+  print_encoded(thread_name(f));
+  kprintf(" hart=%u scause=0x%lx sepc=0x%lx stval=0x%lx sp=0x%lx lo=0x%lx hi=0x%lx past=%lu",
+          f->hart->index, frame->scause, frame->sepc, frame->stval, fault_sp(f), f->stack.lo,
+          f->stack.hi, past(f));
+  kprintf(" verdict=%s owner=", f->why ? "panic" : "killed");
+  if (has_owner(f))
+    kprintf("%d", f->other.pid);
+  else
+    kprintf("-");
+  kprintf(" why=%s run=", f->why ? f->why : "-");
+  print_encoded(bootarg_string("run", run, sizeof(run)) ? run : "-");
+  kprintf("\n");
+}
+
+void report_print(const struct fault *f) {
+  kprintf("\n");
+  print_sentence(f);
+  print_stack(f);
+  kprintf("\nBacktrace, innermost first:\n");
+  backtrace_print(f->frame, f->stack);
+  print_registers(f);
+  print_advice(f);
+  print_machine_line(f);
+}

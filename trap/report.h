@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// The report of a kernel fault: for people first, then one line for machines.
+#pragma once
+
+#include "kern/lib/hart.h"
+#include "kern/lib/trapframe.h"
+#include "trap/fault.h"
+#include "vm/kstack.h"
+
+// All that is known of a fault in the kernel.
+struct fault {
+  const struct trap_frame *frame;  // everything as at the fault
+  const struct hart *hart;
+  const struct thread *thread;  // the one that was running, or null early in boot
+  struct stack_bounds stack;    // the one it ran on
+  enum fault_class class;
+  struct kstack_slot other;  // the slot that the address (or a wild sp) belongs to, if in_window
+  const char *why;           // what forces a panic, or null: the process is killed
+};
+
+// Print the report.  Takes no lock; reads memory that may be broken only through probe_read.
+// Between print_begin_report and print_end_report, on the emergency stack.
+void report_print(const struct fault *f);

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//
+// Traps, once entry.S has saved them.
+//
+// I1. Everything here runs with interrupts off, but for system calls and faults of user mode.
+// I2. What a frame restores is checked on the way out: SPP and the range of sepc.
+// I3. A kernel fault that nothing here resolves leaves this stack at once
+// (fault_on_emergency_stack).
+#include "trap/trap.h"
+#include "kern/dev/irq.h"
+#include "kern/dev/timer.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/print.h"
+#include "kern/proc/process.h"
+#include "kern/sched/thread.h"
+#include "trap/syscall.h"
+#include "vm/pagetable.h"
+#include "vm/space.h"
+#include "vm/tlb.h"
+#include "vm/usercopy.h"
+
+extern char _start[], text_end[];
+
+bool is_kernel_text(uint64 pc) {
+  return pc >= (uint64)_start && pc < (uint64)text_end;
+}
+
+static void interrupt(uint64 scause) {
+  struct hart *h = this_hart();
+  h->irq_depth++;
+  switch (scause & ~SCAUSE_INTERRUPT) {
+  case IRQ_TIMER:
+    timer_interrupt();
+    break;
+  case IRQ_EXTERNAL:
+    irq_external();
+    break;
+  case IRQ_SOFTWARE:
+    csr_clear(sip, SIE_SSIE);
+    panic_poll();
+    break;
+  default:
+    panic("interrupt of unknown cause 0x%lx", scause);
+  }
+  h->irq_depth--;
+}
+
+static enum access fault_access(uint64 scause) {
+  if (scause == CAUSE_STORE_PAGE)
+    return ACCESS_WRITE;
+  return scause == CAUSE_FETCH_PAGE ? ACCESS_EXEC : ACCESS_READ;
+}
+
+static bool is_page_fault(uint64 scause) {
+  return scause == CAUSE_FETCH_PAGE || scause == CAUSE_LOAD_PAGE || scause == CAUSE_STORE_PAGE;
+}
+
+// A hart may have cached that an address is invalid before it was mapped (vm/tlb.h, I1).  If the
+// page table permits the access now, fence and let it be tried again: once for each sepc.
+static bool is_stale_translation(const struct trap_frame *frame) {
+  static const pte_t needed[] = {
+      [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
+  struct hart *h = this_hart();
+  if (!is_page_fault(frame->scause) || frame->stval < USER_END || h->retried_sepc == frame->sepc)
+    return false;
+  int level;
+  if (!(pagetable_leaf(kernel_pagetable, frame->stval, &level) &
+        needed[fault_access(frame->scause)]))
+    return false;
+  h->retried_sepc = frame->sepc;
+  tlb_fence_all();
+  return true;
+}
+
+static bool probe_fault(struct trap_frame *frame) {
+  if (frame->sepc != (uint64)probe_load)
+    return false;
+  frame->sepc = (uint64)probe_failed;
+  return true;
+}
+
+void trap(struct trap_frame *frame) {
+  if (frame->scause & SCAUSE_INTERRUPT) {
+    interrupt(frame->scause);
+    if (frame->sstatus & SSTATUS_SPIE)
+      thread_preempt();
+  } else if (!probe_fault(frame) && !usercopy_fault(frame) && !is_stale_translation(frame)) {
+    if (this_hart()->stack_hi == this_hart()->emergency_hi)
+      last_resort_frame(frame);
+    fault_on_emergency_stack(frame);
+  }
+  assert(frame->sstatus & SSTATUS_SPP);
+  assert(is_kernel_text(frame->sepc));
+}
+
+static const char *user_fault_name(uint64 scause) {
+  switch (scause) {
+  case CAUSE_FETCH_PAGE:
+  case CAUSE_FETCH_ACCESS:
+    return "executed what it may not";
+  case CAUSE_LOAD_PAGE:
+  case CAUSE_LOAD_ACCESS:
+    return "read what it may not";
+  case CAUSE_STORE_PAGE:
+  case CAUSE_STORE_ACCESS:
+    return "wrote what it may not";
+  case CAUSE_ILLEGAL:
+    return "executed an illegal instruction";
+  case CAUSE_BREAKPOINT:
+    return "hit a breakpoint";
+  default:
+    return "trapped";
+  }
+}
+
+// A fault in user mode: resolved, or the end of the process.
+static void user_fault(struct trap_frame *frame) {
+  struct thread *t = thread_current();
+  int error = -1;
+  if (is_page_fault(frame->scause))
+    error = space_fault(t->space, frame->stval, fault_access(frame->scause));
+  else if (frame->scause == CAUSE_ILLEGAL && !(frame->sstatus & SSTATUS_FS))
+    error = fpu_first_use(frame) ? 0 : -1;
+  if (!error)
+    return;
+  kprintf("pid %d (%s) %s: scause %lu, pc 0x%lx, address 0x%lx. It was killed.\n", t->pid, t->name,
+          user_fault_name(frame->scause), frame->scause, frame->sepc, frame->stval);
+  thread_kill(t);
+}
+
+static void check_user_frame(const struct trap_frame *frame) {
+  assert(!(frame->sstatus & SSTATUS_SPP));
+  assert(frame->sepc < USER_END);
+}
+
+void trap_user(struct trap_frame *frame) {
+  if (__builtin_expect(frame->sstatus & SSTATUS_SPP, 0))
+    panic("trap in the kernel at 0x%lx (scause 0x%lx, stval 0x%lx) while sscratch says user mode",
+          frame->sepc, frame->scause, frame->stval);
+  struct thread *t = thread_current();
+  if (frame->scause == CAUSE_USER_ECALL) {
+    frame->sepc += 4;
+    irq_on();
+    syscall(frame);
+    irq_off();
+  } else if (frame->scause & SCAUSE_INTERRUPT) {
+    interrupt(frame->scause);
+  } else {
+    irq_on();
+    user_fault(frame);
+    irq_off();
+  }
+  thread_preempt();
+  if (load_relaxed(&t->killed)) {
+    irq_on();
+    process_exit(-1);
+  }
+  check_user_frame(frame);
+}
+
+void user_return(void) {
+  irq_off();
+  struct trap_frame *frame = thread_user_frame(thread_current());
+  check_user_frame(frame);
+  trap_user_return(frame);
+}
