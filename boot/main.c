@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// From the firmware to the first process: the only place that knows the order.
+//
+// I1. Until a hart has its idle and emergency stacks, stvec is early_trap.
+// I2. Every hart's struct and stacks exist before any other hart is started.
+// I3. The root entries of the kernel half are filled before the first user page table.
+#include "boot/boot.h"
+#include "kern/dev/console.h"
+#include "kern/dev/disk.h"
+#include "kern/dev/irq.h"
+#include "kern/dev/provoke.h"
+#include "kern/dev/timer.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/fdt.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/power.h"
+#include "kern/lib/print.h"
+#include "kern/lib/sbi.h"
+#include "kern/lib/trapframe.h"
+#include "kern/proc/process.h"
+#include "kern/sched/thread.h"
+#include "trap/trap.h"
+#include "vm/check.h"
+#include "vm/layout.h"
+#include "vm/page.h"
+#include "vm/pagetable.h"
+#include "vm/tlb.h"
+#include "vm/vmalloc.h"
+
+enum { COUNTERS_FOR_USERS = 7 };  // scounteren: cycle, time, instret
+
+static void read_device_tree(pa_t fdt) {
+  const char *why = "no device tree where the firmware says it is";
+  uint32 size = fdt_size(pa_to_ptr(fdt));
+  if (!size || fdt_read_machine(pa_to_ptr(fdt), size, fdt, &machine, &why))
+    panic("device tree at 0x%lx: %s", fdt, why);
+}
+
+// Let the early table reach all RAM, for boot_alloc.
+static void map_ram_early(void) {
+  for (uint32 i = 0; i < machine.ram_count; i++) {
+    pa_t end = machine.ram[i].base + machine.ram[i].size;
+    for (pa_t pa = ROUND_DOWN(machine.ram[i].base, GIGAPAGE_SIZE); pa < end; pa += GIGAPAGE_SIZE)
+      early_root.pte[(DIRECT_BASE + pa) >> 30 & (PT_ENTRIES - 1)] =
+          pa_to_pte(pa) | PTE_V | PTE_R | PTE_W | PTE_A | PTE_D;
+  }
+  tlb_fence_all();
+}
+
+// Number the harts from 0, this one first.
+static void number_harts(uint64 boot_id) {
+  harts[0].id = boot_id;
+  hart_count = 1;
+  for (uint32 i = 0; i < machine.hart_count; i++)
+    if (machine.hart_id[i] != boot_id && hart_count < HART_MAX) {
+      harts[hart_count].id = machine.hart_id[i];
+      harts[hart_count].index = hart_count;
+      hart_count++;
+    }
+}
+
+static void make_stacks(struct hart *h) {
+  char name[NAME_SIZE];
+  ksnprintf(name, sizeof(name), "idle-%u", h->index);
+  struct vm_area *idle = kstack_alloc(0, name, STACK_IDLE);
+  ksnprintf(name, sizeof(name), "emergency-%u", h->index);
+  struct vm_area *emergency = kstack_alloc(0, name, STACK_EMERGENCY);
+  if (!idle || !emergency)
+    panic("no memory for the stacks of hart %u", h->index);
+  h->stack_lo = idle->base;
+  h->stack_floor = idle->base + sizeof(struct trap_frame);
+  h->stack_hi = idle->base + idle->size;
+  h->emergency_lo = emergency->base;
+  h->emergency_hi = emergency->base + emergency->size;
+  h->satp = pagetable_satp(kernel_pagetable);
+}
+
+static void start_other_harts(void) {
+  for (uint32 i = 1; i < hart_count; i++)
+    if (sbi_hart_start(harts[i].id, IMAGE_PA + (uint64)secondary_start - IMAGE_BASE,
+                       (uint64)&harts[i]))
+      kprintf("boot: hart %lu does not start; going on without it\n", harts[i].id);
+}
+
+// What each hart does for itself, on its idle stack.
+static void start_hart(void) {
+  csr_write(scounteren, COUNTERS_FOR_USERS);
+  tlb_catch_up(tlb_mapped());
+  store_release(&this_hart()->online, true);
+  irq_init_hart();
+  timer_init_hart();
+  csr_write(sie, SIE_SSIE | SIE_STIE | SIE_SEIE);
+}
+
+void boot_secondary(void) {
+  thread_init_hart();
+  start_hart();
+  thread_idle();
+}
+
+static void boot_on_idle_stack(void) {
+  thread_init();
+  vm_check();
+  irq_init();
+  start_hart();
+  console_init();
+#if PROVOKE
+  provoke_init();
+#endif
+  disk_init();
+  process_init();
+  start_other_harts();
+  thread_idle();
+}
+
+void boot_main(uint64 hart_id, pa_t fdt) {
+  hart_count = 1;
+  harts[0].id = hart_id;
+  read_device_tree(fdt);
+  number_harts(hart_id);
+  map_ram_early();
+  sbi_init();
+  pagetable_init();
+  vmalloc_init();
+  page_init();
+  if (machine.test.size)
+    power_set_device(device_map(machine.test.base, machine.test.size));
+  kprintf(
+      "\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB between guards of %u KiB\n",
+      hart_count, hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
+      KSTACK_GUARD / 1024);
+  for (uint32 i = 0; i < hart_count; i++)
+    make_stacks(&harts[i]);
+  boot_enter_stack(boot_on_idle_stack);
+}
