@@ -12,7 +12,8 @@ int disk_init(void);
 // Blocks on the disk; 0: no disk.
 uint64 disk_blocks(void);
 
-// Transfer one block; data is DMA-able (kmalloc, page_alloc).  Sleeps.  Returns 0 or -EIO.
+// Transfer one block; data is DMA-able (kmalloc, page_alloc).  Sleeps.  Returns 0, -EIO, or
+// -EROFS.
 int disk_read(uint64 block, void *data);
 int disk_write(uint64 block, const void *data);
 

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+//
+// The disk: a virtio block device over MMIO.  Virtio 1.2, 5.2.
+//
+// A request has a slot, and slot i the descriptors 3i (header), 3i+1 (data), 3i+2 (status) for
+// good. I1. The queue lies as the legacy layout wants it, which suits modern devices too:
+// descriptors and
+//     available ring, then the used ring on a page of its own.
+// I2. Ring entries are written before the index that shows them, and that before the notification;
+//     used entries are read after the index that shows them (fences of memory and devices).
+// I3. A slot belongs to the thread that took it until it gives it back, done or not: the device may
+//     write to it until then.
+#include "kern/dev/disk.h"
+
+#include "kern/dev/irq.h"
+#include "kern/dev/mmio.h"
+#include "kern/dev/virtio.h"
+#include "kern/lib/abi.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/print.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
+#include "kern/sched/waitq.h"
+#include "vm/dma.h"
+#include "vm/kmalloc.h"
+#include "vm/page.h"
+#include "vm/pagetable.h"
+
+#define QUEUE_MAX      64  // descriptors; the rings of so many fit the two pages
+#define SLOT_DESCS     3
+#define SLOTS_MAX      (QUEUE_MAX / SLOT_DESCS)
+#define RESET_PATIENCE 1000000
+
+// [d] disk_lock  [v] written by the device
+struct slot {
+  struct virtio_block_header header;  // [d]
+  uint8 status;                       // [v] 0: success
+  bool taken;                         // [d]
+  bool done;                          // [d]
+  struct waitq finished;              // [d] whoever waits for this request
+};
+
+static volatile void *regs;  // [I] null: no disk
+static uint64 blocks;        // [I]
+static uint64 features;      // [I] agreed upon
+static uint32 queue_size;    // [I]
+static struct spinlock disk_lock = SPINLOCK_INIT("disk");
+static struct virtio_desc *desc;    // [disk_lock]
+static struct virtio_avail *avail;  // [disk_lock]
+static struct virtio_used *used;    // [disk_lock] written by the device
+static uint16 used_seen;            // [disk_lock]
+static struct slot *slots;          // [I]
+static uint32 slot_count;           // [I]
+static struct waitq slot_free;      // [disk_lock]
+
+static uint32 reg_read(enum virtio_register reg) {
+  return mmio_read(regs, reg);
+}
+
+static void reg_write(enum virtio_register reg, uint32 value) {
+  mmio_write(regs, reg, value);
+}
+
+static void reg_write64(enum virtio_register reg, uint64 value) {
+  mmio_write(regs, reg, (uint32)value);
+  mmio_write(regs, reg + 4, value >> 32);
+}
+
+static void add_status(uint32 bit) {
+  reg_write(VIRTIO_STATUS, reg_read(VIRTIO_STATUS) | bit);
+}
+
+// Return a free slot, sleeping until there is one.  Holds: disk_lock.
+static struct slot *slot_take(void) {
+  for (;;) {
+    for (uint32 i = 0; i < slot_count; i++)
+      if (!slots[i].taken) {
+        slots[i].taken = true;
+        return &slots[i];
+      }
+    waitq_sleep_through(&slot_free, &disk_lock);
+  }
+}
+
+static void slot_give(struct slot *s) {
+  s->taken = false;
+  waitq_wake_one(&slot_free);
+}
+
+// Show the device the slot's descriptors, with data between header and status if there is any.
+// Holds: disk_lock.
+static void submit(struct slot *s, pa_t data, uint16 data_flags) {
+  uint16 head = (s - slots) * SLOT_DESCS;
+  desc[head].next = data != 0 ? head + 1 : head + 2;
+  desc[head + 1].addr = data;
+  desc[head + 1].flags = DESC_NEXT | data_flags;
+  s->status = 0xff;
+  s->done = false;
+  avail->ring[avail->idx % queue_size] = head;
+  mmio_fence();
+  *(volatile uint16 *)&avail->idx = avail->idx + 1;
+  mmio_fence();
+  reg_write(VIRTIO_QUEUE_NOTIFY, 0);
+}
+
+static int transfer(enum virtio_block_type type, uint64 block, const void *data) {
+  pa_t pa = data ? dma_map(data, BLOCK_SIZE) : 0;
+  irq_t irq = spin_lock(&disk_lock);
+  struct slot *s = slot_take();
+  s->header.type = type;
+  s->header.sector = block * (BLOCK_SIZE / VIRTIO_SECTOR);
+  submit(s, pa, type == BLOCK_READ ? DESC_DEVICE_WRITE : 0);
+  while (!s->done)
+    waitq_sleep_through(&s->finished, &disk_lock);
+  int err = s->status == 0 ? 0 : -EIO;
+  slot_give(s);
+  spin_unlock(&disk_lock, irq);
+  return err;
+}
+
+static void finish(uint32 id) {
+  struct slot *s = &slots[id / SLOT_DESCS];
+  if (id % SLOT_DESCS != 0 || id / SLOT_DESCS >= slot_count || !s->taken || s->done)
+    panic("disk: the device finished request %u, which it does not have", id);
+  s->done = true;
+  waitq_wake_all(&s->finished);
+}
+
+static void disk_interrupt(void *arg) {
+  (void)arg;
+  irq_t irq = spin_lock(&disk_lock);
+  // Acknowledged before the ring is read: what comes later interrupts again.
+  reg_write(VIRTIO_INTERRUPT_ACK, reg_read(VIRTIO_INTERRUPT_STATUS));
+  mmio_fence();
+  while (used_seen != *(volatile uint16 *)&used->idx) {
+    mmio_fence();
+    finish(used->ring[used_seen++ % queue_size].id);
+  }
+  spin_unlock(&disk_lock, irq);
+}
+
+int disk_read(uint64 block, void *data) {
+  return block < blocks ? transfer(BLOCK_READ, block, data) : -EIO;
+}
+
+int disk_write(uint64 block, const void *data) {
+  if (features & FEATURE_READ_ONLY)
+    return -EROFS;
+  return block < blocks ? transfer(BLOCK_WRITE, block, data) : -EIO;
+}
+
+int disk_flush(void) {
+  return features & FEATURE_FLUSH ? transfer(BLOCK_FLUSH, 0, NULL) : 0;
+}
+
+uint64 disk_blocks(void) {
+  return blocks;
+}
+
+// Agree on features.  Returns NULL, or what went wrong.  Virtio 1.2, 3.1.1.
+static const char *negotiate(bool legacy) {
+  reg_write(VIRTIO_STATUS, 0);
+  for (uint32 i = 0; reg_read(VIRTIO_STATUS) != 0; i++)
+    if (i == RESET_PATIENCE)
+      return "it does not reset";
+  add_status(STATUS_ACKNOWLEDGE);
+  add_status(STATUS_DRIVER);
+  reg_write(VIRTIO_DEVICE_FEATURES_SEL, 0);
+  uint64 offered = reg_read(VIRTIO_DEVICE_FEATURES);
+  reg_write(VIRTIO_DEVICE_FEATURES_SEL, 1);
+  offered |= legacy ? 0 : (uint64)reg_read(VIRTIO_DEVICE_FEATURES) << 32;
+  if (!legacy && !(offered & FEATURE_VERSION_1))
+    return "it is modern without VERSION_1";
+  features = offered & (FEATURE_READ_ONLY | FEATURE_FLUSH | FEATURE_VERSION_1);
+  reg_write(VIRTIO_DRIVER_FEATURES_SEL, 0);
+  reg_write(VIRTIO_DRIVER_FEATURES, (uint32)features);
+  if (legacy)
+    return NULL;
+  reg_write(VIRTIO_DRIVER_FEATURES_SEL, 1);
+  reg_write(VIRTIO_DRIVER_FEATURES, features >> 32);
+  add_status(STATUS_FEATURES_OK);
+  return reg_read(VIRTIO_STATUS) & STATUS_FEATURES_OK ? NULL : "it refuses the features";
+}
+
+// Allocate the rings and the slots, and fill what never changes in the descriptors.
+static bool queue_alloc(void) {
+  char *memory = page_alloc_order(1);
+  slot_count = queue_size / SLOT_DESCS;
+  slots = kzalloc(slot_count * sizeof(struct slot));
+  if (!memory || !slots)
+    return false;
+  memset(memory, 0, 2 * PAGE_SIZE);
+  desc = (struct virtio_desc *)memory;
+  avail = (struct virtio_avail *)(desc + queue_size);
+  used = (struct virtio_used *)(memory + PAGE_SIZE);
+  waitq_init(&slot_free);
+  for (uint32 i = 0; i < slot_count; i++) {
+    struct virtio_desc *d = &desc[i * SLOT_DESCS];
+    waitq_init(&slots[i].finished);
+    d[0] = (struct virtio_desc){dma_map(&slots[i].header, sizeof(slots[i].header)),
+                                sizeof(slots[i].header), DESC_NEXT, 0};
+    d[1] = (struct virtio_desc){0, BLOCK_SIZE, DESC_NEXT, i * SLOT_DESCS + 2};
+    d[2] = (struct virtio_desc){dma_map(&slots[i].status, 1), 1, DESC_DEVICE_WRITE, 0};
+  }
+  return true;
+}
+
+static const char *queue_init(bool legacy) {
+  if (legacy)
+    reg_write(VIRTIO_GUEST_PAGE_SIZE, PAGE_SIZE);
+  reg_write(VIRTIO_QUEUE_SEL, 0);
+  if (reg_read(legacy ? VIRTIO_QUEUE_PFN : VIRTIO_QUEUE_READY) != 0)
+    return "its queue is in use";
+  uint32 most = reg_read(VIRTIO_QUEUE_NUM_MAX);
+  if (most < 4)
+    return "its queue is too short";
+  queue_size = most < QUEUE_MAX ? 1U << (31 - __builtin_clz(most)) : QUEUE_MAX;
+  if (!queue_alloc())
+    return "there is no memory for its queue";
+  reg_write(VIRTIO_QUEUE_NUM, queue_size);
+  if (legacy) {
+    reg_write(VIRTIO_QUEUE_ALIGN, PAGE_SIZE);
+    reg_write(VIRTIO_QUEUE_PFN, dma_map(desc, 2 * PAGE_SIZE) / PAGE_SIZE);
+    return NULL;
+  }
+  reg_write64(VIRTIO_QUEUE_DESC, dma_map(desc, PAGE_SIZE));
+  reg_write64(VIRTIO_QUEUE_DRIVER, dma_map(avail, sizeof(*avail) + queue_size * sizeof(uint16)));
+  reg_write64(VIRTIO_QUEUE_DEVICE, dma_map(used, PAGE_SIZE));
+  mmio_fence();
+  reg_write(VIRTIO_QUEUE_READY, 1);
+  return NULL;
+}
+
+static uint64 read_capacity(bool legacy) {
+  uint32 generation;
+  uint64 sectors;
+  do {
+    generation = legacy ? 0 : reg_read(VIRTIO_CONFIG_GENERATION);
+    sectors = reg_read(VIRTIO_CONFIG) | (uint64)mmio_read(regs, VIRTIO_CONFIG + 4) << 32;
+  } while (!legacy && generation != reg_read(VIRTIO_CONFIG_GENERATION));
+  return sectors;
+}
+
+static int start(const struct virtio_slot *where) {
+  uint32 version = reg_read(VIRTIO_VERSION);
+  bool legacy = version == 1;
+  const char *why = version == 1 || version == 2 ? negotiate(legacy) : "its version is unknown";
+  if (!why)
+    why = queue_init(legacy);
+  if (why) {
+    add_status(STATUS_FAILED);
+    kprintf("disk: cannot use the virtio device at 0x%lx: %s\n", where->base, why);
+    features = 0;
+    return -ENODEV;
+  }
+  irq_register(where->irq, disk_interrupt, NULL);
+  add_status(STATUS_DRIVER_OK);
+  blocks = read_capacity(legacy) / (BLOCK_SIZE / VIRTIO_SECTOR);
+  return 0;
+}
+
+int disk_init(void) {
+  for (uint32 i = 0; i < machine.virtio_count; i++) {
+    const struct virtio_slot *where = &machine.virtio[i];
+    regs = device_map(where->base, where->size);
+    if (reg_read(VIRTIO_MAGIC) == VIRTIO_MAGIC_VALUE &&
+        reg_read(VIRTIO_DEVICE_ID) == VIRTIO_DEVICE_BLOCK)
+      return start(where);
+  }
+  return -ENODEV;
+}
