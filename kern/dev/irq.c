@@ -27,9 +27,13 @@ struct irq_handler {
 static volatile void *plic;                   // [I]
 static struct irq_handler handlers[SOURCES];  // [I] after boot, by source
 static struct hart *server;                   // [I] the hart that takes external interrupts
+static uint64 server_claim;                   // [I] its claim register
 
 static uint32 context_of(const struct hart *h) {
-  return machine.hart_context[h->index];
+  for (uint32 i = 0; i < machine.hart_count; i++)
+    if (machine.hart_id[i] == h->id)
+      return machine.hart_context[i];
+  return MACHINE_NO_CONTEXT;
 }
 
 void irq_init(void) {
@@ -45,8 +49,10 @@ void irq_init_hart(void) {
   uint32 context = context_of(h);
   if (context == MACHINE_NO_CONTEXT)
     return;
-  if (!server)
+  if (!server) {
     server = h;
+    server_claim = PLIC_CLAIM(context);
+  }
   uint32 wanted = server == h ? ~0U : 0;
   for (uint32 source = 0; source < SOURCES && source <= machine.plic_sources; source += 32)
     mmio_write(plic, PLIC_ENABLE(context, source), wanted);
@@ -64,11 +70,11 @@ void irq_register(uint32 source, void (*handler)(void *), void *arg) {
 }
 
 void irq_external(void) {
-  uint64 claim = PLIC_CLAIM(context_of(this_hart()));
-  for (uint32 source; (source = mmio_read(plic, claim)) != 0;) {
+  assert(this_hart() == server);
+  for (uint32 source; (source = mmio_read(plic, server_claim)) != 0;) {
     assert(source < SOURCES && handlers[source].handle);
     handlers[source].handle(handlers[source].arg);
     mmio_fence();  // the handler's last access to its device comes before the completion
-    mmio_write(plic, claim, source);
+    mmio_write(plic, server_claim, source);
   }
 }

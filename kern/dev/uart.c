@@ -79,7 +79,7 @@ static void uart_putc(char c) {
 
 // A message or report has ended, and bytes were held back.  Any context, no lock: at worst the
 // handler finds nothing to do.
-__attribute__((unused)) static void uart_resume(void) {
+static void uart_resume(void) {
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE);
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE | ENABLE_TRANSMIT);
 }
@@ -91,11 +91,12 @@ static void uart_start(void) {
     return;
   }
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE | ENABLE_TRANSMIT);
-  if (print_console_taken())
+  if (!print_claim())
     return;
   if (port_read(UART_LINE_STATUS) & STATUS_ROOM)
     for (uint32 i = 0; i < FIFO_SIZE && ring_taken != ring_put; i++)
       port_write(UART_DATA, (uint8)ring[ring_taken++ % RING_SIZE]);
+  print_release();
 }
 
 static void uart_interrupt(void *arg) {
@@ -176,7 +177,7 @@ void uart_init(void) {
   port_write(UART_FIFO_CONTROL, FIFO_ENABLE);
   port_write(UART_MODEM_CONTROL, MODEM_READY);
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE);
-  print_set_sink(uart_putc);
+  print_set_sink(uart_putc, uart_resume);
   interrupts = machine.uart_irq != 0;
   if (interrupts)
     irq_register(machine.uart_irq, uart_interrupt, NULL);

@@ -7,6 +7,9 @@
 //     never run again.  It waits for a message in progress, but only so long.
 // I3. printing and reporter are each stored before the other is read (with a full fence between),
 //     so a message and a report cannot both miss that the other has begun.
+// I4. A driver's burst of user output counts as a message, but never waits: it sets held_back
+// before
+//     it tries, and whoever ends a message looks at held_back after.
 #include "kern/lib/print.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/format.h"
@@ -21,9 +24,19 @@ static void (*sink)(char c) = sbi_putchar;
 static struct hart *reporter;  // [a] hart that reports, or null
 static uint32 report_depth;    // [reporter]
 static bool printing;          // [a] a message is on its way, under print_lock
+static void (*resume)(void);   // [I]
+static bool held_back;         // [a] a driver waits for resume
 
-void print_set_sink(void (*put)(char c)) {
+void print_set_sink(void (*put)(char c), void (*resume_output)(void)) {
   sink = put;
+  resume = resume_output;
+}
+
+// A message or report has ended.
+static void resume_held_back(void) {
+  fence_all();
+  if (load_relaxed(&held_back) && atomic_swap(&held_back, false))
+    resume();
 }
 
 static void put_console(struct format_out *out, char c) {
@@ -51,6 +64,27 @@ static void claim_console(void) {
   }
 }
 
+void print_release(void) {
+  store_release(&printing, false);
+  spin_unlock(&print_lock, 0);
+}
+
+bool print_claim(void) {
+  irq_t off;
+  store_relaxed(&held_back, true);
+  fence_all();
+  if (!spin_trylock(&print_lock, &off))
+    return false;
+  store_relaxed(&printing, true);
+  fence_all();
+  if (load_acquire(&reporter)) {
+    print_release();
+    return false;
+  }
+  store_relaxed(&held_back, false);
+  return true;
+}
+
 void kvprintf(const char *fmt, va_list args) {
   irq_t state = irq_save();
   if (load_relaxed(&reporter) == this_hart()) {
@@ -59,8 +93,8 @@ void kvprintf(const char *fmt, va_list args) {
     spin_lock(&print_lock);
     claim_console();
     print_message(fmt, args);
-    store_release(&printing, false);
-    spin_unlock(&print_lock, 0);
+    print_release();
+    resume_held_back();
   }
   irq_restore(state);
 }
@@ -90,14 +124,8 @@ void print_begin_report(void) {
 }
 
 void print_end_report(void) {
-  if (--report_depth == 0)
+  if (--report_depth == 0) {
     store_release(&reporter, (struct hart *)NULL);
-}
-
-bool print_console_taken(void) {
-  struct hart *who = load_acquire(&reporter);
-  irq_t state = irq_save();
-  bool taken = who && who != this_hart();
-  irq_restore(state);
-  return taken;
+    resume_held_back();
+  }
 }

@@ -17,14 +17,18 @@ int ksnprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((forma
 int kvsnprintf(char *buf, size_t size, const char *fmt, va_list args);
 
 // Where printed bytes go: the firmware's console until a driver registers its own.
-// put writes one byte, polled; it takes no lock, never sleeps, and works in any context.
-// Implemented by: kern/dev/uart.c.
-void print_set_sink(void (*put)(char c));
+// put writes one byte, polled; it takes no lock, never sleeps, and works in any context.  So does
+// resume, called when a message or report has ended that made print_claim fail.
+// Handed down by: kern/dev/uart.c.
+void print_set_sink(void (*put)(char c), void (*resume)(void));
+
+// Keep messages and reports off the console while a driver passes on some output of user programs.
+// Returns false when one is in progress: then try again at resume.  Does not wait.  Holds:
+// interrupts off, until print_release.
+bool print_claim(void);
+void print_release(void);
 
 // Keep the console to this hart while it reports: other harts' messages and the output of user
 // programs wait.  Nests on one hart.  Takes no lock that a faulting hart can hold.
 void print_begin_report(void);
 void print_end_report(void);
-
-// Return whether another hart is reporting, so that a console driver must hold its output back.
-bool print_console_taken(void);
