@@ -1,8 +1,37 @@
 // SPDX-License-Identifier: MIT
 //
-// The file system's start.  kern/fs/file.h and kern/fs/name.h have its use.
+// The file system's start, and the shape of the mounted image.  kern/fs/file.h and kern/fs/name.h
+// have its use.
+//
+// I1. Every number that comes from the disk is checked before it is used: the superblock and the
+//     log header at mount, an inode when it is loaded, a block number or a directory entry when it
+//     is read.  A bad one gives -EIO, never a panic and never an access outside its area.
 #pragma once
+
+#include "kern/lib/types.h"
+
+// The areas of the image, from a checked superblock.  [I] fixed after mount
+struct fs_geometry {
+  uint32 size;          // blocks
+  uint32 ninodes;       // inode numbers are 1 to ninodes - 1
+  uint32 log_start;     // the log's header block
+  uint32 log_capacity;  // blocks of data that one commit can hold
+  uint32 inode_start;
+  uint32 bitmap_start;
+  uint32 bitmap_blocks;
+  uint32 data_start;
+};
+
+extern struct fs_geometry fs;
+
+// Return whether a file may own the block.
+static inline bool fs_is_data(uint32 block) {
+  return block >= fs.data_start && block < fs.size;
+}
 
 // Mount the root file system: check the superblock, recover the log, reclaim orphans.
 // Process context, sleeps.  Returns 0, or negative errno with *why in words.
 int fs_mount(const char **why);
+
+// Say (the first few times) that the image is damaged at the given number.  Returns -EIO.
+int fs_damage(const char *what, uint32 number);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+//
+// Which data blocks are in use: one bit a block, first fit.
+//
+// I1. No block below `lowest` is free.
+// I2. Only blocks of the data area are taken or given back, whatever the bitmap says.
+#include "kern/fs/bitmap.h"
+
+#include "kern/fs/buf.h"
+#include "kern/fs/fs.h"
+#include "kern/fs/log.h"
+#include "kern/lib/errno.h"
+#include "kern/sched/sleeplock.h"
+
+// [l] lock, which also guards the contents of the bitmap's blocks
+static struct {
+  struct sleeplock lock;
+  uint32 lowest;  // [l] see I1
+} bitmap;
+
+void bitmap_init(void) {
+  sleep_init(&bitmap.lock, "bitmap");
+  bitmap.lowest = fs.data_start;
+}
+
+uint32 bitmap_home(uint32 block) {
+  return fs.bitmap_start + block / BITS_PER_BLOCK;
+}
+
+// Return the first clear bit in [from, to), or to.  Images are little-endian, and so are we.
+static uint32 find_clear(const uint64 *words, uint32 from, uint32 to) {
+  while (from < to) {
+    uint64 clear = ~words[from / 64] >> (from % 64);
+    if (clear) {
+      from += (uint32)__builtin_ctzl(clear);
+      return from < to ? from : to;
+    }
+    from = (uint32)ROUND_DOWN(from + 64, 64);
+  }
+  return to;
+}
+
+// Find a free block; *home gets a reference to its block of the bitmap.
+static int find_free(uint32 *block, struct buf **home) {
+  uint32 at = bitmap.lowest;
+  while (at < fs.size) {
+    struct buf *b = buf_get(bitmap_home(at));
+    if (!b)
+      return -EIO;
+    uint32 base = (uint32)ROUND_DOWN(at, BITS_PER_BLOCK);
+    uint32 bits = fs.size - base < BITS_PER_BLOCK ? fs.size - base : BITS_PER_BLOCK;
+    uint32 bit = find_clear((const uint64 *)b->data, at - base, bits);
+    if (bit < bits) {
+      *block = base + bit;
+      *home = b;
+      return 0;
+    }
+    buf_put(b);
+    at = base + bits;
+  }
+  bitmap.lowest = fs.size;
+  return -ENOSPC;
+}
+
+static int take(struct buf **out) {
+  uint32 block;
+  struct buf *home;
+  int err = find_free(&block, &home);
+  if (err < 0)
+    return err;
+  struct buf *b = buf_get_zeroed(block);
+  if (!b) {
+    buf_put(home);
+    return -EIO;
+  }
+  home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
+  log_write(home);
+  log_write(b);
+  buf_put(home);
+  bitmap.lowest = block + 1;
+  *out = b;
+  return 0;
+}
+
+int bitmap_alloc(struct buf **b) {
+  sleep_lock(&bitmap.lock);
+  int err = take(b);
+  sleep_unlock(&bitmap.lock);
+  return err;
+}
+
+static void give_back(uint32 block) {
+  struct buf *home = buf_get(bitmap_home(block));
+  if (!home) {
+    log_fail("the bitmap cannot be read");
+    return;
+  }
+  uint8 *byte = &home->data[block % BITS_PER_BLOCK / 8];
+  uint8 bit = (uint8)(1 << block % 8);
+  if (!(*byte & bit))
+    fs_damage("freed twice: block", block);
+  *byte &= (uint8)~bit;
+  log_write(home);
+  buf_put(home);
+  if (block < bitmap.lowest)
+    bitmap.lowest = block;
+}
+
+void bitmap_free(uint32 block) {
+  if (!fs_is_data(block)) {
+    fs_damage("freed, but no data: block", block);
+    return;
+  }
+  sleep_lock(&bitmap.lock);
+  give_back(block);
+  sleep_unlock(&bitmap.lock);
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+//
+// Buffers: a fixed number, found by a hash of the block number, replaced by the clock algorithm.
+//
+// A look-up takes one spin lock for a few instructions; putting a buffer back is one atomic
+// instruction.  Nothing dirty is ever replaced: the log holds a reference to what it will write.
+#include "kern/fs/buf.h"
+
+#include "kern/dev/disk.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
+#include "vm/kmalloc.h"
+#include "vm/page.h"
+
+#define BUF_MIN         64
+#define BUF_MAX         4096
+#define BLOCKS_PER_PAGE (PAGE_SIZE / BLOCK_SIZE)
+#define MEMORY_SHARE    64  // one part in this many of memory is for buffers
+
+// [I] fixed after buf_init  [b] lock
+static struct {
+  struct spinlock lock;
+  struct buf **hash;  // [b]
+  uint32 hash_mask;   // [I]
+  struct buf *hand;   // [b] of the clock
+  uint32 count;       // [I]
+} bufs = {.lock = SPINLOCK_INIT("buffers")};
+
+static struct buf *buf_create(uint8 *data) {
+  struct buf *b = kzalloc(sizeof(*b));
+  if (!b)
+    return NULL;
+  b->data = data;
+  sleep_init(&b->filling, "buffer");
+  b->ring_next = bufs.hand ? bufs.hand->ring_next : b;
+  if (bufs.hand)
+    bufs.hand->ring_next = b;
+  bufs.hand = b;
+  bufs.count++;
+  return b;
+}
+
+static int buf_create_page(void) {
+  uint8 *page = page_alloc();
+  if (!page)
+    return -ENOMEM;
+  for (uint32 i = 0; i < BLOCKS_PER_PAGE; i++)
+    if (!buf_create(page + i * BLOCK_SIZE))
+      return -ENOMEM;
+  return 0;
+}
+
+int buf_init(void) {
+  uint64 want = page_total() * BLOCKS_PER_PAGE / MEMORY_SHARE;
+  want = want < BUF_MIN ? BUF_MIN : want > BUF_MAX ? BUF_MAX : want;
+  uint32 buckets = BUF_MIN;
+  while (buckets < want)
+    buckets *= 2;
+  bufs.hash = kzalloc(buckets * sizeof(*bufs.hash));
+  if (!bufs.hash)
+    return -ENOMEM;
+  bufs.hash_mask = buckets - 1;
+  while (bufs.count < want)
+    if (buf_create_page() < 0)
+      return bufs.count >= BUF_MIN ? 0 : -ENOMEM;
+  return 0;
+}
+
+uint32 buf_count(void) {
+  return bufs.count;
+}
+
+static struct buf **bucket_of(uint32 block) {
+  return &bufs.hash[block & bufs.hash_mask];
+}
+
+// Block 0 (the boot block) is never cached, so it marks a buffer that has no block yet.
+static void unhash(struct buf *b) {
+  if (b->block == 0)
+    return;
+  struct buf **link = bucket_of(b->block);
+  while (*link != b)
+    link = &(*link)->hash_next;
+  *link = b->hash_next;
+}
+
+// Return a buffer without references or recent use, or NULL.  Holds: the buffers' lock.
+static struct buf *find_victim(void) {
+  assert(spin_holding(&bufs.lock));
+  for (uint32 i = 0; i < 2 * bufs.count; i++) {
+    struct buf *b = bufs.hand;
+    bufs.hand = b->ring_next;
+    if (load_acquire(&b->refs) != 0)
+      continue;
+    if (!b->used)
+      return b;
+    b->used = false;
+  }
+  return NULL;
+}
+
+static struct buf *replace(uint32 block) {
+  struct buf *b = find_victim();
+  if (!b)
+    return NULL;
+  unhash(b);
+  b->block = block;
+  b->valid = false;
+  b->hash_next = *bucket_of(block);
+  *bucket_of(block) = b;
+  return b;
+}
+
+// Return a reference to the block's buffer, valid or not.
+static struct buf *claim(uint32 block) {
+  irq_t s = spin_lock(&bufs.lock);
+  struct buf *b = *bucket_of(block);
+  while (b && b->block != block)
+    b = b->hash_next;
+  if (!b)
+    b = replace(block);
+  if (b) {
+    buf_hold(b);
+    b->used = true;
+  }
+  spin_unlock(&bufs.lock, s);
+  return b;
+}
+
+static int fill(struct buf *b) {
+  int err = 0;
+  sleep_lock(&b->filling);
+  if (!b->valid) {
+    err = disk_read(b->block, b->data);
+    if (err == 0)
+      store_release(&b->valid, true);
+  }
+  sleep_unlock(&b->filling);
+  return err;
+}
+
+struct buf *buf_get(uint32 block) {
+  assert(block != 0);
+  struct buf *b = claim(block);
+  if (!b || load_acquire(&b->valid) || fill(b) == 0)
+    return b;
+  buf_put(b);
+  return NULL;
+}
+
+struct buf *buf_get_zeroed(uint32 block) {
+  assert(block != 0);
+  struct buf *b = claim(block);
+  if (!b)
+    return NULL;
+  memset(b->data, 0, BLOCK_SIZE);
+  store_release(&b->valid, true);
+  return b;
+}
+
+void buf_hold(struct buf *b) {
+  fetch_add(&b->refs, 1);
+}
+
+void buf_put(struct buf *b) {
+  uint32 before = fetch_sub(&b->refs, 1);
+  assert(before > 0);
+}

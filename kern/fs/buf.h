@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// Buffers: the blocks of the disk that are in memory.
+//
+// I1. A block is in at most one buffer.
+// I2. A buffer with references keeps its block.  References grow from 0 only under the buffers'
+//     lock, so a buffer seen with none there can be given to another block.
+// I3. A buffer has no lock for its contents: whoever owns the block has one (the inode's lock for a
+//     file's blocks and its slot in the inode table, the bitmap's lock for the bitmap).  Its sleep
+//     lock only makes one thread read it from the disk.
+#pragma once
+
+#include "kern/lib/abi.h"
+#include "kern/lib/types.h"
+#include "kern/sched/sleeplock.h"
+
+// [I] fixed after creation  [b] buffers' lock  [a] atomic  [g] log's lock  [c] see I3
+struct buf {
+  uint32 block;           // [b] fixed while there are references
+  uint32 refs;            // [a]
+  bool valid;             // [a] data is the block's
+  bool used;              // [a] since the hand of the clock last passed
+  bool logged;            // [g] in the transaction being collected
+  struct buf *hash_next;  // [b]
+  struct buf *ring_next;  // [I]
+  uint8 *data;            // [c] BLOCK_SIZE bytes that a device can reach
+  struct sleeplock filling;
+};
+
+// Make the buffers.  Returns 0 or -ENOMEM.  Once.
+int buf_init(void);
+
+// Buffers there are.
+uint32 buf_count(void);
+
+// Return a reference to the block's buffer, with its contents, or NULL on an I/O error.  Sleeps.
+struct buf *buf_get(uint32 block);
+
+// Likewise, but fill it with zeros instead of reading it.  Nobody else uses the block.
+struct buf *buf_get_zeroed(uint32 block);
+
+// Take another reference; drop one.  Any context.
+void buf_hold(struct buf *b);
+void buf_put(struct buf *b);

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+//
+// Open files.
+//
+// The offset belongs to the inode's lock, so that two processes that share a file append to each
+// other's output.  What is written is copied from the user before the transaction begins: a bad
+// address changes nothing, and nobody waits for a page inside a transaction.
+#include "kern/fs/file.h"
+
+#include "kern/dev/device.h"
+#include "kern/fs/inode.h"
+#include "kern/fs/log.h"
+#include "kern/fs/name.h"
+#include "kern/fs/pipe.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
+#include "vm/kmalloc.h"
+#include "vm/layout.h"
+#include "vm/usercopy.h"
+
+#define WRITE_PIECE 8192  // bytes copied in before each transaction
+
+enum file_kind { FILE_INODE, FILE_DEVICE, FILE_PIPE };
+
+// [I] fixed after creation  [l] the inode's lock  [a] atomic
+struct file {
+  enum file_kind kind;          // [I]
+  bool readable, writable;      // [I]
+  uint32 refs;                  // [a]
+  uint64 offset;                // [l], or [a] for a device
+  struct inode *inode;          // [I] null for a pipe
+  struct pipe *pipe;            // [I]
+  const struct device *device;  // [I]
+};
+
+// --- Opening and closing ---
+
+static int find_inode(struct inode *cwd, const char *path, int flags, struct inode **ip) {
+  if (flags & O_CREATE)
+    return name_create(cwd, path, T_FILE, 0, 0, ip);
+  return name_lookup(cwd, path, ip);
+}
+
+// Set the file up for its inode, which is locked.
+static int attach(struct file *f, struct inode *ip, int flags) {
+  if (ip->disk.type == T_DIR && flags != O_RDONLY)
+    return -EISDIR;
+  f->kind = ip->disk.type == T_DEVICE ? FILE_DEVICE : FILE_INODE;
+  f->inode = ip;
+  f->refs = 1;
+  f->readable = !(flags & O_WRONLY);
+  f->writable = flags & (O_WRONLY | O_RDWR);
+  if (f->kind == FILE_DEVICE)
+    f->device = device_find(ip->disk.major);
+  return f->kind == FILE_DEVICE && !f->device ? -ENODEV : 0;
+}
+
+static int open_inode(struct inode *ip, int flags, struct file *f) {
+  int err = inode_lock(ip);
+  if (err < 0)
+    return err;
+  err = attach(f, ip, flags);
+  bool cut = (flags & O_TRUNC) && ip->disk.type == T_FILE && ip->disk.size > 0;
+  inode_unlock(ip);
+  return err == 0 && cut ? inode_truncate(ip) : err;
+}
+
+int file_open(struct inode *cwd, const char *path, int flags, struct file **out) {
+  struct file *f = kzalloc(sizeof(*f));
+  if (!f)
+    return -ENOMEM;
+  struct inode *ip = NULL;
+  int err = find_inode(cwd, path, flags, &ip);
+  if (err == 0)
+    err = open_inode(ip, flags, f);
+  if (err == 0) {
+    *out = f;
+    return 0;
+  }
+  inode_put(ip);
+  kfree(f);
+  return err;
+}
+
+static struct file *create_end(struct pipe *pipe, bool writable) {
+  struct file *f = kzalloc(sizeof(*f));
+  if (!f)
+    return NULL;
+  f->kind = FILE_PIPE;
+  f->refs = 1;
+  f->pipe = pipe;
+  f->readable = !writable;
+  f->writable = writable;
+  return f;
+}
+
+int file_pipe(struct file **read_end, struct file **write_end) {
+  struct pipe *pipe = pipe_create();
+  if (!pipe)
+    return -ENOMEM;
+  *read_end = create_end(pipe, false);
+  *write_end = create_end(pipe, true);
+  if (*read_end && *write_end)
+    return 0;
+  kfree(*read_end);
+  kfree(*write_end);
+  pipe_close(pipe, false);
+  pipe_close(pipe, true);
+  return -ENOMEM;
+}
+
+struct file *file_dup(struct file *f) {
+  fetch_add(&f->refs, 1);
+  return f;
+}
+
+void file_close(struct file *f) {
+  uint32 before = fetch_sub(&f->refs, 1);
+  assert(before > 0);
+  if (before > 1)
+    return;
+  if (f->kind == FILE_PIPE)
+    pipe_close(f->pipe, f->writable);
+  else
+    inode_put(f->inode);
+  kfree(f);
+}
+
+// --- Reading ---
+
+static int64 read_inode(struct file *f, uva_t dst, uint64 n) {
+  int err = inode_lock(f->inode);
+  if (err < 0)
+    return err;
+  int64 got = inode_read_user(f->inode, dst, f->offset, n);
+  if (got > 0)
+    f->offset += (uint64)got;
+  inode_unlock(f->inode);
+  return got;
+}
+
+static int64 read_device(struct file *f, uva_t dst, uint64 n) {
+  if (!f->device->read)
+    return -ENODEV;
+  int64 got = f->device->read(dst, n, load_relaxed(&f->offset));
+  if (got > 0)
+    fetch_add(&f->offset, (uint64)got);
+  return got;
+}
+
+int64 file_read(struct file *f, uva_t dst, uint64 n) {
+  if (!f->readable)
+    return -EBADF;
+  switch (f->kind) {
+  case FILE_INODE:
+    return read_inode(f, dst, n);
+  case FILE_DEVICE:
+    return read_device(f, dst, n);
+  case FILE_PIPE:
+    return pipe_read(f->pipe, dst, n);
+  }
+  panic("file: kind %d", f->kind);
+}
+
+// --- Writing ---
+
+// Return whether the process can read all n bytes.  A write of several transactions asks first, so
+// that a bad address fails it as a whole.
+static bool user_readable(uva_t src, uint64 n) {
+  uint8 byte;
+  if (src + n < src)
+    return false;
+  for (uva_t at = src; at < src + n; at = ROUND_DOWN(at, PAGE_SIZE) + PAGE_SIZE)
+    if (copy_from_user(&byte, at, 1) < 0)
+      return false;
+  return true;
+}
+
+static int64 write_once(struct file *f, const void *src, uint64 n) {
+  int64 put = log_begin();
+  if (put < 0)
+    return put;
+  put = inode_lock(f->inode);
+  if (put == 0) {
+    put = inode_write(f->inode, src, f->offset, n);
+    if (put > 0)
+      f->offset += (uint64)put;
+    inode_unlock(f->inode);
+  }
+  int err = log_end();
+  return put >= 0 && err < 0 ? err : put;
+}
+
+static int64 write_pieces(struct file *f, uint8 *piece, uva_t src, uint64 n) {
+  uint64 done = 0;
+  while (done < n) {
+    uint64 size = n - done < WRITE_PIECE ? n - done : WRITE_PIECE;
+    int64 put = copy_from_user(piece, src + done, size);
+    if (put == 0)
+      put = write_once(f, piece, size);
+    if (put <= 0)
+      return done > 0 ? (int64)done : put;
+    done += (uint64)put;
+  }
+  return (int64)done;
+}
+
+static int64 write_inode(struct file *f, uva_t src, uint64 n) {
+  if (n > WRITE_PIECE && !user_readable(src, n))
+    return -EFAULT;
+  uint8 *piece = kmalloc(n < WRITE_PIECE ? n + 1 : WRITE_PIECE);
+  if (!piece)
+    return -ENOMEM;
+  int64 put = write_pieces(f, piece, src, n);
+  kfree(piece);
+  return put;
+}
+
+static int64 write_device(struct file *f, uva_t src, uint64 n) {
+  if (!f->device->write)
+    return -ENODEV;
+  int64 put = f->device->write(src, n, load_relaxed(&f->offset));
+  if (put > 0)
+    fetch_add(&f->offset, (uint64)put);
+  return put;
+}
+
+int64 file_write(struct file *f, uva_t src, uint64 n) {
+  if (!f->writable)
+    return -EBADF;
+  switch (f->kind) {
+  case FILE_INODE:
+    return write_inode(f, src, n);
+  case FILE_DEVICE:
+    return write_device(f, src, n);
+  case FILE_PIPE:
+    return pipe_write(f->pipe, src, n);
+  }
+  panic("file: kind %d", f->kind);
+}
+
+// --- Status ---
+
+int file_stat(struct file *f, uva_t dst) {
+  struct inode *ip = f->inode;
+  if (!ip)
+    return -EBADF;
+  int err = inode_lock(ip);
+  if (err < 0)
+    return err;
+  struct stat st = {
+      .dev = 1,
+      .ino = ip->inum,
+      .type = ip->disk.type,
+      .nlink = ip->disk.nlink,
+      .size = ip->disk.size,
+  };
+  inode_unlock(ip);
+  return copy_to_user(dst, &st, sizeof(st));
+}

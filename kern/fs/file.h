@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+//
+// Open files: an inode, a device or an end of a pipe, with the place where reading and writing go
+// on.  Shared by the descriptors that dup and fork made.
+#pragma once
+
+#include "kern/lib/types.h"
+
+struct file;
+struct inode;
+
+// Open the path, creating a file under O_CREATE; flags as in kern/lib/abi.h.  *out gets a file.
+// Returns 0 or negative errno.  Sleeps.
+int file_open(struct inode *cwd, const char *path, int flags, struct file **out);
+
+// Make a pipe with its two ends.  Returns 0 or -ENOMEM.
+int file_pipe(struct file **read_end, struct file **write_end);
+
+// Take another reference.
+struct file *file_dup(struct file *f);
+
+// Drop a reference; the last one closes the file.  Sleeps.
+void file_close(struct file *f);
+
+// Transfer at most n bytes.  Return the count, 0 at end of file, or negative errno.  A bad address
+// has no other effect, except that a transfer to or from a pipe or device may report what was
+// moved before.  Sleep.
+int64 file_read(struct file *f, uva_t dst, uint64 n);
+int64 file_write(struct file *f, uva_t src, uint64 n);
+
+// Write the file's struct stat.  Returns 0, -EBADF for a pipe, -EFAULT or -EIO.  Sleeps.
+int file_stat(struct file *f, uva_t dst);

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: MIT
+//
+// Inodes: the table of those in use, their life from allocation to the last inode_put, and the
+// blocks of a file.
+#include "kern/fs/inode.h"
+
+#include "kern/fs/bitmap.h"
+#include "kern/fs/buf.h"
+#include "kern/fs/fs.h"
+#include "kern/fs/log.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
+#include "vm/kmalloc.h"
+#include "vm/usercopy.h"
+
+#define TABLE_BUCKETS 64
+#define SIZE_MAX_FILE ((uint64)MAXFILE * BLOCK_SIZE)
+
+static struct {
+  struct spinlock lock;
+  struct list buckets[TABLE_BUCKETS];  // [lock]
+} table = {.lock = SPINLOCK_INIT("inodes")};
+
+// Free slots of the inode table on the disk.  [l] lock
+static struct {
+  struct sleeplock lock;
+  uint32 lowest;  // [l] no slot below is free
+} slots;
+
+void inode_init(void) {
+  for (uint32 i = 0; i < TABLE_BUCKETS; i++)
+    list_init(&table.buckets[i]);
+  sleep_init(&slots.lock, "inode slots");
+  slots.lowest = ROOT_INO;
+}
+
+// --- References ---
+
+static struct inode *find(uint32 inum) {
+  list_for_each (node, &table.buckets[inum % TABLE_BUCKETS]) {
+    struct inode *ip = list_entry(node, struct inode, node);
+    if (ip->inum == inum)
+      return ip;
+  }
+  return NULL;
+}
+
+static struct inode *create(uint32 inum) {
+  struct inode *ip = kzalloc(sizeof(*ip));
+  if (!ip)
+    return NULL;
+  ip->inum = inum;
+  sleep_init(&ip->lock, "inode");
+  list_push_front(&table.buckets[inum % TABLE_BUCKETS], &ip->node);
+  return ip;
+}
+
+int inode_get(uint32 inum, struct inode **out) {
+  if (inum == 0 || inum >= fs.ninodes)
+    return fs_damage("no such inode", inum);
+  irq_t s = spin_lock(&table.lock);
+  struct inode *ip = find(inum);
+  if (!ip)
+    ip = create(inum);
+  if (ip)
+    ip->refs++;
+  spin_unlock(&table.lock, s);
+  *out = ip;
+  return ip ? 0 : -ENOMEM;
+}
+
+struct inode *inode_hold(struct inode *ip) {
+  irq_t s = spin_lock(&table.lock);
+  ip->refs++;
+  spin_unlock(&table.lock, s);
+  return ip;
+}
+
+static int shrink(struct inode *ip, bool release);
+
+// Return whether the caller has the last reference to an inode without links; nobody can find such
+// an inode, so it stays that way.
+static bool is_orphan(const struct inode *ip) {
+  assert(spin_holding(&table.lock));
+  return ip->refs == 1 && ip->valid && ip->disk.nlink == 0;
+}
+
+void inode_put(struct inode *ip) {
+  if (!ip)
+    return;
+  irq_t s = spin_lock(&table.lock);
+  if (is_orphan(ip)) {
+    spin_unlock(&table.lock, s);
+    shrink(ip, true);
+    s = spin_lock(&table.lock);
+  }
+  assert(ip->refs > 0);
+  bool last = --ip->refs == 0;
+  if (last)
+    list_remove(&ip->node);
+  spin_unlock(&table.lock, s);
+  if (last)
+    kfree(ip);
+}
+
+// --- The slot on the disk ---
+
+static struct dinode *slot_in(struct buf *b, uint32 inum) {
+  return (struct dinode *)b->data + inum % INODES_PER_BLOCK;
+}
+
+static struct buf *slot_buf(uint32 inum) {
+  return buf_get(fs.inode_start + inum / INODES_PER_BLOCK);
+}
+
+static bool is_sound(const struct dinode *d) {
+  if (d->type < T_DIR || d->type > T_DEVICE || d->nlink < 0 || d->size > SIZE_MAX_FILE)
+    return false;
+  if (d->type == T_DIR && d->size % sizeof(struct dirent) != 0)
+    return false;
+  for (uint32 i = 0; i <= NDIRECT; i++)
+    if (d->addrs[i] != 0 && !fs_is_data(d->addrs[i]))
+      return false;
+  return true;
+}
+
+static int load(struct inode *ip) {
+  struct buf *b = slot_buf(ip->inum);
+  if (!b)
+    return -EIO;
+  memcpy(&ip->disk, slot_in(b, ip->inum), sizeof(ip->disk));
+  buf_put(b);
+  if (!is_sound(&ip->disk))
+    return fs_damage("bad inode", ip->inum);
+  ip->valid = true;
+  return 0;
+}
+
+int inode_lock(struct inode *ip) {
+  sleep_lock(&ip->lock);
+  if (ip->valid)
+    return 0;
+  int err = load(ip);
+  if (err < 0)
+    sleep_unlock(&ip->lock);
+  return err;
+}
+
+void inode_unlock(struct inode *ip) {
+  sleep_unlock(&ip->lock);
+}
+
+void inode_update(struct inode *ip) {
+  assert(sleep_holding(&ip->lock));
+  struct buf *b = slot_buf(ip->inum);
+  if (!b) {
+    log_fail("an inode cannot be written");
+    return;
+  }
+  memcpy(slot_in(b, ip->inum), &ip->disk, sizeof(ip->disk));
+  log_write(b);
+  buf_put(b);
+}
+
+// Find the lowest free slot; *home gets a reference to its block.  Holds: slots.lock.
+static int find_slot(uint32 *inum, struct buf **home) {
+  struct buf *b = NULL;
+  for (uint32 i = slots.lowest; i < fs.ninodes; i++) {
+    if (!b && !(b = slot_buf(i)))
+      return -EIO;
+    if (slot_in(b, i)->type == 0) {
+      *inum = i;
+      *home = b;
+      return 0;
+    }
+    if ((i + 1) % INODES_PER_BLOCK == 0) {
+      buf_put(b);
+      b = NULL;
+    }
+  }
+  if (b)
+    buf_put(b);
+  slots.lowest = fs.ninodes;
+  return -ENOSPC;
+}
+
+static int take_slot(const struct dinode *d, struct inode **ip) {
+  uint32 inum;
+  struct buf *home;
+  int err = find_slot(&inum, &home);
+  if (err < 0)
+    return err;
+  err = inode_get(inum, ip);
+  if (err == 0) {
+    *slot_in(home, inum) = *d;
+    log_write(home);
+    slots.lowest = inum + 1;
+  }
+  buf_put(home);
+  return err;
+}
+
+static void free_slot(struct inode *ip) {
+  sleep_lock(&slots.lock);
+  memset(&ip->disk, 0, sizeof(ip->disk));
+  inode_update(ip);
+  ip->valid = false;
+  if (ip->inum < slots.lowest)
+    slots.lowest = ip->inum;
+  sleep_unlock(&slots.lock);
+}
+
+int inode_alloc(short type, short major, short minor, struct inode **out) {
+  struct dinode d = {.type = type, .major = major, .minor = minor};
+  sleep_lock(&slots.lock);
+  int err = take_slot(&d, out);
+  sleep_unlock(&slots.lock);
+  if (err < 0)
+    return err;
+  err = inode_lock(*out);
+  if (err < 0) {
+    log_fail("a new inode cannot be read");
+    inode_put(*out);
+    *out = NULL;
+  }
+  return err;
+}
+
+// --- The blocks of a file ---
+
+// Get the file's indirect block, or NULL where it has none.
+static int get_indirect(struct inode *ip, struct buf **b) {
+  *b = NULL;
+  if (ip->disk.addrs[NDIRECT] == 0)
+    return 0;
+  *b = buf_get(ip->disk.addrs[NDIRECT]);
+  return *b ? 0 : -EIO;
+}
+
+static int get_data(uint32 block, struct buf **b) {
+  *b = NULL;
+  if (block == 0)
+    return 0;
+  if (!fs_is_data(block))
+    return fs_damage("no data block", block);
+  *b = buf_get(block);
+  return *b ? 0 : -EIO;
+}
+
+int inode_block(struct inode *ip, uint32 index, struct buf **b) {
+  if (index < NDIRECT)
+    return get_data(ip->disk.addrs[index], b);
+  struct buf *indirect;
+  int err = get_indirect(ip, &indirect);
+  *b = NULL;
+  if (err < 0 || !indirect)
+    return err;
+  err = get_data(((uint32 *)indirect->data)[index - NDIRECT], b);
+  buf_put(indirect);
+  return err;
+}
+
+// Get the block whose number is in *slot; if it has none, allocate one.
+static int ensure_data(uint32 *slot, struct buf **b) {
+  if (*slot != 0)
+    return get_data(*slot, b);
+  int err = bitmap_alloc(b);
+  if (err == 0)
+    *slot = (*b)->block;
+  return err;
+}
+
+static int ensure_indirect_data(struct inode *ip, uint32 index, struct buf **b) {
+  struct buf *indirect;
+  int err = ensure_data(&ip->disk.addrs[NDIRECT], &indirect);
+  if (err < 0)
+    return err;
+  uint32 *slot = (uint32 *)indirect->data + index - NDIRECT;
+  bool fresh = *slot == 0;
+  err = ensure_data(slot, b);
+  if (err == 0 && fresh)
+    log_write(indirect);
+  buf_put(indirect);
+  return err;
+}
+
+// Like inode_block, but allocate what is missing.  May change the inode.
+static int ensure_block(struct inode *ip, uint32 index, struct buf **b) {
+  if (index < NDIRECT)
+    return ensure_data(&ip->disk.addrs[index], b);
+  return ensure_indirect_data(ip, index, b);
+}
+
+// --- Reading and writing ---
+
+static const uint8 zeros[BLOCK_SIZE];
+
+// Where a read goes: kernel memory, or user memory where that is null.
+struct target {
+  uint8 *kernel;
+  uva_t user;
+};
+
+static int put_out(const struct target *to, uint64 at, const uint8 *data, uint64 n) {
+  if (!to->kernel)
+    return copy_to_user(to->user + at, data, n);
+  memcpy(to->kernel + at, data, n);
+  return 0;
+}
+
+static int64 read_to(struct inode *ip, const struct target *to, uint64 off, uint64 n) {
+  assert(sleep_holding(&ip->lock));
+  if (off >= ip->disk.size)
+    return 0;
+  if (n > ip->disk.size - off)
+    n = ip->disk.size - off;
+  uint64 step;
+  for (uint64 done = 0; done < n; done += step) {
+    uint64 within = (off + done) % BLOCK_SIZE;
+    step = BLOCK_SIZE - within < n - done ? BLOCK_SIZE - within : n - done;
+    struct buf *b;
+    int err = inode_block(ip, (uint32)((off + done) / BLOCK_SIZE), &b);
+    if (err < 0)
+      return err;
+    err = put_out(to, done, (b ? b->data : zeros) + within, step);
+    if (b)
+      buf_put(b);
+    if (err < 0)
+      return err;
+  }
+  return (int64)n;
+}
+
+int64 inode_read(struct inode *ip, void *dst, uint64 off, uint64 n) {
+  struct target to = {.kernel = dst};
+  return read_to(ip, &to, off, n);
+}
+
+int64 inode_read_user(struct inode *ip, uva_t dst, uint64 off, uint64 n) {
+  struct target to = {.user = dst};
+  return read_to(ip, &to, off, n);
+}
+
+// Return how many blocks of a file one transaction can write: beside them it changes the inode,
+// the indirect block, one block of the caller's, and of the bitmap at most all, or one for each of
+// these blocks and the indirect one.
+static uint32 blocks_per_write(void) {
+  uint32 room = LOG_OP_MAX - 3;
+  uint32 spread = (room - 1) / 2;
+  return fs.bitmap_blocks > spread ? spread : room - fs.bitmap_blocks;
+}
+
+// Return n cut to what one transaction can write, and to the largest file.
+static uint64 clip_write(uint64 off, uint64 n) {
+  uint64 end = ROUND_DOWN(off, BLOCK_SIZE) + blocks_per_write() * BLOCK_SIZE;
+  if (end > SIZE_MAX_FILE)
+    end = SIZE_MAX_FILE;
+  return n < end - off ? n : end - off;
+}
+
+static int write_block(struct inode *ip, const uint8 *src, uint64 off, uint64 n) {
+  struct buf *b;
+  int err = ensure_block(ip, (uint32)(off / BLOCK_SIZE), &b);
+  if (err < 0)
+    return err;
+  memcpy(b->data + off % BLOCK_SIZE, src, n);
+  log_write(b);
+  buf_put(b);
+  return 0;
+}
+
+int64 inode_write(struct inode *ip, const void *src, uint64 off, uint64 n) {
+  assert(sleep_holding(&ip->lock));
+  if (off > ip->disk.size)
+    return -EINVAL;
+  if (off >= SIZE_MAX_FILE && n > 0)
+    return -EFBIG;
+  n = clip_write(off, n);
+  int err = 0;
+  uint64 done = 0;
+  while (done < n) {
+    uint64 step = BLOCK_SIZE - (off + done) % BLOCK_SIZE;
+    step = step < n - done ? step : n - done;
+    err = write_block(ip, (const uint8 *)src + done, off + done, step);
+    if (err < 0)
+      break;
+    done += step;
+  }
+  if (off + done > ip->disk.size)
+    ip->disk.size = (uint32)(off + done);
+  inode_update(ip);
+  return done > 0 ? (int64)done : err;
+}
+
+// --- Truncation ---
+
+// What one transaction may still change of the bitmap.
+struct budget {
+  uint32 home;  // block of the bitmap changed last
+  uint32 left;  // others that may be
+};
+
+// Free the block whose number is in *slot.  Returns false when the budget is spent.
+static bool free_data(uint32 *slot, struct budget *budget) {
+  if (*slot == 0)
+    return true;
+  if (bitmap_home(*slot) != budget->home) {
+    if (budget->left == 0)
+      return false;
+    budget->left--;
+    budget->home = bitmap_home(*slot);
+  }
+  bitmap_free(*slot);
+  *slot = 0;
+  return true;
+}
+
+static bool free_indirect(struct inode *ip, struct budget *budget) {
+  struct buf *b;
+  if (get_indirect(ip, &b) < 0)
+    log_fail("an indirect block cannot be read");
+  if (!b)
+    return true;
+  bool all = true;
+  uint32 *slots_in_block = (uint32 *)b->data;
+  for (uint32 i = 0; i < NINDIRECT && all; i++)
+    all = free_data(&slots_in_block[i], budget);
+  log_write(b);
+  buf_put(b);
+  return all && free_data(&ip->disk.addrs[NDIRECT], budget);
+}
+
+// Free blocks until the transaction is full.  Returns whether none is left.
+static bool free_blocks(struct inode *ip) {
+  struct budget budget = {.home = 0, .left = LOG_OP_MAX - 2};
+  ip->disk.size = 0;
+  bool all = free_indirect(ip, &budget);
+  for (uint32 i = 0; i < NDIRECT && all; i++)
+    all = free_data(&ip->disk.addrs[i], &budget);
+  inode_update(ip);
+  return all;
+}
+
+// Free all blocks, and then the inode itself if it is to be released.
+static int shrink(struct inode *ip, bool release) {
+  bool all = false;
+  int err = 0;
+  while (err == 0 && !all) {
+    err = log_begin();
+    if (err < 0)
+      return err;
+    err = inode_lock(ip);
+    if (err == 0) {
+      all = free_blocks(ip);
+      if (all && release)
+        free_slot(ip);
+      inode_unlock(ip);
+    }
+    int end = log_end();
+    err = err < 0 ? err : end;
+  }
+  return err;
+}
+
+int inode_truncate(struct inode *ip) {
+  return shrink(ip, false);
+}
+
+// Free the inode if it is an orphan.
+static int reclaim(uint32 inum) {
+  struct inode *ip;
+  int err = inode_get(inum, &ip);
+  if (err < 0)
+    return err;
+  if (inode_lock(ip) == 0)
+    inode_unlock(ip);
+  inode_put(ip);
+  return 0;
+}
+
+int inode_reclaim_orphans(void) {
+  for (uint32 i = ROOT_INO; i < fs.ninodes; i++) {
+    struct buf *b = slot_buf(i);
+    if (!b)
+      return -EIO;
+    struct dinode *d = slot_in(b, i);
+    bool orphan = d->type != 0 && d->nlink == 0;
+    buf_put(b);
+    int err = orphan ? reclaim(i) : 0;
+    if (err < 0)
+      return err;
+  }
+  return 0;
+}

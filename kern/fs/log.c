@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+//
+// The log: write-ahead redo logging with group commit, in xv6's format on disk: a header block
+// (n, then n block numbers) and n blocks of data.
+//
+// A commit is four steps, each made durable before the next begins:
+//   1. the changed blocks into the log    2. the header with n > 0: from here on it has happened
+//   3. the blocks into their places       4. the header with n = 0: the log is free again
+// While it runs no transaction is open, so that the buffers themselves are what is written.
+#include "kern/fs/log.h"
+
+#include "kern/dev/disk.h"
+#include "kern/fs/buf.h"
+#include "kern/fs/fs.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/print.h"
+#include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
+#include "kern/sched/thread.h"
+#include "kern/sched/waitq.h"
+#include "vm/kmalloc.h"
+
+#define LOG_MAX (BLOCK_SIZE / 4 - 1)  // block numbers that fit in the header
+
+struct log_header {
+  uint32 n;
+  uint32 block[LOG_MAX];
+};
+_Static_assert(sizeof(struct log_header) == BLOCK_SIZE, "the header is one block");
+
+// [l] lock  [c] whoever commits  [I] fixed after recovery
+static struct {
+  struct spinlock lock;
+  struct waitq waiting;       // [l] for room, or for the end of a commit
+  uint32 open;                // [l] transactions
+  bool committing;            // [l]
+  bool failed;                // [l] see I3
+  uint32 n;                   // [l] blocks collected
+  struct buf *bufs[LOG_MAX];  // [l] each with a reference
+  struct log_header *header;  // [I] the block; contents [c]
+} log = {.lock = SPINLOCK_INIT("log"), .waiting = {LIST_INIT(log.waiting.waiters)}};
+
+static int write_header(uint32 n) {
+  log.header->n = n;
+  int err = disk_write(fs.log_start, log.header);
+  return err < 0 ? err : disk_flush();
+}
+
+// Return whether recovery may write the block: anything of this image but boot block, superblock
+// and the log itself.
+static bool may_install(uint32 block) {
+  return block >= fs.inode_start && block < fs.size;
+}
+
+static int check_header(const char **why) {
+  *why = "the log's header is damaged";
+  if (log.header->n > fs.log_capacity)
+    return -EIO;
+  for (uint32 i = 0; i < log.header->n; i++)
+    if (!may_install(log.header->block[i]))
+      return -EIO;
+  return 0;
+}
+
+static int replay(void) {
+  for (uint32 i = 0; i < log.header->n; i++) {
+    struct buf *b = buf_get(fs.log_start + 1 + i);
+    if (!b)
+      return -EIO;
+    int err = disk_write(log.header->block[i], b->data);
+    buf_put(b);
+    if (err < 0)
+      return err;
+  }
+  return disk_flush();
+}
+
+int log_recover(const char **why) {
+  *why = "no memory for the log";
+  log.header = kmalloc(BLOCK_SIZE);
+  if (!log.header)
+    return -ENOMEM;
+  *why = "the log cannot be read";
+  int err = disk_read(fs.log_start, log.header);
+  if (err < 0)
+    return err;
+  err = check_header(why);
+  if (err < 0 || log.header->n == 0)
+    return err;
+  *why = "the log cannot be recovered";
+  err = replay();
+  return err < 0 ? err : write_header(0);
+}
+
+static bool has_room(void) {
+  return log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
+}
+
+int log_begin(void) {
+  struct thread *t = thread_current();
+  assert(!t->in_transaction);
+  irq_t s = spin_lock(&log.lock);
+  while (!log.failed && (log.committing || !has_room()))
+    waitq_sleep_through(&log.waiting, &log.lock);
+  bool failed = log.failed;
+  if (!failed)
+    log.open++;
+  spin_unlock(&log.lock, s);
+  t->in_transaction = !failed;
+  return failed ? -EROFS : 0;
+}
+
+void log_write(struct buf *b) {
+  assert(thread_current()->in_transaction);
+  irq_t s = spin_lock(&log.lock);
+  if (!b->logged) {
+    if (log.n >= fs.log_capacity)
+      panic("log: %u blocks in one commit, %u transactions open", log.n, log.open);
+    buf_hold(b);
+    b->logged = true;
+    log.bufs[log.n++] = b;
+  }
+  spin_unlock(&log.lock, s);
+}
+
+void log_fail(const char *what) {
+  irq_t s = spin_lock(&log.lock);
+  bool first = !log.failed;
+  log.failed = true;
+  spin_unlock(&log.lock, s);
+  if (first)
+    kprintf("fs: %s; the file system is read-only from now on\n", what);
+}
+
+static int write_to_log(void) {
+  for (uint32 i = 0; i < log.n; i++) {
+    log.header->block[i] = log.bufs[i]->block;
+    int err = disk_write(fs.log_start + 1 + i, log.bufs[i]->data);
+    if (err < 0)
+      return err;
+  }
+  return disk_flush();
+}
+
+static int install(void) {
+  for (uint32 i = 0; i < log.n; i++) {
+    int err = disk_write(log.bufs[i]->block, log.bufs[i]->data);
+    if (err < 0)
+      return err;
+  }
+  return disk_flush();
+}
+
+// Release the buffers of a finished commit.
+static void forget(void) {
+  for (uint32 i = 0; i < log.n; i++) {
+    log.bufs[i]->logged = false;
+    buf_put(log.bufs[i]);
+  }
+  log.n = 0;
+}
+
+// Write everything collected.  No transaction is open and none begins: log.committing.
+static int commit(void) {
+  if (log.n == 0)
+    return 0;
+  int err = write_to_log();
+  if (err == 0)
+    err = write_header(log.n);
+  if (err == 0)
+    err = install();
+  if (err == 0)
+    err = write_header(0);
+  if (err < 0)
+    log_fail("a commit failed");
+  else
+    forget();
+  return err;
+}
+
+int log_end(void) {
+  struct thread *t = thread_current();
+  assert(t->in_transaction);
+  t->in_transaction = false;
+  irq_t s = spin_lock(&log.lock);
+  assert(log.open > 0 && !log.committing);
+  bool last = --log.open == 0 && !log.failed;
+  int err = log.failed ? -EIO : 0;
+  log.committing = last;
+  waitq_wake_all(&log.waiting);
+  spin_unlock(&log.lock, s);
+  if (!last)
+    return err;
+  err = commit();
+  s = spin_lock(&log.lock);
+  log.committing = false;
+  waitq_wake_all(&log.waiting);
+  spin_unlock(&log.lock, s);
+  return err;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+//
+// Pipes.
+#pragma once
+
+#include "kern/lib/types.h"
+
+struct pipe;
+
+// Make a pipe with both ends open.  NULL on no memory.
+struct pipe *pipe_create(void);
+
+// Close an end; the second frees the pipe.
+void pipe_close(struct pipe *p, bool write_end);
+
+// Read what there is, at most n bytes; wait while there is nothing.  Returns the count, 0 once it
+// is empty and nobody can write, -EINTR or -EFAULT (nothing is taken out).
+int64 pipe_read(struct pipe *p, uva_t dst, uint64 n);
+
+// Write n bytes, waiting for room.  Up to PIPE_ATOMIC bytes are written together.  Returns n, or
+// what was written before an error; else -EPIPE (nobody can read), -EINTR or -EFAULT.
+#define PIPE_ATOMIC 512
+int64 pipe_write(struct pipe *p, uva_t src, uint64 n);
