@@ -15,7 +15,8 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 SHELL := /bin/sh
-B := build
+BUILD ?= build
+B := $(BUILD)
 comma := ,
 
 # --- options -------------------------------------------------------------------------------------
@@ -36,7 +37,7 @@ GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 export QEMU GDB HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
-  APPEND ARGS EXTRA_FILES V
+  APPEND ARGS EXTRA_FILES BUILD V
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
@@ -225,7 +226,7 @@ qemu-gdb: kernel image .gdbinit
 	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 gdb: kernel image .gdbinit
-	@test/gdb $(GDB) $(MACHINE) $(DISK) -append '$(APPEND) gdb' -S -gdb tcp:127.0.0.1:$(GDBPORT)
+	@BOOT_LOG=$(B)/gdb.log test/gdb $(GDB) $(MACHINE) $(DISK) -append '$(APPEND) gdb' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 .gdbinit: test/gdbinit $(B)/options
 	$(call say,GEN,$@)sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' \
@@ -350,5 +351,6 @@ endif
 ##   KASAN=n            compiler-checked kernel memory (y is not available yet)
 ##   QEMU=, CROSS=, GDB=, HOSTCC=, PYTHON=  other tools; CROSS is a prefix: riscv64-linux-gnu-
 ##   GDBPORT=           port for GDB; each user has another one
+##   BUILD=build        where everything is made
 ##   LLVM=1             build with clang and lld
 ##   V=1                show every command
