@@ -11,7 +11,6 @@
 #include "kern/dev/irq.h"
 #include "kern/dev/provoke.h"
 #include "kern/dev/timer.h"
-#include "kern/lib/atomic.h"
 #include "kern/lib/fdt.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
@@ -87,8 +86,7 @@ static void start_other_harts(void) {
 // What each hart does for itself, on its idle stack.
 static void start_hart(void) {
   csr_write(scounteren, COUNTERS_FOR_USERS);
-  tlb_catch_up(tlb_mapped());
-  store_release(&this_hart()->online, true);
+  tlb_hart_online();
   irq_init_hart();
   timer_init_hart();
   csr_write(sie, SIE_SSIE | SIE_STIE | SIE_SEIE);
