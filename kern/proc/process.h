@@ -2,11 +2,15 @@
 //
 // Processes: the tree, exit and wait, exec.
 //
-// I1. process_lock guards the tree, the pid table and every state; it is never held across a sleep.
+// I1. process_lock guards the tree, the pid table, every state, and which space a process has; it
+//     is never held across a sleep.
 // I2. A process is freed by the parent's wait; its thread and stack by the next thread on its hart.
+//     So from the moment it is a zombie its own thread no longer touches it.
+// I3. A zombie has no open file, no directory, no user page and no page table.
 #pragma once
 
 #include "kern/lib/abi.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/limits.h"
 #include "kern/lib/list.h"
@@ -16,18 +20,19 @@
 
 struct file;
 struct inode;
+struct space;
 
 // [I] fixed after creation  [t] process_lock  [o] only its own thread
 struct process {
   int pid;                        // [I]
+  int status;                     // [t] of exit
   struct thread *thread;          // [t] null once zombie
   struct process *parent;         // [t]
-  struct list children;           // [t]
+  struct list children;           // [t] alive, by sibling
+  struct list zombies;            // [t] not waited for, by sibling
   struct list sibling;            // [t]
-  struct list pid_node;           // [t]
+  struct process *pid_next;       // [t] chain of the pid table
   struct waitq child_exited;      // [t]
-  bool zombie;                    // [t]
-  int status;                     // [t]
   struct file *files[FILES_MAX];  // [o]
   struct inode *cwd;              // [o]
   char name[NAME_SIZE];           // [o]
@@ -39,16 +44,50 @@ static inline struct process *process_current(void) {
 }
 
 // Make the tables and the first process, which mounts the root and runs init.  Boot hart, before
-// thread_idle.
+// thread_idle.  In init.c.
 void process_init(void);
 
-int process_fork(void);  // child's pid, or negative errno
+// Make a process and its thread, which will run start(NULL) in the kernel; nothing sees either yet.
+// It has no space, no file and no directory.  Returns NULL when there is no memory or there are as
+// many processes as there may be.
+struct process *process_create(const char *name, void (*start)(void *));
+
+// Undo process_create.
+void process_discard(struct process *p);
+
+// Put a finished process into the tree, parent NULL for the first one, and let it run.
+void process_publish(struct process *p, struct process *parent);
+
+// Give the running process another space, or none, and free the one it had.
+void process_replace_space(struct space *space);
+
+// Copy the running process.  Returns the child's pid, or negative errno.
+int process_fork(void);
+
+// End the running process: give back what it holds, hand its children to init, become a zombie.
+// May be called on top of a stack whose contents were given up (a killed overflow victim), and
+// again after an overflow within itself.  Holds: no lock.
 _Noreturn void process_exit(int status);
-int process_wait(int *status);                           // pid, -ECHILD or -EINTR
-int process_kill(int pid);                               // 0 or -ESRCH
-int process_exec(const char *path, char *const argv[]);  // argc; kernel strings, null-terminated
-int process_list(struct process_info *info,
-                 int n);  // processes there are; fills at most n (kernel memory)
+
+// Sleep until a child is a zombie, store its status at the user address status unless that is 0,
+// and free it.  Returns its pid, -ECHILD, -EINTR, or -EFAULT and the child stays.
+int process_wait(uva_t status);
+
+// Mark the process to die on its way to user mode.  Returns 0 or -ESRCH.
+int process_kill(int pid);
+
+// End the running process if it is marked to die.  On every way to user mode; holds no lock.
+static inline void process_check_killed(void) {
+  if (__builtin_expect(load_relaxed(&thread_current()->killed), 0))
+    process_exit(-1);
+}
+
+// Describe the process that comes after what *cursor says, which begins at 0.  Returns false after
+// the last.  Any context.
+bool process_describe_next(uint64 *cursor, struct process_info *info);
+
+// Print one line a process.  Any context.
+void process_print_all(void);
 
 // Leave the kernel through the user frame at the top of the running thread's stack.
 // Implemented by: trap/trap.c.

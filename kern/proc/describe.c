@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+//
+// What can be said of processes from outside: for ps and for the console's ^P.
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/proc/pid.h"
+#include "kern/proc/process.h"
+#include "vm/space.h"
+
+static enum process_state state_of(const struct thread *t) {
+  if (t == NULL)
+    return PROCESS_ZOMBIE;
+  switch (load_relaxed(&t->state)) {
+  case THREAD_RUNNING:
+  case THREAD_DEAD:
+    return PROCESS_RUNNING;
+  case THREAD_SLEEPING:
+    return PROCESS_SLEEPING;
+  default:
+    return PROCESS_READY;
+  }
+}
+
+static void describe(const struct process *p, struct process_info *info) {
+  const struct thread *t = p->thread;
+  *info = (struct process_info){
+      .pid = p->pid,
+      .parent = p->parent != NULL ? p->parent->pid : 0,
+      .state = state_of(t),
+      .hart = t != NULL && t->hart != NULL ? t->hart->index : 0,
+      .pages = t != NULL && t->space != NULL ? space_pages(t->space) : 0,
+  };
+  string_copy(info->name, p->name, sizeof(info->name));
+}
+
+bool process_describe_next(uint64 *cursor, struct process_info *info) {
+  irq_t s = spin_lock(&process_lock);
+  const struct process *p = pid_next(cursor);
+  if (p != NULL)
+    describe(p, info);
+  spin_unlock(&process_lock, s);
+  return p != NULL;
+}
+
+void process_print_all(void) {
+  static const char *const states[] = {"?", "running", "ready", "sleeping", "zombie"};
+  struct process_info info;
+  uint64 cursor = 0;
+  kprintf("\n  PID PARENT STATE    HART  PAGES NAME\n");
+  while (process_describe_next(&cursor, &info))
+    kprintf("%5d %6d %-8s %4d %6lu %s\n", info.pid, info.parent, states[info.state], info.hart,
+            info.pages, info.name);
+}

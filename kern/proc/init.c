@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// The first process: the one that the kernel makes itself.  It mounts the root file system and
+// becomes /init.  What follows "--" in the boot arguments are its arguments, so that the same disk
+// image can boot to a shell or straight into one program.
+#include "kern/fs/fs.h"
+#include "kern/fs/inode.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/power.h"
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/proc/exec.h"
+#include "kern/proc/pid.h"
+#include "kern/proc/process.h"
+
+#define INIT_PATH "/init"
+
+// Take the next word off *rest, which is changed in place.  Returns it, or NULL after the last.
+static char *next_word(char **rest) {
+  char *word = *rest;
+  while (*word == ' ')
+    word++;
+  if (*word == '\0')
+    return NULL;
+  char *end = word;
+  while (*end != ' ' && *end != '\0')
+    end++;
+  *rest = *end == '\0' ? end : end + 1;
+  *end = '\0';
+  return word;
+}
+
+static int collect_args(struct exec_args *args) {
+  static char words[MACHINE_BOOTARGS];
+  char *rest = words, *word;
+  string_copy(words, machine.bootargs, sizeof(words));
+  int r = exec_args_add(args, INIT_PATH);
+  while ((word = next_word(&rest)) != NULL && strcmp(word, "--") != 0)
+    ;
+  while (r == 0 && (word = next_word(&rest)) != NULL)
+    r = exec_args_add(args, word);
+  return r;
+}
+
+static _Noreturn void give_up(const char *what, const char *why, int error) {
+  kprintf("%s: %s (error %d)\n", what, why, error);
+  power_off(1);
+}
+
+static void init_start(void *arg) {
+  (void)arg;
+  const char *why = "unknown reason";
+  int r = fs_mount(&why);
+  if (r < 0)
+    give_up("cannot mount the root file system", why, -r);
+  r = inode_get(ROOT_INO, &process_current()->cwd);
+  if (r < 0)
+    give_up("cannot mount the root file system", "the root directory is bad", -r);
+  struct exec_args args;
+  r = exec_args_init(&args);
+  if (r == 0)
+    r = collect_args(&args);
+  if (r < 0)
+    give_up("cannot start " INIT_PATH, "the arguments in the boot arguments do not fit", -r);
+  r = process_exec(INIT_PATH, &args);
+  exec_args_free(&args);
+  if (r < 0)
+    give_up("cannot start " INIT_PATH, "the disk has no such program, or not a sound one", -r);
+  frame_reg(thread_user_frame(thread_current()), REG_A0) = r;
+  user_return();
+}
+
+void process_init(void) {
+  pid_init();
+  struct process *p = process_create("init", init_start);
+  if (p == NULL)
+    panic("no memory for the first process");
+  process_publish(p, NULL);
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+//
+// The life of a process: fork, exit, wait, kill.
+//
+// A child is built apart, where nothing can see it, and published in one step.  A process that ends
+// takes itself apart piece by piece, each piece forgotten before it is given back, so that the walk
+// can be begun again; then it becomes a zombie in one step.
+#include "kern/proc/process.h"
+
+#include "kern/fs/file.h"
+#include "kern/fs/name.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/proc/pid.h"
+#include "vm/kmalloc.h"
+#include "vm/space.h"
+#include "vm/usercopy.h"
+
+static struct process *init;  // [I] adopts orphans; the first one published
+
+struct process *process_create(const char *name, void (*start)(void *)) {
+  struct process *p = kzalloc(sizeof(*p));
+  if (p == NULL)
+    return NULL;
+  irq_t s = spin_lock(&process_lock);
+  p->pid = pid_reserve();
+  spin_unlock(&process_lock, s);
+  if (p->pid < 0)
+    goto no_pid;
+  p->thread = thread_create(name, p->pid, start, NULL);
+  if (p->thread == NULL)
+    goto no_thread;
+  p->thread->process = p;
+  list_init(&p->children);
+  list_init(&p->zombies);
+  list_init(&p->sibling);
+  waitq_init(&p->child_exited);
+  string_copy(p->name, name, sizeof(p->name));
+  return p;
+
+no_thread:
+  s = spin_lock(&process_lock);
+  pid_release();
+  spin_unlock(&process_lock, s);
+no_pid:
+  kfree(p);
+  return NULL;
+}
+
+void process_discard(struct process *p) {
+  thread_discard(p->thread);
+  irq_t s = spin_lock(&process_lock);
+  pid_release();
+  spin_unlock(&process_lock, s);
+  kfree(p);
+}
+
+void process_publish(struct process *p, struct process *parent) {
+  struct thread *t = p->thread;  // p may be gone as soon as it has run
+  irq_t s = spin_lock(&process_lock);
+  if (parent == NULL)
+    init = p;
+  else
+    list_push_back(&parent->children, &p->sibling);
+  p->parent = parent;
+  pid_insert(p);
+  // Within the lock: nobody frees the thread while it cannot become a zombie.
+  thread_ready(t);
+  spin_unlock(&process_lock, s);
+}
+
+static void child_start(void *arg) {
+  (void)arg;
+  process_check_killed();
+  user_return();
+}
+
+int process_fork(void) {
+  struct process *parent = process_current();
+  struct process *child = process_create(parent->name, child_start);
+  if (child == NULL)
+    return -EAGAIN;
+  int pid = child->pid;
+  struct thread *t = child->thread;
+  t->space = space_fork(space_current());
+  if (t->space == NULL)
+    goto no_space;
+  struct trap_frame *frame = thread_user_frame(t);
+  *frame = *thread_user_frame(thread_current());
+  frame->sstatus &= ~(uint64)SSTATUS_FS;  // what fpu_fork copies is loaded at the first use
+  frame_reg(frame, REG_A0) = 0;
+  if (fpu_fork(t) < 0)
+    goto no_fpu;
+  for (int i = 0; i < FILES_MAX; i++)
+    if (parent->files[i] != NULL)
+      child->files[i] = file_dup(parent->files[i]);
+  child->cwd = inode_hold(parent->cwd);
+  process_publish(child, parent);
+  return pid;
+
+no_fpu:
+  space_destroy(t->space);
+no_space:
+  process_discard(child);
+  return -ENOMEM;
+}
+
+void process_replace_space(struct space *space) {
+  // Under the lock, so that whoever describes this process finds no space that is being freed.
+  irq_t s = spin_lock(&process_lock);
+  struct space *old = space_current();
+  thread_set_space(space);
+  spin_unlock(&process_lock, s);
+  if (old != NULL)
+    space_destroy(old);
+}
+
+static void give_back_files(struct process *p) {
+  for (int i = 0; i < FILES_MAX; i++) {
+    struct file *f = p->files[i];
+    p->files[i] = NULL;
+    if (f != NULL)
+      file_close(f);
+  }
+  struct inode *cwd = p->cwd;
+  p->cwd = NULL;
+  inode_put(cwd);
+}
+
+// Move every process of the list from under p to under init's list to.
+static void adopt(struct list *from, struct list *to) {
+  while (!list_empty(from)) {
+    struct list *node = list_pop_front(from);
+    list_entry(node, struct process, sibling)->parent = init;
+    list_push_back(to, node);
+  }
+}
+
+// Become a zombie: from here on the parent may free p at any time.
+static void become_zombie(struct process *p, int status) {
+  irq_t s = spin_lock(&process_lock);
+  if (!list_empty(&p->zombies))
+    waitq_wake_all(&init->child_exited);
+  adopt(&p->children, &init->children);
+  adopt(&p->zombies, &init->zombies);
+  thread_current()->process = NULL;
+  p->thread = NULL;
+  p->status = status;
+  list_remove(&p->sibling);
+  list_push_back(&p->parent->zombies, &p->sibling);
+  waitq_wake_all(&p->parent->child_exited);
+  spin_unlock(&process_lock, s);
+}
+
+void process_exit(int status) {
+  struct process *p = process_current();
+  if (p == init)
+    panic("init exited with status %d", status);
+  give_back_files(p);
+  fpu_drop();
+  process_replace_space(NULL);
+  become_zombie(p, status);
+  thread_exit();
+}
+
+// Sleep until p has a zombie.  Returns 0 with *zombie set, which only p's own thread can free.
+static int wait_for_zombie(struct process *p, struct process **zombie) {
+  int r = 0;
+  irq_t s = spin_lock(&process_lock);
+  while (list_empty(&p->zombies) && r == 0)
+    r = list_empty(&p->children) ? -ECHILD : waitq_sleep(&p->child_exited, &process_lock);
+  if (r == 0)
+    *zombie = list_entry(p->zombies.next, struct process, sibling);
+  spin_unlock(&process_lock, s);
+  return r;
+}
+
+int process_wait(uva_t status) {
+  struct process *zombie = NULL;
+  int r = wait_for_zombie(process_current(), &zombie);
+  if (r < 0)
+    return r;
+  if (status != 0 && copy_to_user(status, &zombie->status, sizeof(int)) < 0)
+    return -EFAULT;
+  int pid = zombie->pid;
+  irq_t s = spin_lock(&process_lock);
+  list_remove(&zombie->sibling);
+  pid_remove(zombie);
+  pid_release();
+  spin_unlock(&process_lock, s);
+  kfree(zombie);
+  return pid;
+}
+
+int process_kill(int pid) {
+  irq_t s = spin_lock(&process_lock);
+  struct process *p = pid_find(pid);
+  if (p != NULL && p->thread != NULL)
+    thread_kill(p->thread);
+  spin_unlock(&process_lock, s);
+  return p != NULL ? 0 : -ESRCH;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//
+// System calls on files, through the running process's descriptors.
+//
+// Only the process's own thread changes its table, so a descriptor found free stays free, and an
+// open file stays open, for the length of a call.
+#include "kern/fs/file.h"
+#include "kern/fs/name.h"
+#include "kern/lib/abi.h"
+#include "kern/lib/errno.h"
+#include "kern/proc/process.h"
+#include "kern/sys/sys.h"
+#include "vm/usercopy.h"
+
+static struct file *fd_file(uint64 arg) {
+  int fd = arg;
+  return fd >= 0 && fd < FILES_MAX ? process_current()->files[fd] : NULL;
+}
+
+// Return the lowest free descriptor from first on, or -EMFILE.
+static int fd_free(int first) {
+  for (int fd = first; fd < FILES_MAX; fd++)
+    if (process_current()->files[fd] == NULL)
+      return fd;
+  return -EMFILE;
+}
+
+static int64 copy_path(char *path, uva_t from) {
+  return copy_string_from_user(path, from, PATH_MAX);
+}
+
+int64 sys_read(const uint64 *arg) {
+  struct file *f = fd_file(arg[0]);
+  int n = arg[2];
+  if (f == NULL)
+    return -EBADF;
+  return n >= 0 ? file_read(f, arg[1], n) : -EINVAL;
+}
+
+int64 sys_write(const uint64 *arg) {
+  struct file *f = fd_file(arg[0]);
+  int n = arg[2];
+  if (f == NULL)
+    return -EBADF;
+  return n >= 0 ? file_write(f, arg[1], n) : -EINVAL;
+}
+
+int64 sys_fstat(const uint64 *arg) {
+  struct file *f = fd_file(arg[0]);
+  return f != NULL ? file_stat(f, arg[1]) : -EBADF;
+}
+
+int64 sys_dup(const uint64 *arg) {
+  struct file *f = fd_file(arg[0]);
+  if (f == NULL)
+    return -EBADF;
+  int fd = fd_free(0);
+  if (fd >= 0)
+    process_current()->files[fd] = file_dup(f);
+  return fd;
+}
+
+int64 sys_close(const uint64 *arg) {
+  struct file *f = fd_file(arg[0]);
+  if (f == NULL)
+    return -EBADF;
+  process_current()->files[(int)arg[0]] = NULL;
+  file_close(f);
+  return 0;
+}
+
+int64 sys_pipe(const uint64 *arg) {
+  int fd[2];
+  fd[0] = fd_free(0);
+  fd[1] = fd[0] < 0 ? fd[0] : fd_free(fd[0] + 1);
+  if (fd[1] < 0)
+    return fd[1];
+  struct file *end[2];
+  int r = copy_to_user(arg[0], fd, sizeof(fd));
+  if (r == 0)
+    r = file_pipe(&end[0], &end[1]);
+  if (r < 0)
+    return r;
+  struct process *p = process_current();
+  p->files[fd[0]] = end[0];
+  p->files[fd[1]] = end[1];
+  return 0;
+}
+
+int64 sys_open(const uint64 *arg) {
+  char path[PATH_MAX];
+  int64 r = copy_path(path, arg[0]);
+  int fd = fd_free(0);
+  if (r < 0 || fd < 0)
+    return r < 0 ? r : fd;
+  struct process *p = process_current();
+  r = file_open(p->cwd, path, (int)arg[1], &p->files[fd]);
+  return r < 0 ? r : fd;
+}
+
+int64 sys_chdir(const uint64 *arg) {
+  char path[PATH_MAX];
+  struct process *p = process_current();
+  struct inode *directory;
+  int64 r = copy_path(path, arg[0]);
+  if (r >= 0)
+    r = name_lookup_directory(p->cwd, path, &directory);
+  if (r < 0)
+    return r;
+  struct inode *old = p->cwd;
+  p->cwd = directory;
+  inode_put(old);
+  return 0;
+}
+
+int64 sys_mkdir(const uint64 *arg) {
+  char path[PATH_MAX];
+  int64 r = copy_path(path, arg[0]);
+  return r < 0 ? r : name_create(process_current()->cwd, path, T_DIR, 0, 0, NULL);
+}
+
+int64 sys_mknod(const uint64 *arg) {
+  char path[PATH_MAX];
+  int64 r = copy_path(path, arg[0]);
+  return r < 0 ? r : name_create(process_current()->cwd, path, T_DEVICE, arg[1], arg[2], NULL);
+}
+
+int64 sys_unlink(const uint64 *arg) {
+  char path[PATH_MAX];
+  int64 r = copy_path(path, arg[0]);
+  return r < 0 ? r : name_unlink(process_current()->cwd, path);
+}
+
+int64 sys_link(const uint64 *arg) {
+  char old_path[PATH_MAX], new_path[PATH_MAX];
+  int64 r = copy_path(old_path, arg[0]);
+  if (r >= 0)
+    r = copy_path(new_path, arg[1]);
+  return r < 0 ? r : name_link(process_current()->cwd, old_path, new_path);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// System calls of our own: what the kernel says of itself, and switching the machine off.
+//
+// A list goes out one record at a time, made on the stack without a hole that could carry kernel
+// memory to the user.  What changes while it is read may be missed or be there twice.
+#include "kern/lib/abi.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/power.h"
+#include "kern/proc/process.h"
+#include "kern/sys/sys.h"
+#include "vm/kstack.h"
+#include "vm/page.h"
+#include "vm/usercopy.h"
+
+// Neither record has padding; the compiler would have to add some for this to fail.
+_Static_assert(sizeof(struct stack_info) == 5 * 8 + 4 * 4 + 16, "stack_info has a hole");
+_Static_assert(sizeof(struct process_info) == 4 * 4 + 8 + 16, "process_info has a hole");
+
+int64 sys_poweroff(const uint64 *arg) {
+  if (arg[0] > 255)
+    return -EINVAL;
+  power_off(arg[0]);
+}
+
+int64 sys_stackinfo(const uint64 *arg) {
+  int64 n = (int)arg[1], found = 0;
+  struct stack_info info;
+  for (uint64 i = 0; i < kstack_slots(); i++) {
+    if (!kstack_info(i, &info))
+      continue;
+    if (found < n && copy_to_user(arg[0] + found * sizeof(info), &info, sizeof(info)) < 0)
+      return -EFAULT;
+    found++;
+  }
+  return found;
+}
+
+int64 sys_procinfo(const uint64 *arg) {
+  int64 n = (int)arg[1], found = 0;
+  struct process_info info;
+  for (uint64 cursor = 0; process_describe_next(&cursor, &info); found++)
+    if (found < n && copy_to_user(arg[0] + found * sizeof(info), &info, sizeof(info)) < 0)
+      return -EFAULT;
+  return found;
+}
+
+int64 sys_meminfo(const uint64 *arg) {
+  struct memory_info info = {
+      .total = page_total() * PAGE_SIZE,
+      .free = page_available() * PAGE_SIZE,
+      .reserved = page_promised() * PAGE_SIZE,
+      .stacks = kstack_count(),
+  };
+  return copy_to_user(arg[0], &info, sizeof(info));
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+//
+// System calls on processes, their memory and time.
+#include "kern/dev/timer.h"
+#include "kern/lib/abi.h"
+#include "kern/lib/errno.h"
+#include "kern/proc/exec.h"
+#include "kern/proc/process.h"
+#include "kern/sys/sys.h"
+#include "vm/space.h"
+#include "vm/usercopy.h"
+
+int64 sys_fork(const uint64 *arg) {
+  (void)arg;
+  return process_fork();
+}
+
+int64 sys_exit(const uint64 *arg) {
+  process_exit((int)arg[0]);
+}
+
+int64 sys_wait(const uint64 *arg) {
+  return process_wait(arg[0]);
+}
+
+int64 sys_kill(const uint64 *arg) {
+  return process_kill((int)arg[0]);
+}
+
+int64 sys_getpid(const uint64 *arg) {
+  (void)arg;
+  return thread_current()->pid;
+}
+
+int64 sys_sbrk(const uint64 *arg) {
+  uva_t old;
+  int r = space_sbrk(space_current(), (int)arg[0], (int)arg[1] == SBRK_LAZY, &old);
+  return r < 0 ? r : (int64)old;
+}
+
+int64 sys_sleep(const uint64 *arg) {
+  int ticks = arg[0];
+  return ticks > 0 ? timer_sleep(ticks) : 0;
+}
+
+int64 sys_uptime(const uint64 *arg) {
+  (void)arg;
+  return timer_ticks();
+}
+
+// Collect the strings of the user's null-terminated array.
+static int copy_args(struct exec_args *args, uva_t argv) {
+  for (;; argv += sizeof(uva_t)) {
+    uva_t string;
+    int r = copy_from_user(&string, argv, sizeof(string));
+    if (r < 0 || string == 0)
+      return r;
+    r = exec_args_add_user(args, string);
+    if (r < 0)
+      return r;
+  }
+}
+
+int64 sys_exec(const uint64 *arg) {
+  char path[PATH_MAX];
+  int64 r = copy_string_from_user(path, arg[0], sizeof(path));
+  if (r < 0)
+    return r;
+  struct exec_args args;
+  r = exec_args_init(&args);
+  if (r < 0)
+    return r;
+  r = copy_args(&args, arg[1]);
+  if (r == 0)
+    r = process_exec(path, &args);
+  exec_args_free(&args);
+  return r;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+//
+// The system call table.
+#include "trap/syscall.h"
+
+#include "kern/lib/abi.h"
+#include "kern/lib/print.h"
+#include "kern/proc/process.h"
+#include "kern/sys/sys.h"
+
+#define XV6_LAST SYS_close  // the calls up to here know one error, -1
+
+typedef int64 (*system_call)(const uint64 *arg);
+
+#define ENTER_CALL(name) [SYS_##name] = sys_##name,
+static const system_call table[] = {SYSTEM_CALLS(ENTER_CALL)};
+
+static int64 unknown(uint64 number) {
+  kprintf("%d %s: unknown sys call %ld\n", process_current()->pid, process_current()->name,
+          (int64)number);
+  return -1;
+}
+
+void syscall(struct trap_frame *frame) {
+  uint64 number = frame_reg(frame, REG_A7);
+  system_call call = number < ARRAY_SIZE(table) ? table[number] : NULL;
+  int64 result = call != NULL ? call(&frame_reg(frame, REG_A0)) : unknown(number);
+  if (result < 0 && number <= XV6_LAST)
+    result = -1;
+  frame_reg(frame, REG_A0) = result;
+}
