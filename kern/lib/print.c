@@ -25,7 +25,7 @@ static struct hart *reporter;  // [a] hart that reports, or null
 static uint32 report_depth;    // [reporter]
 static bool printing;          // [a] a message is on its way, under print_lock
 static void (*resume)(void);   // [I]
-static bool held_back;         // [a] a driver waits for resume
+static uint32 held_back;       // [a] a driver waits for resume
 
 void print_set_sink(void (*put)(char c), void (*resume_output)(void)) {
   sink = put;
@@ -35,7 +35,7 @@ void print_set_sink(void (*put)(char c), void (*resume_output)(void)) {
 // A message or report has ended.
 static void resume_held_back(void) {
   fence_all();
-  if (load_relaxed(&held_back) && atomic_swap(&held_back, false))
+  if (load_relaxed(&held_back) && atomic_swap(&held_back, 0))
     resume();
 }
 
@@ -71,7 +71,7 @@ void print_release(void) {
 
 bool print_claim(void) {
   irq_t off;
-  store_relaxed(&held_back, true);
+  store_relaxed(&held_back, 1);
   fence_all();
   if (!spin_trylock(&print_lock, &off))
     return false;
@@ -81,7 +81,7 @@ bool print_claim(void) {
     print_release();
     return false;
   }
-  store_relaxed(&held_back, false);
+  store_relaxed(&held_back, 0);
   return true;
 }
 
