@@ -226,7 +226,8 @@ qemu-gdb: kernel image .gdbinit
 	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 gdb: kernel image .gdbinit
-	@BOOT_LOG=$(B)/gdb.log test/gdb $(GDB) $(MACHINE) $(DISK) -append '$(APPEND) gdb' -S -gdb tcp:127.0.0.1:$(GDBPORT)
+	@BOOT_LOG=$(B)/gdb.log test/gdb $(GDB) $(MACHINE) $(DISK) -append '$(APPEND) gdb' \
+	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 .gdbinit: test/gdbinit $(B)/options
 	$(call say,GEN,$@)sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' \
