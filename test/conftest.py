@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the tests that boot guests."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import guest  # noqa: E402
+
+
+@pytest.fixture
+def boot(request):
+    """guest.run with the test's name; the log goes when the test passes, and stays when it fails."""
+    results = []
+
+    def run(program=None, **options):
+        result = guest.run(program, name=request.node.name, **options)
+        results.append(result)
+        return result
+
+    yield run
+    report = getattr(request.node, "report_call", None)
+    if report is not None and report.passed:
+        for result in results:
+            result.log.unlink(missing_ok=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    setattr(item, f"report_{report.when}", report)
+
+
+@pytest.fixture(scope="session")
+def symbols():
+    return guest.Symbols()

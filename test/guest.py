@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Fresh guests: boot one, let it run, read its verdict.
+
+A guest is judged by its own exit code and by the machine lines of the run whose nonce it was
+given.  Its time is limited by the CPU time that QEMU has used, which a loaded machine does not
+stretch; wall clock is the last resort.
+"""
+
+import os
+import re
+import secrets
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+TOP = Path(__file__).resolve().parent.parent
+BUILD = TOP / "build"
+KERNEL = BUILD / "kernel"
+IMAGE = BUILD / "fs.img"
+LOGS = BUILD / "logs"
+QEMU = os.environ.get("QEMU", "qemu-system-riscv64")
+
+CPU_SECONDS = 120  # of QEMU, for one guest
+WALL_SECONDS = 600
+PAGE = 4096
+STACK = GUARD = 16384
+SLOT = 32768
+FRAME = 36 * 8
+USER_END = 1 << 38
+WINDOW = (0xFFFFFFF800000000, 0xFFFFFFFC00000000)
+SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))  # for slow machines
+
+
+@dataclass
+class Result:
+    """What a guest left behind."""
+
+    code: int | None  # QEMU's exit code, None: it had to be stopped
+    output: str
+    nonce: str
+    log: Path
+    stopped: str = ""  # why it had to be stopped
+    records: list = field(default_factory=list)  # machine lines of this run, as dicts
+
+    def explain(self):
+        """The end of the output, for an assertion's message."""
+        tail = "\n".join(self.output.splitlines()[-25:])
+        return f"exit code {self.code} {self.stopped}; log {self.log}\n{tail}"
+
+
+def parse_records(output, nonce):
+    """Return the machine lines that carry the nonce, as dicts; numbers become ints."""
+    records = []
+    for line in output.splitlines():
+        if not line.startswith("kstack: "):
+            continue
+        record = dict(word.split("=", 1) for word in line.split()[1:])
+        if record.get("run") != nonce:
+            continue
+        for key, value in record.items():
+            if re.fullmatch(r"-?\d+|0x[0-9a-f]+", value) and key not in ("name", "run"):
+                record[key] = int(value, 0)
+        records.append(record)
+    return records
+
+
+def arguments(cpus=1, mem="128M", append="", image=IMAGE, extra=(), kernel=KERNEL):
+    """QEMU's command line.  image None: no disk."""
+    args = [QEMU, "-machine", "virt", "-bios", "default", "-kernel", str(kernel), "-smp", str(cpus)]
+    args += ["-m", mem, "-nographic", "-snapshot", "-no-reboot", "-append", append]
+    if image:
+        args += ["-drive", f"file={image},if=none,format=raw,id=x0"]
+        args += ["-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
+    return args + list(extra)
+
+
+def cpu_seconds(pid):
+    """CPU time that a process has used, or None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def new_log(name):
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return LOGS / (re.sub(r"[^\w.-]+", "_", name) + f".{secrets.token_hex(3)}.log")
+
+
+def run(program=None, name="guest", cpu_limit=CPU_SECONDS, until=None, append="", **machine):
+    """Boot a guest, run /program (with its arguments) if given, wait for the end of the machine.
+
+    until: stop the guest as soon as this regular expression matches its output.
+    The log is deleted by the test that passes (see conftest.py).
+    """
+    nonce = secrets.token_hex(8)
+    append = f"run={nonce} {append}" + (f" -- {program}" if program else "")
+    log = new_log(name)
+    with open(log, "wb") as out:
+        qemu = subprocess.Popen(
+            arguments(append=append, **machine),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        stopped = watch(qemu, log, cpu_limit * SCALE, until)
+    output = log.read_text(errors="replace").replace("\r", "")
+    code = None if stopped else qemu.returncode
+    return Result(code, output, nonce, log, stopped, parse_records(output, nonce))
+
+
+def watch(qemu, log, cpu_limit, until):
+    """Wait for QEMU; stop it when its time is up or `until` is seen.  Returns why it was stopped."""
+    start = time.monotonic()
+    why = ""
+    while not why:
+        try:
+            qemu.wait(timeout=0.1)
+            return ""
+        except subprocess.TimeoutExpired:
+            pass
+        used = cpu_seconds(qemu.pid)
+        if until and re.search(until, log.read_text(errors="replace")):
+            why = "seen"
+        elif used is not None and used > cpu_limit:
+            why = f"timeout: {used:.0f} s of CPU time"
+        elif time.monotonic() - start > WALL_SECONDS * SCALE:
+            why = f"timeout: {WALL_SECONDS} s of wall time"
+    qemu.kill()
+    qemu.wait()
+    return why
+
+
+class Symbols:
+    """Names and addresses, read from the ELF file by pyelftools, never from the guest."""
+
+    def __init__(self, path=KERNEL):
+        with open(path, "rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            self.by_name = {s.name: s["st_value"] for s in table.iter_symbols() if s.name}
+            self.functions = sorted(
+                (s["st_value"], s["st_size"], s.name)
+                for s in table.iter_symbols()
+                if s["st_info"]["type"] == "STT_FUNC"
+            )
+
+    def __getitem__(self, name):
+        return self.by_name[name]
+
+    def function(self, address):
+        """Name of the function that contains the address, or None."""
+        for start, size, name in self.functions:
+            if start <= address < start + max(size, 1):
+                return name
+        return None
