@@ -10,7 +10,6 @@
 // I3. A waiting hart has interrupts off; wfi ends for a pending one all the same (RISC-V privileged
 //     3.3.3), so what becomes pending after the look at the queues still ends the wait.
 #include "kern/lib/atomic.h"
-#include "kern/lib/bits.h"
 #include "kern/lib/sbi.h"
 #include "kern/sched/runq.h"
 
@@ -37,7 +36,7 @@ void idle_notify(struct runqueue *q) {
   if (own)
     idle &= idle_bit(q->hart);
   if (idle != 0)
-    idle_claim(&harts[lowest_bit(idle)]);
+    idle_claim(&harts[__builtin_ctzl(idle)]);
 }
 
 // Move a ready thread from another hart's queue to this hart.  Returns it, on no queue, or NULL.
