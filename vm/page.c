@@ -95,8 +95,6 @@ static pa_t run_next(pa_t *start) {
   for (uint32 i = 0; i < machine.ram_count; i++) {
     struct pa_range ram = machine.ram[i];
     pa_t base = ROUND_UP(ram.base, PAGE_SIZE), end = ROUND_DOWN(ram.base + ram.size, PAGE_SIZE);
-    if (end > DIRECT_END - DIRECT_BASE)
-      end = DIRECT_END - DIRECT_BASE;
     if (*start < base)
       *start = base;
     *start = holes_skip(*start);

@@ -12,6 +12,7 @@
 // reference belongs to the one who sees that, and needs no lock.
 #include "vm/space.h"
 
+#include "kern/lib/csr.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
@@ -273,7 +274,7 @@ static void cow_break(pte_t *pte) {
   spin_unlock(lock, irq);
   *pte = pa_to_pte(ptr_to_pa(page)) | bits;
   if (bits & PTE_X)
-    asm volatile("fence.i" : : : "memory");
+    fence_instructions();
 }
 
 // Give lazy memory its page at va.

@@ -9,6 +9,8 @@
 
 #include "kern/lib/types.h"
 
+#if __riscv
+
 // Fence this hart for one user address, or for all of ASID 0 (kernel entries, G, stay).
 static inline void tlb_fence_user_page(uva_t va) {
   asm volatile("sfence.vma %0, %1" : : "r"(va), "r"(0UL) : "memory");
@@ -22,6 +24,8 @@ static inline void tlb_fence_user(void) {
 static inline void tlb_fence_all(void) {
   asm volatile("sfence.vma" : : : "memory");
 }
+
+#endif
 
 // Note that kernel mappings changed: returns the new generation, and fences this hart.
 // Any context.

@@ -86,5 +86,10 @@ static inline void irq_off(void) {
   csr_clear(sstatus, SSTATUS_SIE);
 }
 
+// Make this hart fetch the instructions that were stored.  RISC-V unprivileged 3 (Zifencei).
+static inline void fence_instructions(void) {
+  asm volatile("fence.i" : : : "memory");
+}
+
 #endif
 #endif

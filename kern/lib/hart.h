@@ -45,6 +45,8 @@ struct hart {
 extern struct hart harts[HART_MAX];  // [I] dense, by index
 extern uint32 hart_count;            // [I]
 
+#if __riscv
+
 // Return this hart, valid until the thread could move.  Holds: interrupts off, asserted.
 static inline struct hart *this_hart(void) {
   struct hart *h;
@@ -82,3 +84,5 @@ static inline uint32 hart_index(void) {
   asm volatile("lw %0, %1(tp)" : "=r"(index) : "i"(offsetof(struct hart, index)));
   return index;
 }
+
+#endif

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// A machine for vm/ on the host: some memory as RAM, threads as harts, spin locks of the host.
+// Included before the sources under test.
+#pragma once
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kern/lib/types.h"
+
+typedef uint64 irq_t;
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/spinlock.h"
+#include "vm/layout.h"
+
+#define CHECK(cond)                                                                                \
+  do {                                                                                             \
+    if (!(cond)) {                                                                                 \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                   \
+      exit(1);                                                                                     \
+    }                                                                                              \
+  } while (0)
+
+#define RAM_BASE 0x80000000UL
+#define RAM_SIZE (16UL << 20)
+
+// The direct map and the image lie wherever the host put them.
+static char *ram;
+char image_end[1];
+#undef DIRECT_BASE
+#undef DIRECT_END
+#undef IMAGE_BASE
+#define DIRECT_BASE ((uint64)ram - RAM_BASE)
+#define DIRECT_END  ((uint64)ram + RAM_SIZE)
+#define IMAGE_BASE  ((uint64)image_end - 0x100000)
+
+struct machine machine;
+struct hart harts[HART_MAX];
+uint32 hart_count = 8;
+static __thread uint32 this_index;
+static __thread uint32 held;  // spin locks this thread holds
+static uint32 yield_every;    // [a] nonzero: give way before every n-th lock, to find races
+
+static inline uint32 hart_index(void) {
+  return this_index;
+}
+
+_Noreturn void panic(const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  vfprintf(stderr, fmt, args);
+  fputc('\n', stderr);
+  exit(1);
+}
+
+void panic_poll(void) {
+}
+
+void spin_init(struct spinlock *l, const char *name) {
+  *l = (struct spinlock){.name = name};
+}
+
+irq_t spin_lock(struct spinlock *l) {
+  static __thread uint32 locks;
+  if (yield_every && ++locks % yield_every == 0)
+    sched_yield();
+  uint32 mine = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
+  while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != mine)
+    sched_yield();
+  held++;
+  return 0;
+}
+
+void spin_unlock(struct spinlock *l, irq_t state) {
+  (void)state;
+  held--;
+  __atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
+}
+
+static uint64 stack_drains;
+
+uint64 kstack_drain(void) {
+  __atomic_fetch_add(&stack_drains, 1, __ATOMIC_RELAXED);
+  CHECK(held == 0);
+  return 0;
+}
+
+uint64 vmalloc_drain(void) {
+  CHECK(held == 0);
+  return 0;
+}
+
+// Lay out RAM with firmware, the image, a hole between banks, and reserved ranges that touch and
+// overlap.
+static void machine_make(void) {
+  ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(ram != MAP_FAILED);
+  memset(ram, 0xa5, RAM_SIZE);
+  machine.ram[0] = (struct pa_range){RAM_BASE, 0x900000};
+  machine.ram[1] = (struct pa_range){RAM_BASE + 0xa00800, RAM_SIZE - 0xa00800};
+  machine.ram_count = 2;
+  machine.reserved[0] = (struct pa_range){RAM_BASE, 0x80000};
+  machine.reserved[1] = (struct pa_range){RAM_BASE + 0x300000, 0x1800};
+  machine.reserved[2] = (struct pa_range){RAM_BASE + 0x301800, 0x1000};
+  machine.reserved[3] = (struct pa_range){RAM_BASE + RAM_SIZE - 0x200000, 0x1234};
+  machine.reserved_count = 4;
+}
+
+static uint64 random_state = 88172645463325252UL;
+
+static uint64 random_below(uint64 n) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return random_state % n;
+}
