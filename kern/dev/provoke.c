@@ -1,5 +1,453 @@
 // SPDX-License-Identifier: MIT
+//
+// Faults on request.
+//
+// A test is a line of the table.  Each is given the words after its name, and does not return if
+// the kernel stops what it does; if one returns that should not, the device prints "FAIL: ".
+// Words in the table: ACCESS is read or write; SP is null, user, text, direct (a page of the direct
+// map), other (another thread's stack), odd (the right place, not a multiple of 16), lo, hi (of the
+// running stack) or a number, and may have +N or -N behind it; TRAP is how the bad sp is found:
+// break, load, store or interrupt.
 #include "kern/dev/provoke.h"
 
+#include "kern/dev/device.h"
+#include "kern/dev/timer.h"
+#include "kern/lib/abi.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/sched/sleeplock.h"
+#include "kern/sched/thread.h"
+#include "vm/dma.h"
+#include "vm/kmalloc.h"
+#include "vm/kstack.h"
+#include "vm/layout.h"
+#include "vm/page.h"
+#include "vm/usercopy.h"
+
+#define COMMAND_SIZE  128
+#define WORDS         4
+#define RECURSE_FRAME 512  // bytes of local array in each call of recurse()
+
+// Implemented by: kern/dev/provoke.S.
+void provoke_load(uint64 address);
+void provoke_store(uint64 address);
+void provoke_illegal(void);
+void provoke_use(uint64 n);
+_Noreturn void provoke_registers(uint64 sp);
+_Noreturn void provoke_sp_break(uint64 sp);
+_Noreturn void provoke_sp_load(uint64 sp);
+_Noreturn void provoke_sp_store(uint64 sp);
+_Noreturn void provoke_sp_interrupt(uint64 sp);
+
+#define CODE_RETURN 0x00008067  // ret
+
+static const uint32 code_rodata = CODE_RETURN;
+static uint32 code_data = CODE_RETURN;
+static struct spinlock test_spinlock = SPINLOCK_INIT("provoke");
+static struct sleeplock test_sleeplock;
+
+struct test {
+  const char *name;
+  const char *help;
+  void (*run)(char *words[]);  // WORDS of them, null where absent
+  bool returns;                // surviving is no failure
+};
+
+// --- arguments -----------------------------------------------------------------------------------
+
+static bool word_is(const char *word, const char *s) {
+  return word && strcmp(word, s) == 0;
+}
+
+static uint64 number(const char *word, uint64 fallback) {
+  uint64 value;
+  return word && parse_number(word, &value) ? value : fallback;
+}
+
+// Access one byte as the first word says.
+static void access(char *words[], uint64 address) {
+  if (word_is(words[0], "write"))
+    provoke_store(address);
+  else
+    provoke_load(address);
+}
+
+// Find a live stack that is neither the running one nor the one above, whose guard is ours too.
+static bool other_stack(struct stack_info *info) {
+  const struct thread *me = thread_current();
+  for (uint64 i = 0; i < kstack_slots(); i++)
+    if (kstack_info(i, info) && info->lo != me->stack_lo && info->lo != me->stack_lo + KSTACK_SLOT)
+      return true;
+  return false;
+}
+
+static uint64 sp_base(const char *word) {
+  const struct thread *me = thread_current();
+  struct stack_info other;
+  if (word_is(word, "null"))
+    return 0;
+  if (word_is(word, "user"))
+    return frame_reg(thread_user_frame(me), REG_SP);
+  if (word_is(word, "text"))
+    return (uint64)provoke_load & ~15UL;
+  if (word_is(word, "direct"))
+    return DIRECT_BASE + ROUND_UP(IMAGE_PA + IMAGE_MAX, PAGE_SIZE);
+  if (word_is(word, "other"))
+    return other_stack(&other) ? other.hi - KSTACK_SIZE / 2 : 0;
+  if (word_is(word, "odd"))
+    return me->stack_hi - KSTACK_SIZE / 2 + 8;
+  if (word_is(word, "lo"))
+    return me->stack_lo;
+  if (word_is(word, "hi"))
+    return me->stack_hi;
+  return number(word, 0);
+}
+
+static uint64 read_sp(char *word) {
+  char *sign = word ? word : NULL;
+  while (sign && *sign && *sign != '+' && *sign != '-')
+    sign++;
+  if (!sign || !*sign)
+    return sp_base(word);
+  char c = *sign;
+  *sign = 0;
+  uint64 offset = number(sign + 1, 0);
+  return c == '+' ? sp_base(word) + offset : sp_base(word) - offset;
+}
+
+// --- the stack runs out --------------------------------------------------------------------------
+
+// Call itself n times, with a frame of known size that is in use before and after.
+static __attribute__((noinline)) uint64 recurse(uint64 n) {
+  volatile uint8 local[RECURSE_FRAME];
+  local[n % RECURSE_FRAME] = n;
+  if (n == 0)
+    return 0;
+  return recurse(n - 1) + local[n % RECURSE_FRAME];
+}
+
+static void exhaust_stack(char *words[]) {
+  recurse(number(words[0], 100000));
+}
+
+static void exhaust_irqoff(char *words[]) {
+  irq_t s = irq_save();
+  exhaust_stack(words);
+  irq_restore(s);
+}
+
+static void exhaust_spinlock(char *words[]) {
+  irq_t s = spin_lock(&test_spinlock);
+  irq_on();  // so that the lock alone decides
+  exhaust_stack(words);
+  spin_unlock(&test_spinlock, s);
+}
+
+static void exhaust_sleeplock(char *words[]) {
+  sleep_lock(&test_sleeplock);
+  exhaust_stack(words);
+  sleep_unlock(&test_sleeplock);
+}
+
+static void exhaust_in_thread(void *arg) {
+  char *words[WORDS] = {arg};
+  exhaust_stack(words);
+  thread_exit();
+}
+
+static void exhaust_kthread(char *words[]) {
+  (void)words;
+  struct thread *t = thread_create("exhaust", 0, exhaust_in_thread, NULL);
+  if (t)
+    thread_ready(t);
+  timer_sleep(20);
+}
+
+// The reporter runs out of its own stack, of which it gets 512 bytes, or takes a fault itself.
+static void reporter(char *words[]) {
+  irq_off();
+  struct hart *h = this_hart();
+  if (word_is(words[0], "fault"))
+    h->current = (struct thread *)sizeof(struct trap_frame);
+  else
+    h->emergency_hi = h->emergency_lo + 512;
+  provoke_sp_break(h->stack_lo - 16);
+}
+
+// --- sp is set
+// ------------------------------------------------------------------------------------
+
+static void set_sp(uint64 sp, const char *trap) {
+  if (word_is(trap, "load"))
+    provoke_sp_load(sp);
+  else if (word_is(trap, "store"))
+    provoke_sp_store(sp);
+  else if (word_is(trap, "interrupt"))
+    provoke_sp_interrupt(sp);
+  else
+    provoke_sp_break(sp);
+}
+
+static void wild_sp(char *words[]) {
+  set_sp(read_sp(words[0]), words[1]);
+}
+
+static void underflow(char *words[]) {
+  set_sp(thread_current()->stack_hi + number(words[0], 16), words[1]);
+}
+
+static void jump_frame(char *words[]) {
+  provoke_sp_store(thread_current()->stack_lo - number(words[0], KSTACK_GUARD));
+}
+
+static void registers(char *words[]) {
+  provoke_registers(words[0] ? read_sp(words[0]) : 2 * 0x0101010101010101);
+}
+
+static void stack_use(char *words[]) {
+  uint64 n = ROUND_UP(number(words[0], 1024), 16);
+  provoke_use(n);
+  kprintf("provoke: used %lu bytes of stack\n", n);
+}
+
+// --- guards and stacks by a pointer
+// ---------------------------------------------------------------
+
+static void guard_leading(char *words[]) {
+  access(words, thread_current()->stack_lo - number(words[1], 1));
+}
+
+static void guard_trailing(char *words[]) {
+  access(words, thread_current()->stack_hi + number(words[1], 1) - 1);
+}
+
+static void guard_other(char *words[]) {
+  struct stack_info other;
+  if (!other_stack(&other))
+    return;
+  kprintf("provoke: the guard of pid %d (%s)\n", other.pid, other.name);
+  access(words, other.lo - number(words[1], 8));
+}
+
+static void stale_stack(char *words[]) {
+  const struct thread *me = thread_current();
+  struct vm_area *area = kstack_alloc(me->pid, me->name, STACK_THREAD);
+  if (!area)
+    return;
+  uint64 address = area->base + number(words[1], 8);
+  kstack_free(area);
+  kstack_drain();
+  vmalloc_drain();
+  access(words, address);
+}
+
+static __attribute__((noinline)) void fill(volatile char *p, uint32 n) {
+  while (n-- > 0)
+    *p++ = 'a';
+}
+
+// Overrun a local array, return address included.
+static __attribute__((noinline)) void corrupt(uint32 n) {
+  volatile char local[8];
+  fill(local, n);
+}
+
+static void corrupt_stack(char *words[]) {
+  corrupt(number(words[0], 64));
+}
+
+static void dma_stack(char *words[]) {
+  (void)words;
+  char local[16] = "";
+  dma_map(local, sizeof(local));
+}
+
+// --- code where there is none, data where there may be none
+// ---------------------------------------
+
+static void call(uint64 address) {
+  asm volatile("fence.i" : : : "memory");
+  ((void (*)(void))address)();
+}
+
+static void exec_stack(char *words[]) {
+  (void)words;
+  volatile uint32 code = CODE_RETURN;
+  call((uint64)&code);
+}
+
+static void exec_rodata(char *words[]) {
+  (void)words;
+  call((uint64)&code_rodata);
+}
+
+static void exec_data(char *words[]) {
+  (void)words;
+  call((uint64)&code_data);
+}
+
+static void exec_kmalloc(char *words[]) {
+  (void)words;
+  static uint32 *code;  // kept: the test does not come back to free it
+  if (!code)
+    code = kzalloc(sizeof(*code));
+  if (code)
+    call((uint64)code);
+}
+
+static void exec_null(char *words[]) {
+  (void)words;
+  call(0);
+}
+
+static void exec_userspace(char *words[]) {
+  (void)words;
+  call(thread_user_frame(thread_current())->sepc);
+}
+
+static void access_null(char *words[]) {
+  access(words, number(words[1], 0));
+}
+
+static void access_userspace(char *words[]) {
+  access(words, frame_reg(thread_user_frame(thread_current()), REG_SP));
+}
+
+// Store to address, or to where the direct map has the same byte.
+static void write_image(char *words[], uint64 address) {
+  if (word_is(words[0], "direct"))
+    address = (uint64)pa_to_ptr(address - IMAGE_BASE + IMAGE_PA);
+  provoke_store(address);
+}
+
+static void write_ro(char *words[]) {
+  write_image(words, (uint64)&code_rodata);
+}
+
+static void write_kern(char *words[]) {
+  write_image(words, (uint64)provoke_illegal);
+}
+
+static void unmapped(char *words[]) {
+  access(words, DEVICE_END - number(words[1], PAGE_SIZE));
+}
+
+static void illegal(char *words[]) {
+  (void)words;
+  provoke_illegal();
+}
+
+static void breakpoint(char *words[]) {
+  (void)words;
+  asm volatile("ebreak");
+}
+
+static void say_panic(char *words[]) {
+  (void)words;
+  panic("provoked");
+}
+
+// --- the device
+// -----------------------------------------------------------------------------------
+
+static const struct test tests[] = {
+    {"EXHAUST_STACK", "recurse until the stack is gone", exhaust_stack, false},
+    {"EXHAUST_IRQOFF", "likewise with interrupts off", exhaust_irqoff, false},
+    {"EXHAUST_SPINLOCK", "likewise holding a spin lock", exhaust_spinlock, false},
+    {"EXHAUST_SLEEPLOCK", "likewise holding a sleep lock", exhaust_sleeplock, false},
+    {"EXHAUST_KTHREAD", "likewise in a kernel thread", exhaust_kthread, false},
+    {"STACK_GUARD_PAGE_LEADING", "[ACCESS [N]] byte N below this stack", guard_leading, false},
+    {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
+    {"GUARD_OTHER", "[ACCESS [N]] byte N below another stack", guard_other, false},
+    {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
+    {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
+    {"JUMP_FRAME", "[N] set sp N bytes below the stack, store there", jump_frame, false},
+    {"UNDERFLOW", "[N [TRAP]] set sp N bytes above the stack, trap", underflow, false},
+    {"WILD_SP", "SP [TRAP] set sp, trap", wild_sp, false},
+    {"REGISTERS", "[SP] fill all registers with known values, fault", registers, false},
+    {"REPORTER", "[fault] make the reporter itself overflow, or fault", reporter, false},
+    {"STACK_USE", "N use N bytes of stack and go on", stack_use, true},
+    {"DMA_STACK", "give a stack address to a device", dma_stack, false},
+    {"EXEC_STACK", "execute the stack", exec_stack, false},
+    {"EXEC_RODATA", "execute read-only data", exec_rodata, false},
+    {"EXEC_DATA", "execute data", exec_data, false},
+    {"EXEC_KMALLOC", "execute allocated memory", exec_kmalloc, false},
+    {"EXEC_NULL", "call a null pointer", exec_null, false},
+    {"EXEC_USERSPACE", "execute user code in the kernel", exec_userspace, false},
+    {"ACCESS_NULL", "[ACCESS [N]] use a null pointer, offset N", access_null, false},
+    {"ACCESS_USERSPACE", "[ACCESS] reach user memory without the user copy", access_userspace,
+     false},
+    {"WRITE_RO", "[direct] store to read-only data", write_ro, false},
+    {"WRITE_KERN", "[direct] store to kernel code", write_kern, false},
+    {"UNMAPPED", "[ACCESS] use a kernel address that nothing is mapped at", unmapped, false},
+    {"ILLEGAL", "execute an illegal instruction", illegal, false},
+    {"BREAKPOINT", "execute ebreak", breakpoint, false},
+    {"PANIC", "panic", say_panic, false},
+};
+
+// Return the part of the listing for test i, in buf.
+static uint32 listing_line(const struct test *t, char *buf, size_t size) {
+  return ksnprintf(buf, size, "%-26s %s\n", t->name, t->help);
+}
+
+static int64 crash_read(uva_t dst, uint64 n, uint64 offset) {
+  char buf[COMMAND_SIZE];
+  uint64 at = 0, done = 0;
+  for (uint32 i = 0; i < ARRAY_SIZE(tests) && done < n; i++) {
+    uint64 length = listing_line(&tests[i], buf, sizeof(buf));
+    uint64 skip = offset + done - at;
+    at += length;
+    if (skip >= length)
+      continue;
+    uint64 k = length - skip < n - done ? length - skip : n - done;
+    if (copy_to_user(dst + done, buf + skip, k) != 0)
+      return -EFAULT;
+    done += k;
+  }
+  return done;
+}
+
+// Cut s into words at blanks.  Returns whether they fitted.
+static bool split(char *s, char *words[], uint32 max) {
+  for (uint32 n = 0;; n++) {
+    while (*s == ' ' || *s == '\n')
+      *s++ = 0;
+    if (*s == 0)
+      return true;
+    if (n == max)
+      return false;
+    words[n] = s;
+    while (*s && *s != ' ' && *s != '\n')
+      s++;
+  }
+}
+
+static int64 crash_write(uva_t src, uint64 n, uint64 offset) {
+  (void)offset;
+  char command[COMMAND_SIZE];
+  char *words[1 + WORDS] = {NULL};
+  if (n >= sizeof(command))
+    return -EINVAL;
+  if (copy_from_user(command, src, n) != 0)
+    return -EFAULT;
+  command[n] = 0;
+  if (!split(command, words, 1 + WORDS))
+    return -EINVAL;
+  for (uint32 i = 0; i < ARRAY_SIZE(tests); i++)
+    if (word_is(words[0], tests[i].name)) {
+      tests[i].run(words + 1);
+      if (!tests[i].returns)
+        kprintf("FAIL: %s survived\n", tests[i].name);
+      return n;
+    }
+  return words[0] ? -EINVAL : (int64)n;
+}
+
 void provoke_init(void) {
+  static const struct device crash = {"crash", crash_read, crash_write};
+  sleep_init(&test_sleeplock, "provoke");
+  device_register(DEV_CRASH, &crash);
 }

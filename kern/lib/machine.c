@@ -47,23 +47,27 @@ static int digit(char c) {
   return 16;
 }
 
-uint64 bootarg_number(const char *name, uint64 fallback) {
-  char buf[24];
-  const char *s = bootarg_string(name, buf, sizeof(buf));
-  if (!s)
-    return fallback;
+bool parse_number(const char *s, uint64 *value) {
   int base = s[0] == '0' && s[1] == 'x' ? 16 : 10;
   s += base == 16 ? 2 : 0;
-  uint64 value = 0;
+  uint64 v = 0;
   if (*s == 0)
-    return fallback;
+    return false;
   for (; *s; s++) {
     int d = digit(*s);
-    if (d >= base || value > (UINT64_MAX - d) / base)
-      return fallback;
-    value = value * base + d;
+    if (d >= base || v > (UINT64_MAX - d) / base)
+      return false;
+    v = v * base + d;
   }
-  return value;
+  *value = v;
+  return true;
+}
+
+uint64 bootarg_number(const char *name, uint64 fallback) {
+  char buf[24];
+  uint64 value;
+  const char *s = bootarg_string(name, buf, sizeof(buf));
+  return s && parse_number(s, &value) ? value : fallback;
 }
 
 bool bootarg_flag(const char *name) {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// Faults at known instructions: where a test compares the report, sepc is one of these symbols.
+// All run in the kernel on the caller's stack; those that set sp do not come back, and keep the
+// old one in t0 for the debugger.
+
+  .cfi_sections .debug_frame
+  .text
+
+// void provoke_load(uint64 address), void provoke_store(uint64 address): one byte; the access is
+// the first instruction.
+  .globl provoke_load, provoke_store
+provoke_load:
+  .cfi_startproc
+  lbu a0, 0(a0)
+  ret
+  .cfi_endproc
+  .size provoke_load, . - provoke_load
+  .type provoke_load, @function
+
+provoke_store:
+  .cfi_startproc
+  sb zero, 0(a0)
+  ret
+  .cfi_endproc
+  .size provoke_store, . - provoke_store
+  .type provoke_store, @function
+
+// void provoke_illegal(void): an instruction that no extension defines.
+  .globl provoke_illegal
+provoke_illegal:
+  .cfi_startproc
+  unimp
+  ret
+  .cfi_endproc
+  .size provoke_illegal, . - provoke_illegal
+  .type provoke_illegal, @function
+
+// _Noreturn void provoke_sp_NAME(uint64 sp): set sp, then trap in one way.
+//   break      ebreak
+//   load       load from address 0
+//   store      store a byte at sp, then ebreak, for where something is mapped
+//   interrupt  wait for an interrupt
+.macro set_sp name
+  .globl provoke_sp_\name
+  .type provoke_sp_\name, @function
+provoke_sp_\name:
+  .cfi_startproc
+  mv t0, sp
+  .cfi_def_cfa t0, 0
+  mv sp, a0
+.endm
+
+.macro end_sp name
+  .cfi_endproc
+  .size provoke_sp_\name, . - provoke_sp_\name
+.endm
+
+set_sp break
+  ebreak
+end_sp break
+
+set_sp load
+  lbu a0, 0(zero)
+end_sp load
+
+set_sp store
+  sb zero, 0(sp)
+  ebreak
+end_sp store
+
+set_sp interrupt
+1:
+  j 1b
+end_sp interrupt
+
+// _Noreturn void provoke_registers(uint64 sp): give each xN but sp and tp the byte N eight times,
+// sp what the caller says, then load from address 0.
+  .globl provoke_registers, provoke_registers_fault
+provoke_registers:
+  .cfi_startproc
+  .cfi_undefined ra
+  mv sp, a0
+  .irp n, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  li x\n, \n * 0x0101010101010101
+  .endr
+provoke_registers_fault:
+  lbu zero, 0(zero)
+  .cfi_endproc
+  .size provoke_registers, . - provoke_registers
+  .type provoke_registers, @function
+
+// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down.
+//   t0 the lowest address to write
+  .globl provoke_use
+provoke_use:
+  .cfi_startproc
+  mv t1, sp
+  .cfi_def_cfa t1, 0
+  sub t0, sp, a0
+1:
+  addi sp, sp, -16
+  sd zero, 8(sp)
+  sd zero, 0(sp)
+  bltu t0, sp, 1b
+  mv sp, t1
+  .cfi_def_cfa sp, 0
+  ret
+  .cfi_endproc
+  .size provoke_use, . - provoke_use
+  .type provoke_use, @function
