@@ -14,6 +14,8 @@
 // 2. From the kernel: sp must be a multiple of 16 and the whole frame about to be pushed must lie
 //    in the recorded stack.  From user mode: sp comes from the record, so there is nothing to prove.
 // 3. Good: push the frame there and call trap() or trap_user().
+//    C keeps s0 to s11, and they are the user's when trap_user() returns, so only the others are
+//    loaded; a frame made for a new program or process is left through trap_user_return.
 // 4. Bad: move the record and sp to this hart's emergency stack together, save everything as at
 //    the fault, call stack_fault().
 // 5. Bad while the record is the emergency stack already: last_resort, which uses no stack.
@@ -119,7 +121,7 @@ from_user:                                // 2
 trap_user_returns_to:
   frame_restore_csrs
   csrw sscratch, tp                       // [x]
-  frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+  frame_each ld, 1,3,5,6,7,10,11,12,13,14,15,16,17,28,29,30,31
   ld x4, 8*4(sp)
   ld x2, 8*2(sp)
   sret
@@ -162,6 +164,7 @@ bad_emergency_stack:                      // 5
   .globl trap_user_return
 trap_user_return:
   mv sp, a0
+  frame_each ld, 8,9,18,19,20,21,22,23,24,25,26,27
   j trap_user_returns_to
 
 // _Noreturn void fault_on_emergency_stack(struct trap_frame *frame)

@@ -73,6 +73,12 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
   f->why = why_panic(h, f->thread, frame, f->stack);
 }
 
+// What is left of the victim, on its own stack again: an ordinary exit.
+static void end_victim(int status) {
+  irq_on();
+  process_exit(status);
+}
+
 static _Noreturn void report_and_decide(const struct trap_frame *frame) {
   struct fault f;
   fetch_add(&reports_pending, 1);
@@ -83,7 +89,7 @@ static _Noreturn void report_and_decide(const struct trap_frame *frame) {
   fetch_sub(&reports_pending, 1);
   if (f.why)
     panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
-  leave_emergency_stack(process_exit, -1);
+  leave_emergency_stack(end_victim, -1);
 }
 
 void stack_fault(struct trap_frame *frame) {

@@ -62,6 +62,14 @@ static inline struct thread *thread_current(void) {
   return t;
 }
 
+// Return whether the running thread should give way.  One load from tp; interrupts off, so it stays
+// true.
+static inline bool hart_must_yield(void) {
+  bool must;
+  asm volatile("lbu %0, %1(tp)" : "=r"(must) : "i"(offsetof(struct hart, need_resched)));
+  return must;
+}
+
 // Return the running thread's user space, null in a kernel thread.  One load from tp, likewise.
 static inline struct space *space_current(void) {
   struct space *s;
