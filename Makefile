@@ -69,7 +69,7 @@ CROSS = $(eval CROSS := $(shell test/doctor --cross))$(CROSS)
 endif
 
 ifdef LLVM
-CC := clang --target=riscv64-unknown-elf
+CC := clang --target=riscv64-unknown-elf -mno-relax
 LD := ld.lld
 NM := llvm-nm
 OBJCOPY := llvm-objcopy
@@ -139,6 +139,9 @@ $(B)/%.c.o: %.c $(B)/options
 $(B)/%.S.o: %.S $(B)/options $(B)/include/offsets.h
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
+
+# The one file that may name floating-point registers.
+$(B)/kern/sched/fpu.S.o: KISA := -march=rv64g -mabi=lp64
 
 # The few numbers that assembly needs from C; see kern/lib/offset.h.
 $(B)/%/offsets.s: %/offsets.c $(B)/options
@@ -329,7 +332,7 @@ endif
 ## Commands
 ##   make               build the kernel
 ##   make qemu          boot it in QEMU; leave with ^A x
-##   make run-NAME      boot straight into program NAME (ARGS="..."), end with its status
+##   make run-NAME      boot straight into program NAME (ARGS="..."); fails if it does
 ##   make qemu-gdb      boot, waiting for GDB in another terminal
 ##   make gdb           the same with GDB in this terminal
 ##   make test          every test

@@ -6,7 +6,6 @@
 
   .cfi_sections .debug_frame
   .text
-  .option arch, +d
 
 // void fpu_save(uint64 *state);
   .globl fpu_save
