@@ -2,13 +2,13 @@
 //
 // From the firmware to C.
 //
-//           | boot hart, from the firmware | other harts, from boot/main.c | in C
-//     a0    | mhartid                      | mhartid                       |
-//     a1    | device tree (physical)       | struct hart * (virtual)       |
-//     satp  | 0                            | 0                             | early, then final
-//     sie   | 0                            | 0                             | 0 until a stack is there
-//     stvec | any                          | any                           | early_trap
-//     tp    | any                          | any                           | this hart's struct hart *
+//           | boot hart, from firmware | other harts, from main.c | in C
+//     a0    | mhartid                  | mhartid
+//     a1    | device tree (physical)   | struct hart * (virtual)
+//     satp  | 0                        | 0                        | early, then final
+//     sie   | 0                        | 0                        | 0
+//     stvec | any                      | any                      | early_trap
+//     tp    | any                      | any                      | this hart's struct hart *
 //
 // 1. stvec = early_trap, physical.
 // 2. satp = the early table; it also maps this code where it runs.

@@ -13,7 +13,7 @@ import guest  # noqa: E402
 
 @pytest.fixture
 def boot(request):
-    """guest.run with the test's name; the log goes when the test passes, and stays when it fails."""
+    """guest.run with the test's name; the log stays when the test fails."""
     results = []
 
     def run(program=None, **options):

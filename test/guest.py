@@ -114,7 +114,7 @@ def run(program=None, name="guest", cpu_limit=CPU_SECONDS, until=None, append=""
 
 
 def watch(qemu, log, cpu_limit, until):
-    """Wait for QEMU; stop it when its time is up or `until` is seen.  Returns why it was stopped."""
+    """Wait for QEMU; stop it when its time is up or `until` is seen.  Returns why."""
     start = time.monotonic()
     why = ""
     while not why:

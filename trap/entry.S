@@ -12,7 +12,7 @@
 //
 // 1. tp and sscratch are exchanged; a nonzero tp says that the trap came from user mode.
 // 2. From the kernel: sp must be a multiple of 16 and the whole frame about to be pushed must lie
-//    in the recorded stack.  From user mode: sp comes from the record, so there is nothing to prove.
+//    in the recorded stack.  From user mode: sp comes from the record, nothing is to be proven.
 // 3. Good: push the frame there and call trap() or trap_user().
 //    C keeps s0 to s11, and they are the user's when trap_user() returns, so only the others are
 //    loaded; a frame made for a new program or process is left through trap_user_return.
@@ -160,7 +160,8 @@ bad_emergency_stack:                      // 5
   .cfi_endproc
 
 // _Noreturn void trap_user_return(struct trap_frame *frame)
-// Leave for user mode through the frame, which is at the top of the running stack.  Interrupts are off.
+// Leave for user mode through the frame, which is at the top of the running stack.  Interrupts are
+// off.
   .globl trap_user_return
 trap_user_return:
   mv sp, a0

@@ -86,4 +86,5 @@ stop:
 early_text:
   .asciz "\r\nbulwark: trap before the stacks were ready: sepc=0x# scause=0x# stval=0x# sp=0x#\r\n"
 last_text:
-  .asciz "\r\nbulwark: last resort: the emergency stack failed: sepc=0x# scause=0x# stval=0x# sp=0x#\r\n"
+  .ascii "\r\nbulwark: last resort: the emergency stack failed: "
+  .asciz "sepc=0x# scause=0x# stval=0x# sp=0x#\r\n"
