@@ -10,6 +10,7 @@
 // Locks: one a size, never held while a page is allocated, since that may free objects.
 #include "vm/kmalloc.h"
 
+#include "kern/lib/atomic.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
@@ -46,7 +47,7 @@ static void slab_add(struct class *c, void *page, uint32 i) {
     *object = next;
     next = object;
   }
-  slab->state = PAGE_SLAB;
+  store_relaxed(&slab->state, PAGE_SLAB);
   slab->class = i;
   slab->count = 0;
   slab->private = next;

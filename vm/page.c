@@ -157,7 +157,8 @@ static __attribute__((noinline)) void buddy_put(struct page *p, uint32 order) {
   uint64 pfn = page_pfn(p);
   while (order < PAGE_ORDER_MAX) {
     uint64 other = (pfn ^ 1UL << order) - first_pfn;
-    if (other >= pfn_count || pages[other].state != PAGE_FREE || pages[other].order != order)
+    if (other >= pfn_count || load_relaxed(&pages[other].state) != PAGE_FREE ||
+        pages[other].order != order)
       break;
     list_remove(&pages[other].node);
     pages[other].state = PAGE_RESERVED;
@@ -293,7 +294,7 @@ static void *page_claim(void) {
   struct page *p = cache_take(&caches[hart_index()]);
   if (__builtin_expect(!p, 0))
     p = cache_steal();
-  p->state = PAGE_USED;
+  store_relaxed(&p->state, PAGE_USED);
   store_relaxed(&p->refs, 1);
   return page_ptr(p);
 }
@@ -353,7 +354,7 @@ void *page_alloc_order(uint32 order) {
     fetch_add(&avail, 1UL << order);
     return NULL;
   }
-  p->state = PAGE_USED;
+  store_relaxed(&p->state, PAGE_USED);
   store_relaxed(&p->refs, 1);
   return page_ptr(p);
 }
@@ -385,7 +386,7 @@ static __attribute__((noinline)) void page_free(struct page *p) {
     irq_t irq = spin_lock(&c->lock);
     if (__builtin_expect(c->count == CACHE_SIZE, 0))
       cache_spill(c, CACHE_BATCH);
-    p->state = PAGE_CACHED;
+    store_relaxed(&p->state, PAGE_CACHED);
     c->page[c->count++] = p;
     spin_unlock(&c->lock, irq);
   } else {

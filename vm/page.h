@@ -28,7 +28,7 @@ struct page {
   struct list node;  // [p] while free; [o] after
   uint32 refs;       // [a] 0: free
   uint8 order;       // [p] of the block that begins here
-  uint8 state;       // [p] enum page_state
+  uint8 state;       // [a] enum page_state; into and out of PAGE_FREE: [p]
   uint8 count;       // [o] slab: objects in use
   uint8 class;       // [o] slab: index of their size
   void *private;     // [o] slab: first free object
