@@ -126,6 +126,8 @@ static int load_file(struct program *program, struct inode *file) {
     if (r == 0 && segment.type == ELF_LOAD)
       r = load_segment(program->space, file, &segment);
   }
+  if (r == 0 && space_pages(program->space) == 0)
+    r = -ENOEXEC;
   program->entry = header.entry;
   return r;
 }
