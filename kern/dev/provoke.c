@@ -120,8 +120,11 @@ static uint64 read_sp(char *word) {
 
 // --- the stack runs out --------------------------------------------------------------------------
 
-// Call itself n times, with a frame of known size that is in use before and after.
-static __attribute__((noinline)) uint64 recurse(uint64 n) {
+// Call itself n times, with a frame that is in use before and after.  Not static, so that the
+// compiler keeps its name and its argument, and reports say recurse().
+uint64 recurse(uint64 n);
+
+__attribute__((noinline)) uint64 recurse(uint64 n) {
   volatile uint8 local[RECURSE_FRAME];
   local[n % RECURSE_FRAME] = n;
   if (n == 0)
