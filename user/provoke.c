@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// provoke [NAME [argument...]]: make the kernel run one of its faults in this process, by writing
-// its name to the device /crash.  Alone: list them.
+// provoke [-n COUNT] [-j AT_ONCE] [NAME [argument...]]: make the kernel run one of its faults in
+// this process, by writing its name to the device /crash.  Without a name: list them.
+//
+// With -n or -j children do it, COUNT in all and AT_ONCE at a time; afterwards as many pages must
+// be free as before, and each child must have ended with status -1.
 
 #include "user/user.h"
+
+enum { PAGE = 4096, STEP = 256 * PAGE };
 
 static char text[512];
 
@@ -13,22 +18,84 @@ static void list(int fd) {
     writeall(1, text, n);
 }
 
-int main(int argc, char *argv[]) {
-  int fd = open("/crash", O_RDWR);
-  if (fd < 0)
-    die("provoke: cannot open /crash (this kernel may be built without it)");
-  if (argc == 1) {
-    list(fd);
-    return 0;
-  }
+// Put the words into text, a blank between two.  Returns the length.
+static int join(int argc, char *argv[]) {
   int n = 0;
-  for (int i = 1; i < argc; i++) {
+  for (int i = 0; i < argc; i++) {
     n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s", argv[i], i + 1 < argc ? " " : "");
     if (n >= (int)sizeof(text))
       die("provoke: too many arguments");
   }
+  return n;
+}
+
+// Take all memory there is and give it back, so that nothing stays in a cache.  Returns the pages.
+static long free_pages(void) {
+  char *start = sbrk(0);
+  for (int step = STEP; step >= PAGE; step = step == STEP ? PAGE : 0)
+    while (sbrk(step) != (char *)-1)
+      ;
+  long taken = sbrk(0) - start;
+  sbrk((int)-taken);
+  return taken / PAGE;
+}
+
+static void provoke_once(int fd, const char *name, int n) {
   if (write(fd, text, n) != n)
-    die("provoke: %s is not in the list (provoke alone prints it)", argv[1]);
-  printf("%s survived\n", argv[1]);
+    die("provoke: %s is not in the list (provoke alone prints it)", name);
+  printf("%s survived\n", name);
+}
+
+// Wait for one child.  Returns whether the kernel had killed it.
+static int was_killed(void) {
+  int status;
+  if (wait(&status) < 0)
+    die("provoke: a child is missing");
+  return status == -1;
+}
+
+static int provoke_many(int fd, const char *name, int n, int count, int at_once) {
+  long before = free_pages();
+  int killed = 0, running = 0;
+  for (int i = 0; i < count; i++) {
+    if (running == at_once) {
+      killed += was_killed();
+      running--;
+    }
+    int pid = fork();
+    if (pid < 0)
+      die("provoke: fork fails");
+    if (pid == 0) {
+      provoke_once(fd, name, n);
+      exit(0);
+    }
+    running++;
+  }
+  while (running-- > 0)
+    killed += was_killed();
+  long lost = before - free_pages();
+  printf("provoke: %d of %d killed, %ld pages lost\n", killed, count, lost);
+  return killed != count || lost != 0;
+}
+
+int main(int argc, char *argv[]) {
+  int count = 0, at_once = 1, c;
+  while ((c = getopt(argc, argv, "n:j:")) > 0) {
+    int value = c == '?' ? 0 : atoi(optarg);
+    if (value < 1)
+      die("usage: provoke [-n COUNT] [-j AT_ONCE] [NAME [argument...]]");
+    *(c == 'n' ? &count : &at_once) = value;
+  }
+  int fd = open("/crash", O_RDWR);
+  if (fd < 0)
+    die("provoke: cannot open /crash (this kernel may be built without it)");
+  if (optind == argc) {
+    list(fd);
+    return 0;
+  }
+  int n = join(argc - optind, argv + optind);
+  if (count || at_once > 1)
+    return provoke_many(fd, argv[optind], n, count ? count : at_once, at_once);
+  provoke_once(fd, argv[optind], n);
   return 0;
 }
