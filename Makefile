@@ -253,7 +253,7 @@ $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 host: $(HOST_TESTS)
 	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
 
-test: kernel image host .gdbinit
+test: kernel image $(HOST_TESTS) .gdbinit
 	@$(PYTHON) -m pytest -q -n auto test
 
 grade:
