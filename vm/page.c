@@ -22,13 +22,16 @@
 
 #define CACHE_SIZE  64
 #define CACHE_BATCH 32  // pages moved between a cache and the buddy at once
+#define CACHE_ZERO  8   // pages kept apart because they are known to be zero
 #define BOOT_RANGES 16
 #define DRAINS_MAX  4
 
 struct cache {
   struct spinlock lock;
   uint32 count;
+  uint32 zero_count;
   struct page *page[CACHE_SIZE];
+  struct page *zero[CACHE_ZERO];
 } __attribute__((aligned(64)));
 
 static struct pa_range boot_taken[BOOT_RANGES];  // what boot_alloc gave out
@@ -214,9 +217,13 @@ static __attribute__((noinline)) void cache_refill(struct cache *c) {
 
 static void cache_drain(void) {
   for (uint32 i = 0; i < HART_MAX; i++) {
-    irq_t irq = spin_lock(&caches[i].lock);
-    cache_spill(&caches[i], caches[i].count);
-    spin_unlock(&caches[i].lock, irq);
+    struct cache *c = &caches[i];
+    irq_t irq = spin_lock(&c->lock);
+    cache_spill(c, c->count);
+    while (c->zero_count > 0)
+      c->page[c->count++] = c->zero[--c->zero_count];
+    cache_spill(c, c->count);
+    spin_unlock(&c->lock, irq);
   }
 }
 
@@ -225,7 +232,19 @@ static struct page *cache_take(struct cache *c) {
   irq_t irq = spin_lock(&c->lock);
   if (__builtin_expect(c->count == 0, 0))
     cache_refill(c);
-  struct page *p = c->count > 0 ? c->page[--c->count] : NULL;
+  struct page *p = NULL;
+  if (__builtin_expect(c->count > 0, 1))
+    p = c->page[--c->count];
+  else if (c->zero_count > 0)
+    p = c->zero[--c->zero_count];
+  spin_unlock(&c->lock, irq);
+  return p;
+}
+
+// Take a page of zeros from the hart's cache.  NULL when it has none.
+static struct page *cache_take_zero(struct cache *c) {
+  irq_t irq = spin_lock(&c->lock);
+  struct page *p = c->zero_count > 0 ? c->zero[--c->zero_count] : NULL;
   spin_unlock(&c->lock, irq);
   return p;
 }
@@ -236,8 +255,6 @@ static __attribute__((noinline)) struct page *cache_steal(void) {
   for (uint32 round = 0; round < 10000; round++) {
     panic_poll();
     for (uint32 i = 0; i < HART_MAX; i++) {
-      if (load_relaxed(&caches[i].count) == 0 && i != 0)
-        continue;
       struct page *p = cache_take(&caches[i]);
       if (p)
         return p;
@@ -289,14 +306,19 @@ static bool avail_take(uint64 n) {
 
 // Allocation.
 
+// Make a page that was taken from a cache or the buddy the caller's.
+static void *page_use(struct page *p) {
+  store_relaxed(&p->state, PAGE_USED);
+  store_relaxed(&p->refs, 1);
+  return page_ptr(p);
+}
+
 // Return the page that the caller has taken from avail or from a promise.
 static void *page_claim(void) {
   struct page *p = cache_take(&caches[hart_index()]);
   if (__builtin_expect(!p, 0))
     p = cache_steal();
-  store_relaxed(&p->state, PAGE_USED);
-  store_relaxed(&p->refs, 1);
-  return page_ptr(p);
+  return page_use(p);
 }
 
 void *page_alloc(void) {
@@ -322,9 +344,13 @@ void page_copy(void *restrict dst, const void *restrict src) {
 }
 
 void *page_alloc_zeroed(void) {
-  void *page = page_alloc();
-  if (page)
-    page_zero(page);
+  if (!avail_take(1))
+    return NULL;
+  struct page *p = cache_take_zero(&caches[hart_index()]);
+  if (p)
+    return page_use(p);
+  void *page = page_claim();
+  page_zero(page);
   return page;
 }
 
@@ -354,9 +380,7 @@ void *page_alloc_order(uint32 order) {
     fetch_add(&avail, 1UL << order);
     return NULL;
   }
-  store_relaxed(&p->state, PAGE_USED);
-  store_relaxed(&p->refs, 1);
-  return page_ptr(p);
+  return page_use(p);
 }
 
 int page_promise(uint64 n) {
@@ -411,6 +435,24 @@ uint32 page_put(void *ptr) {
   if (before == 1)
     page_free(p);
   return before - 1;
+}
+
+void page_put_zeroed(void *ptr) {
+  struct page *p = page_of(ptr);
+  struct cache *c = &caches[hart_index()];
+  assert(load_relaxed(&p->refs) == 1 && p->order == 0);
+  irq_t irq = spin_lock(&c->lock);
+  bool room = c->zero_count < CACHE_ZERO;
+  if (room) {
+    store_relaxed(&p->refs, 0);
+    store_relaxed(&p->state, PAGE_CACHED);
+    c->zero[c->zero_count++] = p;
+  }
+  spin_unlock(&c->lock, irq);
+  if (room)
+    fetch_add(&avail, 1);
+  else
+    page_put(ptr);
 }
 
 uint32 page_refs(void *ptr) {

@@ -78,6 +78,10 @@ void page_get(void *p);
 // left. Any context with interrupts on or off.
 uint32 page_put(void *p);
 
+// Give back a single page that is all zeros and has no other reference: it may be handed out again
+// as such.
+void page_put_zeroed(void *p);
+
 // Return the references to the page at p.
 uint32 page_refs(void *p);
 

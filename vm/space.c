@@ -112,20 +112,21 @@ static void range_unmap(struct space *s, uva_t start, uva_t end) {
   }
 }
 
-// Free the tables, all of whose leaves are gone.
+// Free the tables, all of whose leaves are gone: they are all zeros, and go back as that.
 static void tables_free(struct space *s) {
   for (uva_t va = 0; va < s->top; va += ROOT_SPAN) {
-    pte_t root = s->pt->pte[va / ROOT_SPAN];
-    if (!(root & PTE_V))
+    pte_t *root = &s->pt->pte[va / ROOT_SPAN];
+    if (!(*root & PTE_V))
       continue;
-    struct pagetable *middle = pte_page(root);
+    struct pagetable *middle = pte_page(*root);
     uint64 entries = (min_va(s->top - va, ROOT_SPAN) + TABLE_SPAN - 1) / TABLE_SPAN;
-    for (uint64 i = 0; i < entries; i++) {
-      if (middle->pte[i] & PTE_V)
-        page_put(pte_page(middle->pte[i]));
+    for (pte_t *pte = middle->pte; pte < middle->pte + entries; pte++) {
+      if (*pte & PTE_V)
+        page_put_zeroed(pte_page(*pte));
+      *pte = 0;
     }
-    s->pt->pte[va / ROOT_SPAN] = 0;
-    page_put(middle);
+    *root = 0;
+    page_put_zeroed(middle);
   }
 }
 

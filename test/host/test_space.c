@@ -26,9 +26,11 @@ static pte_t *walk(struct pagetable *pt, vaddr_t va, void *(*alloc)(void)) {
   for (int shift = 30; shift > 12; shift -= 9) {
     pte_t *pte = &pt->pte[va >> shift & 511];
     if (!*pte) {
-      void *table = alloc ? alloc() : NULL;
+      struct pagetable *table = alloc ? alloc() : NULL;
       if (!table)
         return NULL;
+      for (uint32 i = 0; i < PT_ENTRIES; i++)
+        CHECK(table->pte[i] == 0);
       *pte = pa_to_pte(ptr_to_pa(table)) | PTE_V;
     }
     pt = pa_to_ptr(pte_to_pa(*pte));
