@@ -13,8 +13,7 @@
 struct hart;
 
 struct spinlock {
-  uint32 next;                 // [a] ticket to draw
-  uint32 serving;              // [a] ticket that holds the lock
+  uint32 taken;                // [a] 1: somebody holds it
   struct hart *owner;          // [a] hart that holds it, or null
   struct spinlock *held_next;  // [h] next on the holder's list
   const char *name;            // [I]
