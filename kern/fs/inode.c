@@ -80,8 +80,7 @@ struct inode *inode_hold(struct inode *ip) {
 
 static int shrink(struct inode *ip, bool release);
 
-// Return whether the caller has the last reference to an inode without links; nobody can find such
-// an inode, so it stays that way.
+// Return whether the caller has the last reference to an inode without links.
 static bool is_orphan(const struct inode *ip) {
   assert(spin_holding(&table.lock));
   return ip->refs == 1 && ip->valid && ip->disk.nlink == 0;
@@ -90,10 +89,12 @@ static bool is_orphan(const struct inode *ip) {
 void inode_put(struct inode *ip) {
   if (!ip)
     return;
+  int err = 0;
   irq_t s = spin_lock(&table.lock);
-  if (is_orphan(ip)) {
+  // Again, because the freed slot can become a new inode, and that an orphan, meanwhile.
+  while (err == 0 && is_orphan(ip)) {
     spin_unlock(&table.lock, s);
-    shrink(ip, true);
+    err = shrink(ip, true);
     s = spin_lock(&table.lock);
   }
   assert(ip->refs > 0);
@@ -132,6 +133,8 @@ static int load(struct inode *ip) {
     return -EIO;
   memcpy(&ip->disk, slot_in(b, ip->inum), sizeof(ip->disk));
   buf_put(b);
+  if (ip->disk.type == 0)
+    return -ENOENT;
   if (!is_sound(&ip->disk))
     return fs_damage("bad inode", ip->inum);
   ip->valid = true;

@@ -38,8 +38,8 @@ struct inode *inode_hold(struct inode *ip);
 // open and no inode is locked.  NULL is allowed.
 void inode_put(struct inode *ip);
 
-// Lock the inode and load it if needed.  Returns 0, or -EIO (not locked) when it cannot be read,
-// is free, or is damaged.
+// Lock the inode and load it if needed.  Returns 0, or (not locked) -ENOENT when it is free, as the
+// parent of a removed directory can be, and -EIO when it cannot be read or is damaged.
 int inode_lock(struct inode *ip);
 void inode_unlock(struct inode *ip);
 

@@ -250,21 +250,17 @@ static int end_change(struct inode *dir, int err) {
   return err < 0 ? err : end;
 }
 
-// Creating has found the inode: good if both are files, or it is a device.
-static int use_existing(uint32 inum, enum file_type type, struct inode **out) {
-  if (type != T_FILE)
+// Creating has found that the name is taken: good if both are files, or it is a device.
+static int use_existing(struct inode *dir, uint32 inum, short type, struct inode **out) {
+  if (type != T_FILE || inum == dir->inum)
     return -EEXIST;
-  struct inode *ip;
-  int err = inode_get(inum, &ip);
+  int err = inode_get(inum, out);
+  if (err == 0)
+    err = inode_lock(*out);
   if (err < 0)
     return err;
-  *out = ip;
-  err = inode_lock(ip);
-  if (err < 0)
-    return err;
-  if (ip->disk.type == T_DIR)
-    err = -EEXIST;
-  inode_unlock(ip);
+  err = (*out)->disk.type == T_DIR ? -EEXIST : 0;
+  inode_unlock(*out);
   return err;
 }
 
@@ -300,7 +296,7 @@ static int create_in(struct inode *dir, const char *name, const struct dinode *l
   uint64 off;
   int err = find_entry(dir, name, &inum, &off);
   if (err == 0)
-    return use_existing(inum, (enum file_type)like->type, out);
+    return use_existing(dir, inum, like->type, out);
   if (err != -ENOENT)
     return err;
   err = inode_alloc(like->type, like->major, like->minor, out);

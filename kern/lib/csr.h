@@ -48,6 +48,9 @@ enum interrupt {
   IRQ_EXTERNAL = 9,
 };
 
+// Interrupt state, a value that a lock returns and its unlock takes back.
+typedef uint64 irq_t;
+
 #if __riscv
 
 #define csr_read(csr)                                                                              \
@@ -59,9 +62,6 @@ enum interrupt {
 #define csr_write(csr, value) asm volatile("csrw " #csr ", %0" : : "rK"(value) : "memory")
 #define csr_set(csr, bits)    asm volatile("csrs " #csr ", %0" : : "rK"(bits) : "memory")
 #define csr_clear(csr, bits)  asm volatile("csrc " #csr ", %0" : : "rK"(bits) : "memory")
-
-// Interrupt state, a value that a lock returns and its unlock takes back.
-typedef uint64 irq_t;
 
 // Turn interrupts off on this hart.  Returns the state to hand to irq_restore.
 static inline irq_t irq_save(void) {

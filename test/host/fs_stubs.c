@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+#include "test/host/fs_stubs.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kern/dev/device.h"
+#include "kern/dev/disk.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/print.h"
+#include "kern/lib/spinlock.h"
+#include "kern/sched/thread.h"
+#include "kern/sched/waitq.h"
+#include "vm/kmalloc.h"
+#include "vm/page.h"
+#include "vm/usercopy.h"
+
+struct fake_disk *disk;
+void (*disk_on_write)(uint64 block, const uint8 *data);
+uint8 user_memory[USER_SIZE];
+uva_t user_bad_from = USER_BASE + USER_SIZE;
+int64 live_objects;
+int64 fail_allocation;
+uint64 fake_pages = 2048;
+bool quiet;
+
+// --- Threads and locks: one mutex stands for all spin locks ---
+
+static pthread_mutex_t big = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
+static _Thread_local int depth;
+static _Thread_local struct thread self;
+
+struct thread *thread_current(void) {
+  return &self;
+}
+
+void spin_init(struct spinlock *l, const char *name) {
+  memset(l, 0, sizeof(*l));
+  l->name = name;
+}
+
+irq_t spin_lock(struct spinlock *l) {
+  CHECK(l->owner != (struct hart *)&self);
+  if (depth++ == 0)
+    pthread_mutex_lock(&big);
+  l->owner = (struct hart *)&self;
+  return 0;
+}
+
+void spin_unlock(struct spinlock *l, irq_t state) {
+  (void)state;
+  CHECK(spin_holding(l));
+  l->owner = NULL;
+  if (--depth == 0)
+    pthread_mutex_unlock(&big);
+}
+
+bool spin_holding(const struct spinlock *l) {
+  return l->owner == (struct hart *)&self;
+}
+
+void waitq_init(struct waitq *q) {
+  list_init(&q->waiters);
+}
+
+void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
+  (void)q;
+  CHECK(depth == 1 && spin_holding(lock));
+  lock->owner = NULL;
+  depth = 0;
+  pthread_cond_wait(&woken, &big);
+  depth = 1;
+  lock->owner = (struct hart *)&self;
+}
+
+int waitq_sleep(struct waitq *q, struct spinlock *lock) {
+  if (self.killed)
+    return -EINTR;
+  waitq_sleep_through(q, lock);
+  return self.killed ? -EINTR : 0;
+}
+
+void waitq_wake_one(struct waitq *q) {
+  waitq_wake_all(q);
+}
+
+void waitq_wake_all(struct waitq *q) {
+  CHECK(depth > 0 && q->waiters.next);
+  pthread_cond_broadcast(&woken);
+}
+
+// --- Printing and the end ---
+
+void kprintf(const char *fmt, ...) {
+  if (quiet)
+    return;
+  va_list args;
+  va_start(args, fmt);
+  vfprintf(stderr, fmt, args);
+  va_end(args);
+}
+
+_Noreturn void panic(const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  vfprintf(stderr, fmt, args);
+  va_end(args);
+  fputc('\n', stderr);
+  abort();
+}
+
+// --- Memory ---
+
+static bool allocation_fails(void) {
+  return fail_allocation > 0 && --fail_allocation == 0;
+}
+
+void *kmalloc(size_t size) {
+  if (allocation_fails())
+    return NULL;
+  __atomic_fetch_add(&live_objects, 1, __ATOMIC_RELAXED);
+  return malloc(size);
+}
+
+void *kzalloc(size_t size) {
+  void *p = kmalloc(size);
+  if (p)
+    memset(p, 0, size);
+  return p;
+}
+
+void kfree(void *p) {
+  if (p)
+    __atomic_fetch_sub(&live_objects, 1, __ATOMIC_RELAXED);
+  free(p);
+}
+
+void *page_alloc(void) {
+  return allocation_fails() ? NULL : malloc(PAGE_SIZE);
+}
+
+uint64 page_total(void) {
+  return fake_pages;
+}
+
+static uint8 *user_pointer(uva_t va, uint64 n) {
+  if (va < USER_BASE || va + n < va || va + n > user_bad_from)
+    return NULL;
+  return user_memory + (va - USER_BASE);
+}
+
+int copy_to_user(uva_t dst, const void *src, uint64 n) {
+  CHECK(depth == 0);
+  uint8 *p = user_pointer(dst, n);
+  if (n == 0)
+    return 0;
+  if (!p)
+    return -EFAULT;
+  memcpy(p, src, n);
+  return 0;
+}
+
+int copy_from_user(void *dst, uva_t src, uint64 n) {
+  CHECK(depth == 0);
+  uint8 *p = user_pointer(src, n);
+  if (n == 0)
+    return 0;
+  if (!p)
+    return -EFAULT;
+  memcpy(dst, p, n);
+  return 0;
+}
+
+// --- Devices ---
+
+static int64 device_read(uva_t dst, uint64 n, uint64 offset) {
+  if (offset > 0 || n == 0)
+    return 0;
+  return copy_to_user(dst, "d", 1) < 0 ? -EFAULT : 1;
+}
+
+const struct device *device_find(int major) {
+  static const struct device device = {.name = "test", .read = device_read};
+  return major == DEV_CONSOLE ? &device : NULL;
+}
+
+// --- The disk ---
+
+static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void *shared_memory(size_t size) {
+  void *p =
+      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(p != MAP_FAILED);
+  return p;
+}
+
+void disk_fresh(uint64 blocks) {
+  if (disk)
+    munmap(disk, sizeof(*disk));
+  disk = shared_memory(sizeof(*disk));
+  disk->blocks = blocks;
+}
+
+static uint8 *saved;
+
+void disk_save(void) {
+  CHECK(disk->npending == 0);
+  free(saved);
+  saved = malloc(disk->blocks * BLOCK_SIZE);
+  memcpy(saved, disk->current, disk->blocks * BLOCK_SIZE);
+}
+
+void disk_restore(void) {
+  uint64 blocks = disk->blocks;
+  memset(disk, 0, offsetof(struct fake_disk, durable));
+  disk->blocks = blocks;
+  memcpy(disk->current, saved, blocks * BLOCK_SIZE);
+  memcpy(disk->durable, saved, blocks * BLOCK_SIZE);
+}
+
+_Noreturn void on_power_cut(void) {
+  disk->cut = true;
+  _exit(0);
+}
+
+void disk_settle(unsigned seed) {
+  srand(seed);
+  for (uint32 i = 0; i < disk->npending; i++)
+    if (rand() & 1)
+      memcpy(disk->durable[disk->pending[i]], disk->current[disk->pending[i]], BLOCK_SIZE);
+  for (uint32 i = 0; i < disk->npending; i++)
+    memcpy(disk->current[disk->pending[i]], disk->durable[disk->pending[i]], BLOCK_SIZE);
+  disk->npending = 0;
+  disk->cut = false;
+  disk->cut_after = 0;
+}
+
+uint64 disk_blocks(void) {
+  return disk->blocks;
+}
+
+int disk_read(uint64 block, void *data) {
+  CHECK(depth == 0 && block < disk->blocks);
+  if (block == disk->bad_block)
+    return -EIO;
+  pthread_mutex_lock(&disk_lock);
+  memcpy(data, disk->current[block], BLOCK_SIZE);
+  pthread_mutex_unlock(&disk_lock);
+  return 0;
+}
+
+int disk_write(uint64 block, const void *data) {
+  CHECK(depth == 0 && block > 1 && block < disk->blocks);
+  pthread_mutex_lock(&disk_lock);
+  disk->writes++;
+  bool fails = disk->writes >= disk->fail_from && disk->writes < disk->fail_to;
+  if (!fails) {
+    if (disk->writes == disk->cut_after)
+      on_power_cut();
+    memcpy(disk->current[block], data, BLOCK_SIZE);
+    CHECK(disk->npending < PENDING_MAX);
+    disk->pending[disk->npending++] = (uint32)block;
+    if (disk_on_write)
+      disk_on_write(block, data);
+  }
+  pthread_mutex_unlock(&disk_lock);
+  return fails ? -EIO : 0;
+}
+
+int disk_flush(void) {
+  CHECK(depth == 0);
+  if (disk->flush_fails)
+    return -EIO;
+  pthread_mutex_lock(&disk_lock);
+  for (uint32 i = 0; i < disk->npending; i++)
+    memcpy(disk->durable[disk->pending[i]], disk->current[disk->pending[i]], BLOCK_SIZE);
+  disk->npending = 0;
+  pthread_mutex_unlock(&disk_lock);
+  return 0;
+}

@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: MIT
+//
+// The file system on a fake disk: what each operation does, what a power cut at every single write
+// leaves, what damaged images and failing disks do, and threads that all change the same names.
+// Every scenario runs in a process of its own, with a fresh kernel half.
+//
+// Links: kern/fs/bitmap.c kern/fs/buf.c kern/fs/file.c kern/fs/inode.c kern/fs/log.c
+// Links: kern/fs/name.c kern/fs/pipe.c kern/sched/sleeplock.c
+// Links: test/host/fs_stubs.c test/host/fs_image.c
+#include <pthread.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kern/fs/buf.h"
+#include "kern/fs/file.h"
+#include "kern/fs/fs.h"
+#include "kern/fs/inode.h"
+#include "kern/fs/name.h"
+#include "kern/lib/errno.h"
+#include "test/host/fs_image.h"
+
+static struct inode *root;
+
+static int mount(void) {
+  const char *why = NULL;
+  int err = fs_mount(&why);
+  if (err < 0) {
+    CHECK(why);
+    if (!quiet)
+      fprintf(stderr, "mount: %s (%d)\n", why, err);
+    return err;
+  }
+  return name_lookup(NULL, "/", &root);
+}
+
+// Run scenario(arg) in a child process; it must end well within 60 s.
+static void run(void (*scenario)(uint64), uint64 arg, const char *name) {
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(60);
+    scenario(arg);
+    _exit(0);
+  }
+  int status;
+  waitpid(pid, &status, 0);
+  if (status != 0) {
+    fprintf(stderr, "%s(%llu) failed: status %#x\n", name, (unsigned long long)arg, status);
+    exit(1);
+  }
+}
+#define RUN(scenario, arg) run(scenario, arg, #scenario)
+
+// --- The calls of a process, in short ---
+
+static struct file *open_file(const char *path, int flags) {
+  struct file *f = NULL;
+  return file_open(root, path, flags, &f) < 0 ? NULL : f;
+}
+
+static uint8 pattern(uint64 at, uint32 seed) {
+  return (uint8)(at * 7 + at / 251 + seed);
+}
+
+static int64 write_some(struct file *f, uint64 at, uint64 n, uint32 seed) {
+  for (uint64 i = 0; i < n; i++)
+    user_memory[i] = pattern(at + i, seed);
+  return file_write(f, USER_BASE, n);
+}
+
+static int64 make_file(const char *path, uint64 size, uint32 seed) {
+  struct file *f = open_file(path, O_CREATE | O_WRONLY | O_TRUNC);
+  if (!f)
+    return -1;
+  int64 n = write_some(f, 0, size, seed);
+  file_close(f);
+  return n;
+}
+
+static int64 check_file(const char *path, uint64 size, uint32 seed, uint64 piece) {
+  struct file *f = open_file(path, O_RDONLY);
+  CHECK(f);
+  uint64 at = 0;
+  int64 n;
+  while ((n = file_read(f, USER_BASE, piece)) > 0) {
+    for (int64 i = 0; i < n; i++)
+      CHECK(user_memory[i] == pattern(at + (uint64)i, seed));
+    at += (uint64)n;
+  }
+  CHECK(n == 0 && at == size);
+  file_close(f);
+  return (int64)at;
+}
+
+static struct stat stat_of(const char *path) {
+  struct file *f = open_file(path, O_RDONLY);
+  CHECK(f);
+  memset(user_memory, 0xff, sizeof(struct stat));
+  CHECK(file_stat(f, USER_BASE) == 0);
+  file_close(f);
+  struct stat st;
+  memcpy(&st, user_memory, sizeof(st));
+  CHECK(st.pad == 0);
+  return st;
+}
+
+static int make(const char *path, enum file_type type) {
+  return name_create(root, path, type, 0, 0, NULL);
+}
+
+static void check_image(void) {
+  const char *bad = image_check();
+  if (bad)
+    fprintf(stderr, "image: %s\n", bad);
+  CHECK(!bad);
+}
+
+// --- Operations ---
+
+static void test_files(uint64 unused) {
+  (void)unused;
+  image_make(2000, 200, 30);
+  CHECK(mount() == 0);
+  uint32 before = image_free_blocks();
+  static const uint64 sizes[] = {0, 1, 1023, 1024, 1025, 12 * 1024, 12 * 1024 + 1, 100000};
+  for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+    CHECK(make_file("f", sizes[i], i) == (int64)sizes[i]);
+    check_file("f", sizes[i], i, 1 + i * 777);
+    check_image();
+  }
+  CHECK(make_file("f", MAXFILE * 1024 + 5, 1) == MAXFILE * 1024);
+  check_file("/f", MAXFILE * 1024, 1, 4096);
+  struct file *f = open_file("f", O_RDWR);
+  CHECK(file_read(f, USER_BASE, 1 << 19) == MAXFILE * 1024);
+  CHECK(file_write(f, USER_BASE, 1) == -EFBIG);
+  file_close(f);
+  CHECK(name_unlink(root, "f") == 0 && image_free_blocks() == before);
+  CHECK(!open_file("f", O_RDONLY));
+  check_image();
+}
+
+static void test_names(uint64 unused) {
+  (void)unused;
+  struct inode *dir, *ip;
+  image_make(2000, 200, 30);
+  CHECK(mount() == 0);
+  int64 live = live_objects;
+  uint32 before = image_free_blocks();
+  CHECK(make("d", T_DIR) == 0 && make("d", T_DIR) == -EEXIST && make("/", T_DIR) == -EEXIST);
+  CHECK(make("/d//e/", T_DIR) == 0 && make("x/y", T_DIR) == -ENOENT);
+  CHECK(name_lookup_directory(root, "d/e/../e/.", &dir) == 0);
+  CHECK(name_create(dir, "../../d/e/f", T_FILE, 0, 0, NULL) == 0);
+  CHECK(name_lookup(dir, "f", &ip) == 0 && name_lookup(dir, "f/x", &ip) == -ENOTDIR);
+  CHECK(name_lookup_directory(dir, "f", &(struct inode *){0}) == -ENOTDIR);
+  inode_put(ip);
+  CHECK(name_link(dir, "f", "/g") == 0 && stat_of("g").nlink == 2);
+  CHECK(name_link(root, "d", "h") == -EISDIR && name_link(root, "g", "d/e/f") == -EEXIST);
+  CHECK(name_link(root, "nil", "h") == -ENOENT && name_link(root, "g", "no/h") == -ENOENT);
+  CHECK(name_unlink(root, "d") == -ENOTEMPTY && name_unlink(root, "d/e/.") == -EINVAL);
+  CHECK(name_unlink(root, "d/e/..") == -EINVAL && name_unlink(root, "nil") == -ENOENT);
+  CHECK(stat_of("d").nlink == 2 && stat_of("/").nlink == 2 && stat_of("..").ino == ROOT_INO);
+  CHECK(name_unlink(root, "d/e/f") == 0 && stat_of("g").nlink == 1);
+  CHECK(name_unlink(root, "d/e") == 0);
+  CHECK(name_create(dir, "late", T_FILE, 0, 0, NULL) == -ENOENT);
+  CHECK(name_lookup(dir, "..", &ip) == 0);
+  inode_put(ip);
+  inode_put(dir);
+  CHECK(make("a-name-longer-than-fourteen", T_FILE) == 0);
+  CHECK(stat_of("a-name-longer-but").type == T_FILE && make("a-name-longer-", T_DIR) == -EEXIST);
+  CHECK(name_unlink(root, "a-name-longer-x") == 0);
+  CHECK(name_unlink(root, "g") == 0 && name_unlink(root, "d") == 0 && stat_of("").nlink == 1);
+  inode_put(root);
+  CHECK(image_free_blocks() == before && live_objects == live - 0);
+  check_image();
+}
+
+static void test_open(uint64 unused) {
+  (void)unused;
+  image_make(2000, 200, 30);
+  CHECK(mount() == 0);
+  int64 live = live_objects;
+  CHECK(make("d", T_DIR) == 0 && name_create(root, "c", T_DEVICE, DEV_CONSOLE, 0, NULL) == 0);
+  CHECK(name_create(root, "n", T_DEVICE, 77, 0, NULL) == 0 && !open_file("n", O_RDWR));
+  CHECK(!open_file(".", O_CREATE) && !open_file("d/..", O_CREATE) && make("d/.", T_DIR) < 0);
+  CHECK(!open_file("d", O_RDWR) && !open_file("d", O_CREATE) && !open_file("d", O_TRUNC));
+  struct file *f = open_file("c", O_CREATE | O_RDWR);
+  CHECK(f && file_read(f, USER_BASE, 5) == 1 && file_read(f, USER_BASE, 5) == 0);
+  CHECK(file_write(f, USER_BASE, 1) == -ENODEV);
+  file_close(f);
+  CHECK(stat_of("c").type == T_DEVICE);
+  f = open_file("d", O_RDONLY);
+  CHECK(f && file_write(f, USER_BASE, 1) == -EBADF);
+  CHECK(file_read(f, USER_BASE, 100) == 32 && file_dup(f) == f);
+  file_close(f);
+  file_close(f);
+  f = open_file("w", O_CREATE | O_WRONLY);
+  CHECK(f && file_read(f, USER_BASE, 1) == -EBADF && write_some(f, 0, 100, 3) == 100);
+  struct file *g = open_file("w", O_TRUNC | O_RDWR);
+  CHECK(g && stat_of("w").size == 0 && file_write(f, USER_BASE, 1) == -EINVAL);
+  CHECK(write_some(g, 0, 200, 3) == 200 && write_some(f, 100, 200, 3) == 200);
+  check_file("w", 300, 3, 1000);
+  file_close(f);
+  CHECK(name_unlink(root, "w") == 0 && !open_file("w", O_RDONLY));
+  CHECK(write_some(g, 200, 300000, 3) == MAXFILE * 1024 - 200);
+  file_close(g);
+  CHECK(name_unlink(root, "c") == 0 && name_unlink(root, "d") == 0 && name_unlink(root, "n") == 0);
+  check_image();
+  CHECK(live_objects == live);
+}
+
+// Bad addresses change nothing.
+static void test_addresses(uint64 unused) {
+  (void)unused;
+  image_make(2000, 200, 30);
+  CHECK(mount() == 0 && make_file("f", 50000, 1) == 50000);
+  uint64 digest = image_digest();
+  struct file *f = open_file("f", O_RDWR);
+  CHECK(file_read(f, USER_BASE, 10000) == 10000);
+  user_bad_from = USER_BASE + 20480;
+  static const uint64 sizes[] = {1, 5000, 20000, 1UL << 40, ~0UL};
+  for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+    CHECK(file_write(f, user_bad_from - 1, sizes[i]) == (i ? -EFAULT : 1) || i == 0);
+    CHECK(file_write(f, 0, sizes[i]) == -EFAULT && file_write(f, ~0UL, sizes[i]) == -EFAULT);
+    CHECK(file_read(f, 0, sizes[i]) == -EFAULT && file_read(f, ~0UL, sizes[i]) == -EFAULT);
+    CHECK(i == 0 || file_read(f, user_bad_from - 1, sizes[i]) == -EFAULT);
+    if (i == 0)
+      digest = image_digest();
+  }
+  CHECK(file_write(f, USER_BASE + 4096, 20000) == -EFAULT && image_digest() == digest);
+  CHECK(file_write(f, 0, 0) == 0 && file_read(f, 0, 0) == 0 && file_stat(f, 0) == -EFAULT);
+  user_bad_from = USER_BASE + USER_SIZE;
+  CHECK(file_read(f, USER_BASE, 1) == 1 && user_memory[0] == pattern(10001, 1));
+  file_close(f);
+  check_image();
+}
+
+// Fill the disk, then the inodes; nothing is lost, and all of it comes back.
+static void test_full(uint64 unused) {
+  (void)unused;
+  image_make(300, 40, 30);
+  CHECK(mount() == 0);
+  uint32 before = image_free_blocks();
+  int64 big = make_file("big", 268 * 1024, 1);
+  CHECK(big > 0 && big < 268 * 1024 && image_free_blocks() == 0);
+  CHECK(make_file("none", 1, 1) < 0 && make("dir", T_DIR) == -ENOSPC);
+  check_file("big", (uint64)big, 1, 5000);
+  CHECK(name_unlink(root, "none") == 0);
+  check_image();
+  CHECK(name_unlink(root, "big") == 0 && image_free_blocks() == before);
+  char name[4] = "a";
+  uint32 n = 0;
+  for (; make(name, T_FILE) == 0; n++)
+    snprintf(name, sizeof(name), "%u", n);
+  CHECK(n == 38 && make("more", T_DIR) == -ENOSPC);
+  check_image();
+}
+
+// More entries than a block has; freed ones are used again.
+static void test_large_directory(uint64 unused) {
+  (void)unused;
+  image_make(2000, 600, 30);
+  CHECK(mount() == 0 && make("d", T_DIR) == 0 && make("t", T_FILE) == 0);
+  char name[16];
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 1000; i++) {
+      snprintf(name, sizeof(name), "d/%d", i);
+      CHECK(name_link(root, "t", name) == 0);
+    }
+    check_image();
+    CHECK(stat_of("t").nlink == 1001 && stat_of("d").size == 1002 * 16);
+    for (int i = 999; i >= 0; i--) {
+      snprintf(name, sizeof(name), "d/%d", i);
+      CHECK(name_unlink(root, name) == 0);
+    }
+  }
+  CHECK(name_unlink(root, "d") == 0);
+  check_image();
+}
+
+// A file whose blocks lie all over a large image is written and freed in several transactions.
+static void test_scattered(uint64 unused) {
+  (void)unused;
+  image_make(DISK_MAX, 100, 30);
+  struct superblock *sb = image_super();
+  // Leave ten free blocks for each block of the bitmap.
+  for (uint32 b = 0; b < (DISK_MAX + BITS_PER_BLOCK - 1) / BITS_PER_BLOCK; b++)
+    for (uint32 i = 0; i < BITS_PER_BLOCK - 3000 - 10; i++)
+      disk->current[sb->bmapstart + b][i / 8] |= (uint8)(1 << i % 8);
+  for (uint32 b = 0; b < (DISK_MAX + BITS_PER_BLOCK - 1) / BITS_PER_BLOCK; b++)
+    memset(disk->current[sb->bmapstart + b] + (BITS_PER_BLOCK - 3000) / 8, 0xff, 3000 / 8);
+  CHECK(mount() == 0);
+  uint32 before = image_free_blocks();
+  CHECK(before > 130 && make_file("a", 130 * 1024, 1) == 130 * 1024);
+  check_file("a", 130 * 1024, 1, 10000);
+  CHECK(before - image_free_blocks() == 131 && name_unlink(root, "a") == 0);
+  CHECK(image_free_blocks() == before && make_file("b", 130 * 1024, 2) == 130 * 1024);
+}
+
+static void test_few_buffers(uint64 unused) {
+  (void)unused;
+  fake_pages = 1;  // the fewest buffers
+  image_make(20000, 5000, 255);
+  CHECK(mount() == 0 && buf_count() == 64);
+  char name[8];
+  for (uint32 i = 0; i < 40; i++) {
+    snprintf(name, sizeof(name), "f%u", i);
+    CHECK(make_file(name, i * 3000, i) == i * 3000);
+  }
+  for (uint32 i = 0; i < 40; i++) {
+    snprintf(name, sizeof(name), "f%u", i);
+    check_file(name, i * 3000, i, 4096);
+    CHECK(name_unlink(root, name) == 0);
+  }
+  check_image();
+}
+
+// Any allocation may fail; the call fails, and the image and the memory are as they were.
+static void test_no_memory(uint64 unused) {
+  (void)unused;
+  image_make(2000, 200, 30);
+  CHECK(mount() == 0 && make("d", T_DIR) == 0);
+  int64 live = live_objects;
+  for (int64 i = 1; i < 8; i++) {
+    fail_allocation = i;
+    make("d/x", T_FILE);
+    fail_allocation = i;
+    struct file *f, *g;
+    if (file_open(root, "d/y", O_CREATE | O_RDWR, &f) == 0) {
+      write_some(f, 0, 5000, 1);
+      file_close(f);
+    }
+    fail_allocation = i;
+    if (file_pipe(&f, &g) == 0) {
+      file_close(f);
+      file_close(g);
+    }
+    fail_allocation = 0;
+    name_unlink(root, "d/x");
+    name_unlink(root, "d/y");
+    CHECK(live_objects == live);
+    check_image();
+  }
+}
+
+// --- Power cuts ---
+
+#define COMMITS_MAX 400
+struct history {
+  uint64 digest[COMMITS_MAX];  // after that many commits
+  uint64 at[COMMITS_MAX];      // the write that began the clearing of the log
+  uint64 commits, writes;
+};
+static struct history *history;
+
+// One of everything, twice, on a small disk.
+static void workload(void) {
+  CHECK(make("d", T_DIR) == 0);
+  for (uint32 i = 0; i < 2; i++) {
+    CHECK(make_file("d/f", 20000, i) == 20000 && make_file("g", 700, i) == 700);
+    CHECK(name_link(root, "d/f", "l") == 0 && make("d/e", T_DIR) == 0);
+    CHECK(make_file("d/e/x", 3000, i) == 3000);
+    struct file *f = open_file("g", O_RDWR);
+    CHECK(name_unlink(root, "g") == 0 && write_some(f, 0, 15000, i) == 15000);
+    CHECK(make_file("l", 9000, 5) == 9000);
+    file_close(f);
+    CHECK(name_unlink(root, "d/e/x") == 0 && name_unlink(root, "d/e") == 0);
+    CHECK(name_unlink(root, "l") == 0);
+    CHECK(make_file("d/f", 1500, 9) == 1500);
+  }
+}
+
+static void note_commit(uint64 block, const uint8 *data) {
+  if (block != image_super()->logstart || *(const uint32 *)data != 0)
+    return;
+  CHECK(history->commits + 1 < COMMITS_MAX);
+  history->commits++;
+  history->digest[history->commits] = image_digest();
+  history->at[history->commits] = disk->writes;
+}
+
+static void record(uint64 unused) {
+  (void)unused;
+  CHECK(mount() == 0);
+  history->digest[0] = image_digest();
+  disk_on_write = note_commit;
+  workload();
+  history->writes = disk->writes;
+  check_image();
+}
+
+static void run_until_cut(uint64 unused) {
+  (void)unused;
+  if (mount() < 0)
+    _exit(1);
+  workload();
+}
+
+static void recover(uint64 cut) {
+  CHECK(mount() == 0);
+  check_image();
+  uint64 done = 0;
+  while (done < history->commits && history->at[done + 1] < cut)
+    done++;
+  uint64 now = image_digest();
+  CHECK(now == history->digest[done] ||
+        (done < history->commits && now == history->digest[done + 1]));
+  CHECK(make_file("after", 30000, 1) == 30000);
+  check_image();
+}
+
+static void mount_until_cut(uint64 cut) {
+  disk->cut_after = disk->writes + cut;
+  (void)mount();
+}
+
+static void test_power_cuts(void) {
+  image_make(400, 60, 30);
+  disk_save();
+  RUN(record, 0);
+  uint64 writes = history->writes;
+  for (uint64 cut = 1; cut <= writes; cut++) {
+    disk_restore();
+    disk->cut_after = cut;
+    RUN(run_until_cut, 0);
+    CHECK(disk->cut);
+    disk_settle((unsigned)cut);
+    // The power may fail again while the log is recovered.
+    for (uint64 again = cut % 7; again > 0; again--) {
+      RUN(mount_until_cut, again * 3);
+      disk_settle((unsigned)(cut * 10 + again));
+    }
+    RUN(recover, cut);
+  }
+  printf("test_fs: %llu power cuts, %llu commits\n", (unsigned long long)writes,
+         (unsigned long long)history->commits);
+}
+
+// --- Failing disks ---
+
+// From the given write on, two writes fail: the calls fail, reading goes on, and what is on the
+// disk is a state that was committed.
+static void test_write_errors(uint64 at) {
+  quiet = true;
+  CHECK(mount() == 0);
+  disk->fail_from = disk->writes + at;
+  disk->fail_to = disk->fail_from + 2;
+  bool failed = false;
+  char name[8];
+  for (uint32 i = 0; i < 12; i++) {
+    snprintf(name, sizeof(name), "w%u", i % 5);
+    failed |= make_file(name, 2500, i) != 2500;
+    failed |= name_unlink(root, name) < 0;
+  }
+  CHECK(failed);
+  CHECK(stat_of("/").type == T_DIR && make("x", T_DIR) == -EROFS);
+}
+
+static void remount(uint64 unused) {
+  (void)unused;
+  CHECK(mount() == 0);
+  check_image();
+  CHECK(make_file("after", 30000, 1) == 30000);
+}
+
+static void test_read_errors(uint64 block) {
+  quiet = true;
+  disk->bad_block = (uint32)block;
+  if (mount() == 0)
+    for (uint32 i = 0; i < 3; i++) {
+      make("dir", T_DIR);
+      make_file("dir/file", 20000, 1);
+      struct file *f = open_file("old", O_RDWR);
+      if (f) {
+        while (file_read(f, USER_BASE, 4096) > 0)
+          ;
+        file_close(f);
+      }
+      name_unlink(root, "old");
+      name_unlink(root, "dir/file");
+    }
+}
+
+static void make_old(uint64 unused) {
+  (void)unused;
+  CHECK(mount() == 0 && make_file("old", 40000, 1) == 40000 && make("d", T_DIR) == 0);
+  CHECK(name_link(root, "old", "d/link") == 0 && make_file("d/x", 5000, 1) == 5000);
+}
+
+static void test_errors(void) {
+  image_make(400, 60, 30);
+  disk_save();
+  for (uint64 at = 1; at < 60; at++) {
+    disk_restore();
+    RUN(test_write_errors, at);
+    disk->fail_from = disk->fail_to = 0;
+    disk_settle((unsigned)at);
+    RUN(remount, 0);
+  }
+  disk_restore();
+  RUN(make_old, 0);
+  disk_save();
+  for (uint64 block = 1; block < 120; block++) {
+    disk_restore();
+    RUN(test_read_errors, block);
+    disk->bad_block = 0;
+    RUN(remount, 0);
+  }
+}
+
+// --- Damaged images ---
+
+static void use_everything(uint64 unused) {
+  (void)unused;
+  quiet = true;
+  if (mount() < 0)
+    return;
+  static const char *const names[] = {"old", "d", "d/link", "d/x", "d/../old", "new", "d/y", "."};
+  for (uint32 round = 0; round < 2; round++)
+    for (uint32 i = 0; i < ARRAY_SIZE(names); i++) {
+      struct file *f = open_file(names[i], O_RDWR);
+      if (!f)
+        f = open_file(names[i], O_RDONLY);
+      if (f) {
+        for (uint32 n = 0; n < 100 && file_read(f, USER_BASE, 4096) > 0; n++)
+          ;
+        file_write(f, USER_BASE, 30000);
+        file_stat(f, USER_BASE);
+        file_close(f);
+      }
+      make_file(names[i], 15000, i);
+      make(names[i], T_DIR);
+      name_link(root, names[i], "d/new");
+      name_unlink(root, names[(i * 3 + round) % ARRAY_SIZE(names)]);
+    }
+}
+
+// Hit the metadata: a few bytes, or whole words with telling values.
+static void damage(unsigned seed) {
+  srand(seed);
+  struct superblock *sb = image_super();
+  uint32 end = sb->bmapstart + 1;
+  static const uint32 values[] = {0, 1, 2, 33, 60, 399, 400, 401, 0x7fffffff, 0x80000000, ~0U, 16};
+  for (int n = 1 + rand() % 6; n > 0; n--) {
+    uint32 block = 1 + (uint32)rand() % (end + 30);
+    if (rand() % 4 == 0)
+      block = sb->inodestart < 100 ? sb->inodestart : 1;  // where the inodes in use are
+    uint32 limit = block == 1 ? 32 : BLOCK_SIZE;
+    if (rand() % 2)
+      disk->current[block][(uint32)rand() % limit] = (uint8)rand();
+    else
+      ((uint32 *)disk->current[block])[(uint32)rand() % (limit / 4)] =
+          values[(uint32)rand() % ARRAY_SIZE(values)];
+  }
+  memcpy(disk->durable, disk->current, disk->blocks * BLOCK_SIZE);
+}
+
+static void mount_fails(uint64 unused) {
+  (void)unused;
+  quiet = true;
+  CHECK(mount() < 0);
+}
+
+// Every field of the superblock with every bad value: a clean error.
+static void test_superblocks(void) {
+  static const uint32 bad[][2] = {
+      {0, 0x10203041}, {1, 401}, {1, 30}, {1, ~0U}, {2, 500}, {2, ~0U}, {3, 0},   {3, 1},
+      {3, 5000},       {3, ~0U}, {4, 0},  {4, 14},  {4, 31},  {4, ~0U}, {5, 0},   {5, 1},
+      {5, 3},          {5, ~0U}, {6, 31}, {6, 36},  {6, ~0U}, {7, 35},  {7, 400}, {7, ~0U}};
+  for (uint32 i = 0; i < ARRAY_SIZE(bad); i++) {
+    disk_restore();
+    ((uint32 *)disk->current[1])[bad[i][0]] = bad[i][1];
+    RUN(mount_fails, bad[i][0] * 1000 + i);
+  }
+  static const uint32 headers[][2] = {{30, 40}, {~0U, 40}, {1, 0},   {1, 1},
+                                      {1, 2},   {1, 31},   {1, 400}, {1, ~0U}};
+  for (uint32 i = 0; i < ARRAY_SIZE(headers); i++) {
+    disk_restore();
+    memcpy(disk->current[2], headers[i], sizeof(headers[i]));
+    RUN(mount_fails, i);
+  }
+  disk_restore();
+  uint64 blocks = disk->blocks;
+  disk->blocks = 0;
+  RUN(mount_fails, 0);
+  disk->blocks = blocks;
+  disk_restore();
+  image_inode(ROOT_INO)->type = T_FILE;
+  RUN(mount_fails, 1);
+}
+
+static void test_damage(unsigned rounds) {
+  image_make(400, 60, 30);
+  RUN(make_old, 0);
+  disk_save();
+  test_superblocks();
+  for (unsigned seed = 1; seed <= rounds; seed++) {
+    disk_restore();
+    damage(seed);
+    RUN(use_everything, seed);
+  }
+  // A directory that contains itself, and two that contain each other.
+  disk_restore();
+  struct dirent *e = (struct dirent *)disk->current[image_inode(3)->addrs[0]];
+  e[2].inum = 3;
+  e[3].inum = ROOT_INO;
+  RUN(use_everything, 0);
+}
+
+// --- Threads ---
+
+static void *busy(void *arg) {
+  unsigned seed = (unsigned)(uintptr_t)arg;
+  static const char *const names[] = {"a", "b", "d", "d/a", "d/b", "d/e", "d/e/a"};
+  for (int i = 0; i < 400; i++) {
+    const char *name = names[(uint32)rand_r(&seed) % ARRAY_SIZE(names)];
+    const char *other = names[(uint32)rand_r(&seed) % ARRAY_SIZE(names)];
+    struct file *f;
+    switch (rand_r(&seed) % 6) {
+    case 0:
+      make(name, T_DIR);
+      break;
+    case 1:
+    case 2:
+      if (file_open(root, name, O_CREATE | O_RDWR | (rand_r(&seed) % 2 ? O_TRUNC : 0), &f) == 0) {
+        file_write(f, USER_BASE, (uint64)rand_r(&seed) % 20000);
+        file_close(f);
+      }
+      break;
+    case 3:
+      name_link(root, name, other);
+      break;
+    case 4:
+      if (file_open(root, name, O_RDONLY, &f) == 0) {
+        file_stat(f, USER_BASE + 8192 * ((uintptr_t)arg % 8));
+        file_close(f);
+      }
+      break;
+    default:
+      name_unlink(root, name);
+    }
+  }
+  return NULL;
+}
+
+static void test_threads(uint64 seed) {
+  image_make(1000, 60, 45);
+  CHECK(mount() == 0);
+  pthread_t threads[6];
+  for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
+    CHECK(pthread_create(&threads[i], NULL, busy, (void *)(seed * 10 + i)) == 0);
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++)
+    pthread_join(threads[i], NULL);
+  check_image();
+}
+
+int main(int argc, char **argv) {
+  unsigned scale = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
+  history = shared_memory(sizeof(*history));
+  RUN(test_files, 0);
+  RUN(test_names, 0);
+  RUN(test_open, 0);
+  RUN(test_addresses, 0);
+  RUN(test_full, 0);
+  RUN(test_large_directory, 0);
+  RUN(test_scattered, 0);
+  RUN(test_few_buffers, 0);
+  RUN(test_no_memory, 0);
+  for (uint64 seed = 1; seed <= 3 * scale; seed++)
+    RUN(test_threads, seed);
+  test_errors();
+  test_damage(200 * scale);
+  test_power_cuts();
+  return 0;
+}
