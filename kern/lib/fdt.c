@@ -24,51 +24,34 @@
 
 enum token { TOKEN_BEGIN = 1, TOKEN_END = 2, TOKEN_PROP = 3, TOKEN_NOP = 4, TOKEN_FINISH = 9 };
 
-enum prop_id {
-  P_ADDRESS_CELLS,
-  P_SIZE_CELLS,
-  P_RANGES,
-  P_REG,
-  P_COMPATIBLE,
-  P_DEVICE_TYPE,
-  P_STATUS,
-  P_PHANDLE,
-  P_INTERRUPTS,
-  P_EXTENDED,
-  P_MMU_TYPE,
-  P_ISA,
-  P_ISA_EXTENSIONS,
-  P_TIMEBASE,
-  P_REG_SHIFT,
-  P_REG_WIDTH,
-  P_NDEV,
-  P_STDOUT,
-  P_BOOTARGS,
-  P_ALIAS,  // its name is the first word of stdout-path
-  PROPS,
-};
+// The properties that are kept: P_NAME, name.
+#define PROPERTIES(X)                                                                              \
+  X(P_ADDRESS_CELLS, "#address-cells")                                                             \
+  X(P_SIZE_CELLS, "#size-cells")                                                                   \
+  X(P_RANGES, "ranges")                                                                            \
+  X(P_REG, "reg")                                                                                  \
+  X(P_COMPATIBLE, "compatible")                                                                    \
+  X(P_DEVICE_TYPE, "device_type")                                                                  \
+  X(P_STATUS, "status")                                                                            \
+  X(P_PHANDLE, "phandle")                                                                          \
+  X(P_INTERRUPTS, "interrupts")                                                                    \
+  X(P_EXTENDED, "interrupts-extended")                                                             \
+  X(P_MMU_TYPE, "mmu-type")                                                                        \
+  X(P_ISA, "riscv,isa")                                                                            \
+  X(P_ISA_EXTENSIONS, "riscv,isa-extensions")                                                      \
+  X(P_TIMEBASE, "timebase-frequency")                                                              \
+  X(P_REG_SHIFT, "reg-shift")                                                                      \
+  X(P_REG_WIDTH, "reg-io-width")                                                                   \
+  X(P_NDEV, "riscv,ndev")                                                                          \
+  X(P_STDOUT, "stdout-path")                                                                       \
+  X(P_BOOTARGS, "bootargs")
 
-static const char *const prop_names[P_ALIAS] = {
-    [P_ADDRESS_CELLS] = "#address-cells",
-    [P_SIZE_CELLS] = "#size-cells",
-    [P_RANGES] = "ranges",
-    [P_REG] = "reg",
-    [P_COMPATIBLE] = "compatible",
-    [P_DEVICE_TYPE] = "device_type",
-    [P_STATUS] = "status",
-    [P_PHANDLE] = "phandle",
-    [P_INTERRUPTS] = "interrupts",
-    [P_EXTENDED] = "interrupts-extended",
-    [P_MMU_TYPE] = "mmu-type",
-    [P_ISA] = "riscv,isa",
-    [P_ISA_EXTENSIONS] = "riscv,isa-extensions",
-    [P_TIMEBASE] = "timebase-frequency",
-    [P_REG_SHIFT] = "reg-shift",
-    [P_REG_WIDTH] = "reg-io-width",
-    [P_NDEV] = "riscv,ndev",
-    [P_STDOUT] = "stdout-path",
-    [P_BOOTARGS] = "bootargs",
-};
+#define PROP_ID(id, name)   id,
+#define PROP_NAME(id, name) name,
+
+enum prop_id { PROPERTIES(PROP_ID) P_ALIAS, PROPS };  // P_ALIAS: named by stdout-path
+
+static const char *const prop_names[P_ALIAS] = {PROPERTIES(PROP_NAME)};
 
 // Where a property's value lies in the blob.  at is 0 when the node has no such property.
 struct prop {
@@ -79,11 +62,11 @@ enum place { PLACE_OTHER, PLACE_ROOT, PLACE_CHOSEN, PLACE_ALIASES, PLACE_CPUS, P
 
 struct level {
   struct prop ranges;
-  uint32 path;          // where in the console's path its children are, 0: not on that path
   int16_t hart;         // hart whose node this is, else -1
   uint8 address_cells;  // of its children
   uint8 size_cells;
-  uint8 place;  // enum place
+  uint8 place;   // enum place
+  bool console;  // its name is the last word of the console's path
 };
 
 struct parse {
@@ -236,31 +219,26 @@ static int read_ranges(struct parse *p, struct pa_range *table, uint32 *count, c
   return 0;
 }
 
-// Return whether the ISA string has the single-letter extension c, or has G, which holds I, M, A,
-// F and D.  The letters follow "rv64" and end at the first underscore.
-static bool isa_letter(const struct parse *p, char c) {
+// Return whether the ISA string has the extension: letters follow "rv64" up to the first underscore
+// (G holds I, M, A, F and D), words stand between underscores.
+static bool isa_has(const struct parse *p, const char *name) {
   const struct prop *isa = &p->prop[P_ISA];
-  for (uint32 i = 4; i < isa->len; i++) {
-    char letter = p->blob[isa->at + i];
-    if (letter == '_' || letter == 0)
-      return false;
-    if (letter == c || letter == 'g')
+  const uint8 *s = p->blob + isa->at;
+  size_t n = strlen(name);
+  bool letters = true;
+  for (uint32 i = 4; i + n <= isa->len && s[i] != 0; i++) {
+    letters &= s[i] != '_';
+    if (letters ? n == 1 && (s[i] == name[0] || s[i] == 'g')
+                : s[i - 1] == '_' && memcmp(s + i, name, n) == 0 &&
+                      (i + n == isa->len || s[i + n] == '_' || s[i + n] == 0))
       return true;
   }
   return false;
 }
 
-// Return whether the ISA string has the extension name between underscores.
-static bool isa_word(const struct parse *p, const char *name) {
-  const struct prop *isa = &p->prop[P_ISA];
-  size_t n = strlen(name);
-  for (uint32 i = 1; i + n <= isa->len; i++) {
-    const uint8 *s = p->blob + isa->at + i;
-    char after = i + n < isa->len ? (char)s[n] : 0;
-    if (s[-1] == '_' && memcmp(s, name, n) == 0 && (after == '_' || after == 0))
-      return true;
-  }
-  return false;
+static bool hart_has(const struct parse *p, const char *extension) {
+  return has(p, P_ISA_EXTENSIONS) ? prop_lists(p, P_ISA_EXTENSIONS, extension)
+                                  : isa_has(p, extension);
 }
 
 static bool mmu_capable(const struct parse *p) {
@@ -281,13 +259,8 @@ static int visit_hart(struct parse *p) {
     m->harts_beyond++;
     return 0;
   }
-  if (has(p, P_ISA_EXTENSIONS)) {
-    m->has_sstc &= prop_lists(p, P_ISA_EXTENSIONS, "sstc");
-    m->has_fpu &= prop_lists(p, P_ISA_EXTENSIONS, "f") && prop_lists(p, P_ISA_EXTENSIONS, "d");
-  } else {
-    m->has_sstc &= isa_word(p, "sstc");
-    m->has_fpu &= isa_letter(p, 'f') && isa_letter(p, 'd');
-  }
+  m->has_sstc &= hart_has(p, "sstc");
+  m->has_fpu &= hart_has(p, "f") && hart_has(p, "d");
   p->level[p->depth].hart = m->hart_count;
   m->hart_id[m->hart_count++] = cells_at(p, p->prop[P_REG].at, up->address_cells);
   return 0;
@@ -302,7 +275,7 @@ static uint32 interrupt_source(const struct parse *p) {
 
 static void visit_uart(struct parse *p, struct pa_range reg) {
   struct machine *m = p->m;
-  bool console = p->level[p->depth].path != 0 && p->blob[p->level[p->depth].path] != '/';
+  bool console = p->level[p->depth].console;
   if (m->uart.size != 0 && (p->console_found || !console))
     return;
   p->console_found = console;
@@ -385,16 +358,15 @@ static uint32 path_word(const struct parse *p, uint32 at) {
   return n;
 }
 
-// Return where the path goes on below the node whose name is at offset name, 0 if not through it.
-// A word may leave out the unit address (devicetree specification 2.2.3).
-static uint32 path_step(const struct parse *p, uint32 path, uint32 name, uint32 length) {
-  if (path == 0 || path >= p->console.at + p->console.len || p->blob[path] != '/')
-    return 0;
-  uint32 n = path_word(p, path + 1);
-  if (n == 0 || n > length || memcmp(p->blob + path + 1, p->blob + name, n) != 0)
-    return 0;
-  bool whole = n == length || p->blob[name + n] == '@';
-  return whole && path + 1 + n < p->size ? path + 1 + n : 0;
+// Return whether the string of that length at offset name is the last word of the console's path.
+// Its unit address makes it unique.
+static bool is_console(const struct parse *p, uint32 name, uint32 length) {
+  uint32 at = p->console.at, end = at + p->console.len;
+  for (uint32 i = at; i < end && p->blob[i] != ':' && p->blob[i] != 0; i++)
+    if (p->blob[i] == '/')
+      at = i + 1;
+  uint32 n = path_word(p, at);
+  return n > 0 && n == length && memcmp(p->blob + at, p->blob + name, n) == 0;
 }
 
 static enum place place_of(const struct parse *p, uint32 name) {
@@ -422,7 +394,7 @@ static int64 node_begin(struct parse *p, uint32 at) {
   p->level[p->depth] = (struct level){.hart = -1, .address_cells = 2, .size_cells = 1};
   struct level *l = &p->level[p->depth];
   l->place = place_of(p, at);
-  l->path = p->depth == 1 ? p->console.at : path_step(p, l[-1].path, at, length);
+  l->console = is_console(p, at, length);
   memset(p->prop, 0, sizeof(p->prop));
   return ROUND_UP(at + length + 1, 4);
 }
