@@ -191,7 +191,7 @@ static uint32 build(enum variant variant) {
   str("compatible", "riscv,plic0");
   CELLS("reg", 0xc000000, 0x400000);
   CELLS("riscv,ndev", 53);
-  CELLS("interrupts-extended", 1, 11, 70, 11, 70, 9, 30, 0xffffffff, 30, 9, 120, 11, 120, 9);
+  CELLS("interrupts-extended", 1, 11, 70, 11, 70, 9, 30, 0xffffffff, 30, 9, 120, 9, 120, 11);
   end();
   end();
   node("chosen");
@@ -217,7 +217,7 @@ static void test_built(void) {
   CHECK(fdt_size(blob) == size);
   CHECK(parse(blob, size) == 0);
   CHECK(m.hart_count == 3 && m.hart_id[0] == 3 && m.hart_id[1] == 7 && m.hart_id[2] == 12);
-  CHECK(m.hart_context[0] == 4 && m.hart_context[1] == 2 && m.hart_context[2] == 6);
+  CHECK(m.hart_context[0] == 4 && m.hart_context[1] == 2 && m.hart_context[2] == 5);
   CHECK(m.has_sstc && m.has_fpu && m.timebase == 24000000);
   CHECK(m.ram_count == 2 && m.ram[0].base == 0x80000000 && m.ram[0].size == 0x10000000);
   CHECK(m.ram[1].base == 0x100000000 && m.ram[1].size == 0x10000000);
@@ -267,6 +267,20 @@ static void test_damaged(const uint8 *tree, uint32 size) {
   }
 }
 
+// A name that runs to the last byte of the tree, the structure block being last.
+static void test_open_end(void) {
+  static const uint32 sizes[] = {8, 12, 0xffffffc8, 0xffffffff};
+  what = "open end";
+  for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+    uint32 words[16] = {0xd00dfeed, 64, 56, 56, 40, 17, 16, 0, 0, sizes[i]};
+    words[14] = 1;
+    words[15] = 0x61616161;
+    for (int j = 0; j < 16; j++)
+      words[j] = __builtin_bswap32(words[j]);
+    CHECK(parse(words, sizeof(words)) == -EINVAL && why);
+  }
+}
+
 static void test_deep(void) {
   what = "deep tree";
   memset(&b, 0, sizeof(b));
@@ -309,6 +323,7 @@ static void test_qemu(const char *options, uint32 harts, uint64 ram, bool plic) 
 int main(void) {
   test_built();
   test_refused();
+  test_open_end();
   test_deep();
   what = "damaged tree";
   uint32 size = build(PLAIN);
