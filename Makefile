@@ -17,6 +17,7 @@ endif
 SHELL := /bin/sh
 BUILD ?= build
 B := $(BUILD)
+GDBINIT ?= .gdbinit
 comma := ,
 
 # --- options -------------------------------------------------------------------------------------
@@ -37,7 +38,7 @@ GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 export QEMU GDB HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
-  APPEND ARGS EXTRA_FILES BUILD V
+  APPEND ARGS EXTRA_FILES BUILD GDBINIT V
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
@@ -221,20 +222,19 @@ bench: kernel image
 	@BOOT_LOG=$(B)/bench.log test/boot $(subst -smp $(CPUS),-smp 1,$(MACHINE)) $(DISK) -snapshot \
 	  -icount shift=0 -append '$(APPEND) -- /bench $(ARGS)'
 
-qemu-gdb: kernel image .gdbinit
+qemu-gdb: kernel image $(GDBINIT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
 	@echo "  $(GDB) -iex 'add-auto-load-safe-path $(CURDIR)'"
 	@echo 'Then `continue`.  Leave QEMU with ^A x.'
-	@BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) -append '$(APPEND) gdb' \
+	@BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) -append 'gdb $(APPEND)' \
 	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
-gdb: kernel image .gdbinit
-	@BOOT_LOG=$(B)/gdb.log test/gdb $(GDB) $(MACHINE) $(DISK) -append '$(APPEND) gdb' \
-	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
+gdb: kernel image $(GDBINIT)
+	@BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDB) $(MACHINE) $(DISK) \
+	  -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
-.gdbinit: test/gdbinit $(B)/options
-	$(call say,GEN,$@)sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' \
-	  -e 's,@USER@,$(B)/user,' $< > $@
+$(GDBINIT): test/gdbinit tools
+	@sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' -e 's,@USER@,$(B)/user,' $< > $@
 
 # --- tests ---------------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 host: $(HOST_TESTS)
 	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
 
-test: kernel image $(HOST_TESTS) .gdbinit
+test: kernel image $(HOST_TESTS)
 	@$(PYTHON) -m pytest -q -n auto test
 
 grade:

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""make gdb: a real GDB, in batch mode, through the command that a student types."""
+
+import os
+import re
+import socket
+import subprocess
+
+import guest
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def debug(tmp_path, commands, append, cpus=2):
+    """Run make gdb with the commands.  Returns what it printed."""
+    script = tmp_path / "commands"
+    script.write_text("\n".join(commands) + "\n")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    environment["GDB_ARGS"] = f"-batch -x {script}"
+    done = subprocess.run(
+        ["make", "gdb", f"GDBPORT={free_port()}", f"GDBINIT={tmp_path}/gdbinit", f"CPUS={cpus}",
+         f"APPEND={append}"],
+        cwd=guest.TOP, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=guest.WALL_SECONDS, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def frames(output):
+    return re.findall(r"^#\d+ .*?(\S+) \(.*$|^#\d+ .*(<signal handler called>)", output, re.M)
+
+
+def test_backtrace_crosses_to_the_overflowed_stack(tmp_path):
+    output = debug(tmp_path, ["break report_print", "continue", "bt"], "-- provoke EXHAUST_STACK")
+    names = [a or b for a, b in frames(output)]
+    trap = names.index("<signal handler called>")
+    assert "stack_fault" in names[:trap]
+    assert names[trap + 1:trap + 11] == ["recurse"] * 10
+    assert "crash_write" in names[trap + 11:]
+    assert "syscall" in names[trap + 11:]
+
+
+def test_breakpoint_in_a_user_program(tmp_path):
+    """Programs share their addresses: init, which has 3 arguments, passes here too."""
+    output = debug(tmp_path, ["program echo", "break user/echo.c:main if $a0 == 2", "continue"],
+                   "-- echo hello")
+    assert re.search(r"Breakpoint 1, main \(argc=2", output), output[-4000:]
+
+
+def test_panic_waits_for_the_debugger(tmp_path):
+    output = debug(tmp_path, ["break panic", "continue", "break stop_hart", "continue"],
+                   "-- provoke PANIC", cpus=1)
+    assert "The machine waits for the debugger." in output.split("Breakpoint 2")[1]

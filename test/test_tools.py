@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The commands around the kernel: the doctor, the boot wrapper, the makefile's own messages."""
+
+import os
+import subprocess
+
+import guest
+import pytest
+
+# What the doctor's own code calls.
+SHELL_TOOLS = "sh sed head grep tr sort env make id".split()
+
+
+def run(*command, timeout=120, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    clean.pop("CI", None)
+    return subprocess.run(command, cwd=guest.TOP, env={**clean, **environment}, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=timeout)
+
+
+class Machine:
+    """A make-believe machine: a PATH with few programs, some of them scripts of the test."""
+
+    def __init__(self, path):
+        self.path = path
+        for name in SHELL_TOOLS:
+            for folder in os.environ["PATH"].split(":"):
+                if os.path.exists(f"{folder}/{name}") and not (path / name).exists():
+                    (path / name).symlink_to(f"{folder}/{name}")
+
+    def script(self, name, text):
+        (self.path / name).unlink(missing_ok=True)
+        (self.path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.path / name).chmod(0o755)
+
+    def doctor(self, *needs, **environment):
+        return run(f"{self.path}/sh", "test/doctor", *needs, PATH=str(self.path), **environment)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = Machine(tmp_path)
+    machine.script("id", "echo 1000")
+    machine.script("apt-cache", "test $2 != qemu-system-riscv && echo Filename: x")
+    return machine
+
+
+def test_doctor_is_content():
+    done = run("test/doctor", "build", "qemu")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_doctor_without_apt(machine):
+    done = machine.doctor("qemu")
+    assert done.returncode == 1
+    assert "package qemu-system-misc" in done.stdout and "only with apt" in done.stdout
+
+
+def test_doctor_shows_the_command_without_a_terminal(machine):
+    machine.script("apt-get", "echo ran apt-get")
+    machine.script("sudo", "echo ran sudo")
+    done = machine.doctor("qemu")
+    assert done.returncode == 1
+    assert "sudo apt-get install" in done.stdout and "ran" not in done.stdout.split()
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_doctor_installs(machine, root):
+    """Root at once, and anyone when CI=true, by sudo that never asks."""
+    machine.script("id", "echo 0" if root else "echo 1000")
+    machine.script("sudo", '[ "$1" = -n ] && shift && exec "$@"')
+    machine.script("apt-get", f"""echo "ran $*"
+        case "$*" in *install*)
+          read line && echo 'asked something'
+          echo > {machine.path}/opensbi-riscv64-generic-fw_dynamic.bin
+          {machine.path}/env ln -s real-qemu {machine.path}/qemu-system-riscv64
+        esac""")
+    (machine.path / "ln").symlink_to("/bin/ln")
+    machine.script("real-qemu", f"""case $1 in
+        -L) echo {machine.path};;
+        *) echo QEMU emulator version 8.2;;
+        esac""")
+    done = machine.doctor("qemu", **({} if root else {"CI": "true"}))
+    assert done.returncode == 0, done.stdout
+    assert "install --no-install-recommends" in done.stdout and "asked" not in done.stdout
+
+
+def test_doctor_names_the_newer_package(machine):
+    machine.script("apt-cache", "echo Filename: x")
+    assert "package qemu-system-riscv\n" in machine.doctor("qemu").stdout
+
+
+def test_doctor_old_qemu(machine):
+    machine.script("qemu-system-riscv64", "echo QEMU emulator version 5.2.0")
+    done = machine.doctor("qemu")
+    assert done.returncode == 1 and "5.2.0 is too old" in done.stdout
+
+
+def test_doctor_bad_choice():
+    done = run("test/doctor", "qemu", QEMU="/nonexistent")
+    assert done.returncode == 1 and "QEMU=/nonexistent was chosen" in done.stdout
+
+
+@pytest.mark.parametrize("words, says", [
+    (["CPU=3"], "there is no option CPU="),
+    (["CPUS=99"], "CPUS=99"),
+    (["MEM=12"], "MEM=12"),
+    (["PROVOKE=yes"], "PROVOKE=yes: y or n"),
+    (["KASAN=y"], "not available yet"),
+    (["VMAP_STACK=n"], "not available yet"),
+    (["qmeu"], 'no command or file "qmeu"'),
+    (["grade"], "not part of this version"),
+])
+def test_make_says_what_is_wrong(words, says):
+    done = run("make", *words)
+    assert done.returncode == 2 and says in done.stdout
+
+
+def test_make_help_names_every_command():
+    text = run("make", "help").stdout
+    for command in "qemu run-NAME qemu-gdb gdb test lint bench doctor clean".split():
+        assert f"make {command} " in text
+
+
+def test_silent_boot_is_explained(tmp_path):
+    """A machine that prints nothing of a kernel: after the limit the causes are named."""
+    log = tmp_path / "log"
+    done = run("timeout", "4", "test/boot", guest.QEMU, "-machine", "virt", "-bios", "none",
+               BOOT_LOG=str(log), BOOT_LIMIT="1")
+    assert "no boot banner in 1 seconds, and the firmware has printed nothing" in done.stdout
+    assert "test/doctor" in done.stdout
+    done = run("timeout", "6", "test/boot", guest.QEMU, "-machine", "virt",
+               BOOT_LOG=str(log), BOOT_LIMIT="3")
+    assert "the firmware has started, the kernel has not" in done.stdout
+
+
+def test_early_end_is_explained(tmp_path):
+    done = run("test/boot", guest.QEMU, "-machine", "nonesuch", BOOT_LOG=str(tmp_path / "log"))
+    assert done.returncode != 0
+    assert "QEMU has ended without a boot banner" in done.stdout
