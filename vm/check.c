@@ -4,8 +4,9 @@
 // tables that the hardware walks.
 //
 // First every leaf of the kernel half by itself (rights, and what memory it shows), then both
-// arenas page by page: mapped where a live area says so, and nowhere else.  An empty level-0 table
-// is passed over at a glance, so that the check costs milliseconds on a machine with a gigabyte.
+// arenas page by page: mapped where a live area says so, and nowhere else; then that every user
+// page table has the same kernel half.  An empty level-0 table is passed over at a glance, so that
+// the check costs milliseconds on a machine with a gigabyte.
 #include "vm/check.h"
 
 #include "kern/lib/atomic.h"
@@ -146,6 +147,7 @@ void vm_check(void) {
   check_table(kernel_pagetable->pte, PT_KERNEL_FIRST, LEVEL_ROOT, DIRECT_BASE);
   check_arena(&vmalloc_stacks);
   check_arena(&vmalloc_general);
+  pagetable_each(vm_check_shared);
 }
 
 void vm_check_shared(const struct pagetable *pt) {

@@ -7,8 +7,8 @@
 #include "vm/pagetable.h"
 
 // Walk the kernel half: guards of every slot unmapped, live stacks mapped RW and no more, W^X for
-// every alias, no U, A/D/G as they must be.  Panics with the address of the first violation.  Boot,
-// and on demand.
+// every alias, no U, A/D/G as they must be; and that every user page table shares it.  Panics with
+// the address of the first violation.  Boot, and on demand.
 void vm_check(void);
 
 // Check that pt's kernel half equals the kernel's.  Panics with the root index otherwise.

@@ -144,7 +144,7 @@ static uint64 page_pfn(const struct page *p) {
   return first_pfn + (p - pages);
 }
 
-static void *page_ptr(const struct page *p) {
+void *page_ptr(const struct page *p) {
   return pa_to_ptr(page_pfn(p) << PAGE_SHIFT);
 }
 

@@ -88,6 +88,9 @@ uint32 page_refs(void *p);
 // Return struct page of a pointer into the direct map.
 struct page *page_of(const void *p);
 
+// Return the kernel's pointer to the first byte of the page.
+void *page_ptr(const struct page *p);
+
 // Fill a page with zeros; copy a page.  By words, a cache line a turn.
 void page_zero(void *page);
 void page_copy(void *restrict dst, const void *restrict src);

@@ -13,6 +13,7 @@
 #include "kern/lib/csr.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
+#include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
 #include "vm/image.h"
 #include "vm/page.h"
@@ -25,6 +26,9 @@
 #define USER_BITS   (PTE_V | PTE_U | PTE_A)
 
 struct pagetable *kernel_pagetable;
+
+static struct spinlock roots_lock = SPINLOCK_INIT("page tables");
+static struct list roots = LIST_INIT(roots);  // roots_lock; the root pages of user page tables
 
 static const pte_t prot_table[] = {
     [PROT_KERNEL_R] = KERNEL_BITS | PTE_R,
@@ -107,11 +111,24 @@ struct pagetable *pagetable_create(void) {
   memset(pt->pte, 0, PT_KERNEL_FIRST * sizeof(pte_t));
   memcpy(&pt->pte[PT_KERNEL_FIRST], &kernel_pagetable->pte[PT_KERNEL_FIRST],
          (PT_ENTRIES - PT_KERNEL_FIRST) * sizeof(pte_t));
+  irq_t s = spin_lock(&roots_lock);
+  list_push_back(&roots, &page_of(pt)->node);
+  spin_unlock(&roots_lock, s);
   return pt;
 }
 
 void pagetable_destroy(struct pagetable *pt) {
+  irq_t s = spin_lock(&roots_lock);
+  list_remove(&page_of(pt)->node);
+  spin_unlock(&roots_lock, s);
   page_put(pt);
+}
+
+void pagetable_each(void (*visit)(const struct pagetable *pt)) {
+  irq_t s = spin_lock(&roots_lock);
+  list_for_each (node, &roots)
+    visit(page_ptr(list_entry(node, struct page, node)));
+  spin_unlock(&roots_lock, s);
 }
 
 static void *boot_table(void) {

@@ -71,6 +71,9 @@ struct pagetable *pagetable_create(void);
 // Free an empty user page table's root.  No hart has it in satp.
 void pagetable_destroy(struct pagetable *pt);
 
+// Call visit for every user page table there is, with their list locked.
+void pagetable_each(void (*visit)(const struct pagetable *pt));
+
 // Return the level-0 entry for va or NULL when a table on the way is missing or va lies in a large
 // leaf.
 pte_t *pagetable_lookup(struct pagetable *pt, vaddr_t va);

@@ -20,6 +20,7 @@
 #include "kern/lib/string.h"
 #include "kern/sched/sleeplock.h"
 #include "kern/sched/thread.h"
+#include "vm/check.h"
 #include "vm/dma.h"
 #include "vm/kmalloc.h"
 #include "vm/kstack.h"
@@ -348,6 +349,27 @@ static void breakpoint(char *words[]) {
   asm volatile("ebreak");
 }
 
+// Check the address space, after spoiling it as the word says.
+static void check_space(char *words[]) {
+  const struct thread *me = thread_current();
+  struct pagetable *own = pa_to_ptr(pte_to_pa(csr_read(satp) << 10));
+  pte_t *stack = pagetable_lookup(kernel_pagetable, me->stack_lo);
+  if (word_is(words[0], "guard"))
+    stack[-1] = *stack;
+  else if (word_is(words[0], "above"))
+    stack[KSTACK_SIZE / PAGE_SIZE] = *stack;
+  else if (word_is(words[0], "exec"))
+    *stack |= PTE_X;
+  else if (word_is(words[0], "user"))
+    *stack |= PTE_U;
+  else if (word_is(words[0], "alias"))
+    *stack = pa_to_pte(IMAGE_PA) | (*stack & (PTE_V | PTE_LEAF | PTE_G | PTE_A | PTE_D));
+  else if (word_is(words[0], "root"))
+    own->pte[PT_ENTRIES - 1] = PTE_G;
+  vm_check();
+  kprintf("provoke: the address space is as it must be\n");
+}
+
 static void say_panic(char *words[]) {
   (void)words;
   panic("provoked");
@@ -388,6 +410,8 @@ static const struct test tests[] = {
     {"UNMAPPED", "[ACCESS] use a kernel address that nothing is mapped at", unmapped, false},
     {"ILLEGAL", "execute an illegal instruction", illegal, false},
     {"BREAKPOINT", "execute ebreak", breakpoint, false},
+    {"VM_CHECK", "[guard|above|exec|user|alias|root] spoil and check the address space",
+     check_space, true},
     {"PANIC", "panic", say_panic, false},
 };
 
