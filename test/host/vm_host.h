@@ -70,8 +70,7 @@ irq_t spin_lock(struct spinlock *l) {
   static __thread uint32 locks;
   if (yield_every && ++locks % yield_every == 0)
     sched_yield();
-  uint32 mine = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
-  while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != mine)
+  while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
     sched_yield();
   held++;
   return 0;
@@ -80,7 +79,7 @@ irq_t spin_lock(struct spinlock *l) {
 void spin_unlock(struct spinlock *l, irq_t state) {
   (void)state;
   held--;
-  __atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
 }
 
 static uint64 stack_drains;
