@@ -6,7 +6,7 @@
 // early_trap   stvec until a hart's record and emergency stack exist.  Physical or virtual, no tp.
 // last_resort  the emergency stack itself has failed.
 //
-// Registers: s0 text, s1 sepc, s2 scause, s3 stval, s4 sp.  The firmware keeps all but a0 and a1.
+// Registers: s0 text, s1 sepc, s2 scause, s3 stval, s4 sp, s5 hart.  The firmware keeps all but a0 and a1.
 #include "kern/lib/csr.h"
 #include "offsets.h"
 
@@ -41,8 +41,9 @@ last_resort_frame:
 last_resort:
   lla s0, last_text
   lla s11, power_device
+  lwu s5, HART_INDEX(tp)
 
-// The text at s0, with each # replaced by the next of s1, s2, s3, s4 in hexadecimal.
+// The text at s0, with each # replaced by the next of s1 to s5 in hexadecimal.
 line:
   lbu a0, 0(s0)
   beqz a0, end
@@ -53,9 +54,9 @@ line:
   ecall
   j line
 number:
-  li s5, 60
+  li s6, 60
 digit:
-  srl a0, s1, s5
+  srl a0, s1, s6
   andi a0, a0, 15
   li t0, 10
   blt a0, t0, 1f
@@ -64,11 +65,12 @@ digit:
   addi a0, a0, '0'
   li a7, 1
   ecall
-  addi s5, s5, -4
-  bgez s5, digit
+  addi s6, s6, -4
+  bgez s6, digit
   mv s1, s2
   mv s2, s3
   mv s3, s4
+  mv s4, s5
   j line
 
 end:
@@ -87,4 +89,4 @@ early_text:
   .asciz "\r\nbulwark: trap before the stacks were ready: sepc=0x# scause=0x# stval=0x# sp=0x#\r\n"
 last_text:
   .ascii "\r\nbulwark: last resort: the emergency stack failed: "
-  .asciz "sepc=0x# scause=0x# stval=0x# sp=0x#\r\n"
+  .asciz "sepc=0x# scause=0x# stval=0x# sp=0x# hart=0x#\r\n"

@@ -29,8 +29,11 @@ static uint64 past(const struct fault *f) {
   return fault_past(f->class, f->frame->stval, fault_sp(f), f->stack);
 }
 
-static bool is_store(const struct fault *f) {
-  return f->frame->scause == CAUSE_STORE_PAGE;
+// What it did to the address, as "wrote to".
+static const char *did(const struct fault *f) {
+  if (f->frame->scause == CAUSE_FETCH_PAGE)
+    return "jumped to";
+  return f->frame->scause == CAUSE_STORE_PAGE ? "wrote to" : "read from";
 }
 
 // --- one sentence --------------------------------------------------------------------------------
@@ -46,6 +49,8 @@ static void print_where(const struct fault *f) {
   struct symbol s;
   if (symbol_find(f->frame->sepc, &s))
     kprintf(" in %s()", s.name);
+  else if (symbol_find(frame_reg(f->frame, REG_RA), &s))
+    kprintf(" perhaps from %s()", s.name);
   else
     kprintf(" at pc 0x%lx", f->frame->sepc);
 }
@@ -80,37 +85,36 @@ static void print_overflow(const struct fault *f) {
 
 static void print_address_fault(const struct fault *f) {
   uint64 address = f->frame->stval;
-  const char *did = is_store(f) ? "wrote to" : "read from";
   switch (f->class) {
   case FAULT_GUARD_BELOW:
-    kprintf("%s the guard of its own kernel stack, %lu bytes below the stack", did, past(f));
+    kprintf("%s the guard of its own kernel stack, %lu bytes below the stack", did(f), past(f));
     break;
   case FAULT_GUARD_ABOVE:
-    kprintf("%s the guard of its own kernel stack, byte %lu above the stack", did, past(f));
+    kprintf("%s the guard of its own kernel stack, byte %lu above the stack", did(f), past(f));
     break;
   case FAULT_STALE_STACK:
-    kprintf("%s a kernel stack that nobody owns (the last owner was ", did);
+    kprintf("%s a kernel stack that nobody owns (the last owner was ", did(f));
     print_owner(f);
     kprintf(")");
     break;
   case FAULT_GUARD_OTHER:
-    kprintf("%s the guard of another kernel stack, that of ", did);
+    kprintf("%s the guard of another kernel stack, that of ", did(f));
     print_owner(f);
     break;
   case FAULT_NULL:
-    kprintf("used a null pointer (address 0x%lx)", address);
+    kprintf("%s 0x%lx, a null pointer,", did(f), address);
     break;
   case FAULT_USER_ACCESS:
-    kprintf("%s user address 0x%lx, but not through the user copy,", did, address);
+    kprintf("%s user address 0x%lx, but not through the user copy,", did(f), address);
     break;
   case FAULT_EXEC_NX:
-    kprintf("jumped to 0x%lx, which holds data", address);
+    kprintf("jumped to 0x%lx, which holds data,", address);
     break;
   case FAULT_WRITE_RODATA:
     kprintf("wrote to read-only memory at 0x%lx", address);
     break;
   default:
-    kprintf("%s 0x%lx, where nothing is mapped", did, address);
+    kprintf("%s 0x%lx, where nothing is mapped,", did(f), address);
   }
 }
 
