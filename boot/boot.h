@@ -17,8 +17,10 @@ _Noreturn void boot_main(uint64 hart_id, pa_t fdt);
 // Another hart begins, on its idle stack, traps at trap_entry.
 _Noreturn void boot_secondary(void);
 
-// Where the firmware starts another hart (at its physical address), a1 its struct hart.
-_Noreturn void secondary_start(uint64 hart_id, struct hart *hart);
+// Where the firmware starts another hart (at its physical address).
+_Noreturn void secondary_start(uint64 hart_id);
+
+extern uint32 boot_harts_ready;  // [a] the other harts may come: their structs and stacks exist
 
 // Leave the boot stack for the top of the stack in this hart's record, take traps at trap_entry
 // from now on, call fn.

@@ -2,9 +2,9 @@
 //
 // From the firmware to C.
 //
-//           | boot hart, from firmware | other harts, from main.c | in C
+//           | boot hart, from firmware | other harts              | in C
 //     a0    | mhartid                  | mhartid
-//     a1    | device tree (physical)   | struct hart * (virtual)
+//     a1    | device tree (physical)   | any
 //     satp  | 0                        | 0                        | early, then final
 //     sie   | 0                        | 0                        | 0
 //     stvec | any                      | any                      | early_trap
@@ -14,6 +14,11 @@
 // 2. satp = the early table; it also maps this code where it runs.
 // 3. Jump to the high half, stvec = early_trap, virtual.
 // 4. tp, sscratch = 0, a stack, C.
+//
+// The first hart to enter boots.  Any other, wherever it enters, waits until the harts' structs are
+// there and goes by its own number, not by what is in a1: firmware without HSM sends all harts to
+// _start, and OpenSBI up to 1.2 does so at times, since hart_start makes the new state visible
+// before the new address.
 //
 // The early table maps the image at IMAGE_BASE, the gigapage it runs in at its physical address,
 // and the gigapages of the image and of the device tree in the direct map, all of it writable and
@@ -72,6 +77,10 @@ _start:
   lla t0, early_trap                     // 1
   csrw stvec, t0
   csrw sie, zero
+  lla t0, boot_taken
+  li t1, 1
+  amoswap.w.aqrl t1, t1, (t0)
+  bnez t1, secondary_start
   mv s0, a0
   mv s1, a1
   lla t0, bss_start
@@ -117,7 +126,7 @@ _start:
   unimp
   .cfi_endproc
 
-// _Noreturn void secondary_start(uint64 hartid, struct hart *hart)
+// _Noreturn void secondary_start(uint64 hartid)
   .globl secondary_start
 secondary_start:
   .cfi_startproc
@@ -125,13 +134,30 @@ secondary_start:
   lla t0, early_trap                     // 1
   csrw stvec, t0
   csrw sie, zero
+  lla t0, boot_harts_ready
+1:
+  lw t1, 0(t0)
+  beqz t1, 1b
+  fence r, rw
   enter_high_half
-  ld t0, HART_SATP(a1)
+  lla tp, harts
+  lla t0, hart_count
+  lwu t0, 0(t0)
+2:
+  ld t1, HART_ID(tp)
+  beq t1, a0, 3f
+  addi tp, tp, HART_SIZE
+  addi t0, t0, -1
+  bnez t0, 2b
+park:                                    // a hart that has no struct: one too many
+  wfi
+  j park
+3:
+  ld t0, HART_SATP(tp)
   csrw satp, t0
   sfence.vma
   fence.i
-  mv tp, a1                              // 4
-  csrw sscratch, zero
+  csrw sscratch, zero                    // 4
   lla t0, boot_secondary
   j enter_stack
   .cfi_endproc
@@ -152,6 +178,14 @@ enter_stack:
   li ra, 0
   jr t0
   .cfi_endproc
+
+  .data
+  .balign 4
+boot_taken:                              // a hart boots, or has booted; bss is cleared later
+  .word 0
+  .globl boot_harts_ready
+boot_harts_ready:
+  .word 0
 
   .bss
   .balign PAGE_SIZE

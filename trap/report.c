@@ -235,7 +235,7 @@ static void print_encoded(const char *s) {
 static bool has_owner(const struct fault *f) {
   return (f->class == FAULT_GUARD_OTHER || f->class == FAULT_STALE_STACK ||
           f->class == FAULT_WILD_SP) &&
-         f->other.in_window && f->other.pid >= 0;
+         f->other.in_window && f->other.pid >= 0 && f->other.lo != f->stack.lo;
 }
 
 static void print_machine_line(const struct fault *f) {

@@ -21,6 +21,7 @@ void sbi_send_ipi(uint64 id);
 void sbi_remote_sfence(uint64 id);
 
 // Start hart id at physical address entry with opaque in a1 (SBI 9.1).  Returns 0 or -EIO.
+// Firmware without HSM has sent every hart to the kernel's first byte already; then 0 too.
 int sbi_hart_start(uint64 id, pa_t entry, uint64 opaque);
 
 // Switch the machine off by SRST (SBI 10).  Returns only when that extension is absent.
