@@ -104,7 +104,6 @@ static void boot_on_idle_stack(void) {
   irq_init();
   start_hart();
   console_init();
-  console_set_listing(process_print_all);
 #if PROVOKE
   provoke_init();
 #endif

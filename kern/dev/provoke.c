@@ -29,7 +29,8 @@
 #include "vm/usercopy.h"
 
 #define COMMAND_SIZE  128
-#define WORDS         4
+#define WORDS         6  // of a command
+#define MOVES         1000
 #define RECURSE_FRAME 512  // bytes of local array in each call of recurse()
 
 // Implemented by: kern/dev/provoke.S.
@@ -49,15 +50,16 @@ static const uint32 code_rodata = CODE_RETURN;
 static uint32 code_data = CODE_RETURN;
 static struct spinlock test_spinlock = SPINLOCK_INIT("provoke");
 static struct sleeplock test_sleeplock;
+static struct waitq movers;  // [test_spinlock]
 
 struct test {
   const char *name;
   const char *help;
-  void (*run)(char *words[]);  // WORDS of them, null where absent
+  void (*run)(char *words[]);  // those after the name, null behind the last
   bool returns;                // surviving is no failure
 };
 
-// --- arguments -----------------------------------------------------------------------------------
+// --- arguments ----------------------------------------------------------------------------------
 
 static bool word_is(const char *word, const char *s) {
   return word && strcmp(word, s) == 0;
@@ -119,7 +121,7 @@ static uint64 read_sp(char *word) {
   return c == '+' ? sp_base(word) + offset : sp_base(word) - offset;
 }
 
-// --- the stack runs out --------------------------------------------------------------------------
+// --- the stack runs out -------------------------------------------------------------------------
 
 // Call itself n times, with a frame that is in use before and after.  Not static, so that the
 // compiler keeps its name and its argument, and reports say recurse().
@@ -157,7 +159,8 @@ static void exhaust_sleeplock(char *words[]) {
 }
 
 static void exhaust_in_thread(void *arg) {
-  char *words[WORDS] = {arg};
+  (void)arg;
+  char *words[1] = {NULL};
   exhaust_stack(words);
   thread_exit();
 }
@@ -181,8 +184,7 @@ static void reporter(char *words[]) {
   provoke_sp_break(h->stack_lo - 16);
 }
 
-// --- sp is set
-// ------------------------------------------------------------------------------------
+// --- sp is set ----------------------------------------------------------------------------------
 
 static void set_sp(uint64 sp, const char *trap) {
   if (word_is(trap, "load"))
@@ -217,8 +219,7 @@ static void stack_use(char *words[]) {
   kprintf("provoke: used %lu bytes of stack\n", n);
 }
 
-// --- guards and stacks by a pointer
-// ---------------------------------------------------------------
+// --- guards and stacks by a pointer -------------------------------------------------------------
 
 static void guard_leading(char *words[]) {
   access(words, thread_current()->stack_lo - number(words[1], 1));
@@ -269,8 +270,7 @@ static void dma_stack(char *words[]) {
   dma_map(local, sizeof(local));
 }
 
-// --- code where there is none, data where there may be none
-// ---------------------------------------
+// --- code where there is none, data where there may be none -------------------------------------
 
 static void call(uint64 address) {
   asm volatile("fence.i" : : : "memory");
@@ -375,8 +375,53 @@ static void say_panic(char *words[]) {
   panic("provoked");
 }
 
-// --- the device
-// -----------------------------------------------------------------------------------
+// --- where ---------------------------------------------------------------------------------------
+
+struct move {
+  struct thread *thread;
+  struct hart *hart;
+  bool done;  // [test_spinlock]
+};
+
+// Have a thread that sleeps on movers wake up on another hart.  It sleeps once the lock is free.
+static void move_other(void *arg) {
+  struct move *m = arg;
+  irq_t s = spin_lock(&test_spinlock);
+  thread_place(m->thread, m->hart);
+  m->done = true;
+  waitq_wake_all(&movers);
+  spin_unlock(&test_spinlock, s);
+  thread_exit();
+}
+
+// Move to that hart, by the help of a kernel thread.  An idle hart may be quicker: then not.
+static void move_to(struct hart *h) {
+  struct move *m = kmalloc(sizeof(*m));
+  struct thread *t = m ? thread_create("mover", 0, move_other, m) : NULL;
+  if (t) {
+    *m = (struct move){thread_current(), h, false};
+    irq_t s = spin_lock(&test_spinlock);
+    thread_ready(t);
+    while (!m->done)
+      waitq_sleep_through(&movers, &test_spinlock);
+    spin_unlock(&test_spinlock, s);
+  }
+  kfree(m);
+}
+
+static int run_test(char *words[]);
+
+static void on_hart(char *words[]) {
+  uint64 n = number(words[0], hart_count);
+  for (uint32 tries = 0; tries < MOVES && n < hart_count && hart_index() != n; tries++)
+    move_to(&harts[n]);
+  if (hart_index() != n)
+    kprintf("FAIL: cannot run on hart %s\n", words[0] ? words[0] : "?");
+  else if (run_test(words + 1) != 0)
+    kprintf("FAIL: no such test\n");
+}
+
+// --- the device ---------------------------------------------------------------------------------
 
 static const struct test tests[] = {
     {"EXHAUST_STACK", "recurse until the stack is gone", exhaust_stack, false},
@@ -413,6 +458,7 @@ static const struct test tests[] = {
     {"VM_CHECK", "[guard|above|exec|user|alias|root] spoil and check the address space",
      check_space, true},
     {"PANIC", "panic", say_panic, false},
+    {"ON_HART", "N TEST... run the test on that hart", on_hart, true},
 };
 
 // Return the part of the listing for test i, in buf.
@@ -452,29 +498,38 @@ static bool split(char *s, char *words[], uint32 max) {
   }
 }
 
-static int64 crash_write(uva_t src, uint64 n, uint64 offset) {
-  (void)offset;
-  char command[COMMAND_SIZE];
-  char *words[1 + WORDS] = {NULL};
-  if (n >= sizeof(command))
-    return -EINVAL;
-  if (copy_from_user(command, src, n) != 0)
-    return -EFAULT;
-  command[n] = 0;
-  if (!split(command, words, 1 + WORDS))
-    return -EINVAL;
+// Run the test that the words name.  Returns 0, or -EINVAL when there is none.
+static int run_test(char *words[]) {
   for (uint32 i = 0; i < ARRAY_SIZE(tests); i++)
     if (word_is(words[0], tests[i].name)) {
       tests[i].run(words + 1);
       if (!tests[i].returns)
         kprintf("FAIL: %s survived\n", tests[i].name);
-      return n;
+      return 0;
     }
-  return words[0] ? -EINVAL : (int64)n;
+  return -EINVAL;
+}
+
+static int64 crash_write(uva_t src, uint64 n, uint64 offset) {
+  (void)offset;
+  char command[COMMAND_SIZE];
+  char *words[WORDS + WORDS] = {NULL};  // tests find null behind the last
+  if (n >= sizeof(command))
+    return -EINVAL;
+  if (copy_from_user(command, src, n) != 0)
+    return -EFAULT;
+  command[n] = 0;
+  if (!split(command, words, WORDS))
+    return -EINVAL;
+  if (!words[0])
+    return n;
+  int err = run_test(words);
+  return err != 0 ? err : (int64)n;
 }
 
 void provoke_init(void) {
   static const struct device crash = {"crash", crash_read, crash_write};
   sleep_init(&test_sleeplock, "provoke");
+  waitq_init(&movers);
   device_register(DEV_CRASH, &crash);
 }

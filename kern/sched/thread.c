@@ -66,6 +66,16 @@ void thread_ready(struct thread *t) {
   }
 }
 
+void thread_place(struct thread *t, struct hart *h) {
+  irq_t irq;
+  struct runqueue *q = runq_lock_of(t, &irq);
+  if (t->state == THREAD_SLEEPING && t->hart != h) {
+    store_release(&t->hart, h);
+    t->moved = true;
+  }
+  spin_unlock(&q->lock, irq);
+}
+
 void thread_kill(struct thread *t) {
   irq_t irq;
   struct runqueue *q = runq_lock_of(t, &irq);
