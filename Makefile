@@ -35,10 +35,10 @@ GDB ?= gdb-multiarch
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
 GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
-export QEMU GDB HOSTCC PYTHON
+export QEMU GDB GDB_ARGS HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
-  APPEND ARGS EXTRA_FILES BUILD GDBINIT V
+  APPEND ARGS EXTRA_FILES QEMU_ARGS GDB_ARGS BUILD GDBINIT V
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
@@ -207,7 +207,7 @@ image: $(B)/fs.img
 # --- running -------------------------------------------------------------------------------------
 
 MACHINE = $(QEMU) -machine virt -bios default -kernel $(B)/kernel -smp $(CPUS) -m $(MEM) \
-  $(if $(MODERN),-global virtio-mmio.force-legacy=false)
+  $(if $(MODERN),-global virtio-mmio.force-legacy=false) $(QEMU_ARGS)
 DISK := -drive file=$(B)/fs.img,if=none,format=raw,id=x0 \
   -device virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0
 
@@ -351,6 +351,7 @@ endif
 ##   APPEND="..."       boot arguments
 ##   MODERN=1           virtio version 1 instead of the legacy one
 ##   EXTRA_FILES="..."  files to add to the disk image
+##   QEMU_ARGS="..."    more for QEMU; GDB_ARGS="..." for the GDB of make gdb
 ##   PROVOKE=y          with the device that provokes faults; n: without
 ##   VMAP_STACK=y       kernel stacks with guards (n is not available yet)
 ##   KASAN=n            compiler-checked kernel memory (y is not available yet)
