@@ -275,8 +275,8 @@ void page_add_drain(void (*drain)(void)) {
   panic("page: more than %d drains", DRAINS_MAX);
 }
 
-// Get back what is cached anywhere: stacks before the areas they lie in, pages of all of them last.
-static __attribute__((noinline)) void drain_all(void) {
+// Stacks before the areas they lie in, pages of all of them last.
+void page_drain(void) {
   for (uint32 i = 0; i < DRAINS_MAX && drains[i]; i++)
     drains[i]();
   kstack_drain();
@@ -295,7 +295,7 @@ static bool avail_try(uint64 n) {
 }
 
 static __attribute__((noinline)) bool avail_drain(uint64 n) {
-  drain_all();
+  page_drain();
   return avail_try(n);
 }
 
@@ -373,7 +373,7 @@ void *page_alloc_order(uint32 order) {
     p = block_try(order);
   }
   if (!p) {
-    drain_all();
+    page_drain();
     p = block_try(order);
   }
   if (!p) {

@@ -100,6 +100,9 @@ void page_copy(void *restrict dst, const void *restrict src);
 // allocate.  Boot only.  Implemented by: kern/fs, kern/sched.
 void page_add_drain(void (*drain)(void));
 
+// Give back what is cached anywhere (I2).  Any context that holds no spin lock of vm/.
+void page_drain(void);
+
 // Pages managed, pages available (I1), pages promised.
 uint64 page_total(void);
 uint64 page_available(void);

@@ -48,6 +48,7 @@ int64 sys_procinfo(const uint64 *arg) {
 }
 
 int64 sys_meminfo(const uint64 *arg) {
+  page_drain();  // what caches hold is free
   struct memory_info info = {
       .total = page_total() * PAGE_SIZE,
       .free = page_available() * PAGE_SIZE,
