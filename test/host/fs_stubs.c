@@ -239,7 +239,7 @@ void disk_settle(unsigned seed) {
     memcpy(disk->current[disk->pending[i]], disk->durable[disk->pending[i]], BLOCK_SIZE);
   disk->npending = 0;
   disk->cut = false;
-  disk->cut_after = 0;
+  disk->cut_at = 0;
 }
 
 uint64 disk_blocks(void) {
@@ -256,14 +256,19 @@ int disk_read(uint64 block, void *data) {
   return 0;
 }
 
+// Count a step.  Returns whether it fails.
+static bool step_fails(void) {
+  disk->steps++;
+  if (disk->steps == disk->cut_at)
+    on_power_cut();
+  return disk->steps >= disk->fail_from && disk->steps < disk->fail_to;
+}
+
 int disk_write(uint64 block, const void *data) {
   CHECK(depth == 0 && block > 1 && block < disk->blocks);
   pthread_mutex_lock(&disk_lock);
-  disk->writes++;
-  bool fails = disk->writes >= disk->fail_from && disk->writes < disk->fail_to;
+  bool fails = step_fails();
   if (!fails) {
-    if (disk->writes == disk->cut_after)
-      on_power_cut();
     memcpy(disk->current[block], data, BLOCK_SIZE);
     CHECK(disk->npending < PENDING_MAX);
     disk->pending[disk->npending++] = (uint32)block;
@@ -276,12 +281,12 @@ int disk_write(uint64 block, const void *data) {
 
 int disk_flush(void) {
   CHECK(depth == 0);
-  if (disk->flush_fails)
-    return -EIO;
   pthread_mutex_lock(&disk_lock);
-  for (uint32 i = 0; i < disk->npending; i++)
+  bool fails = step_fails();
+  for (uint32 i = 0; i < disk->npending && !fails; i++)
     memcpy(disk->durable[disk->pending[i]], disk->current[disk->pending[i]], BLOCK_SIZE);
-  disk->npending = 0;
+  if (!fails)
+    disk->npending = 0;
   pthread_mutex_unlock(&disk_lock);
-  return 0;
+  return fails ? -EIO : 0;
 }

@@ -26,12 +26,11 @@ struct fake_disk {
   uint32 pending[PENDING_MAX];  // blocks written since the last flush, in order
   uint32 npending;
   uint64 blocks;              // size
-  uint64 writes;              // so far
-  uint64 cut_after;           // the power fails at this write (0: never)
-  uint64 fail_from, fail_to;  // writes that fail
+  uint64 steps;               // writes and flushes so far
+  uint64 cut_at;              // the power fails at this step (0: never)
+  uint64 fail_from, fail_to;  // steps that fail
   uint32 bad_block;           // cannot be read
   bool cut;
-  bool flush_fails;
   _Alignas(4096) uint8 durable[DISK_MAX][BLOCK_SIZE];
   _Alignas(4096) uint8 current[DISK_MAX][BLOCK_SIZE];
 };

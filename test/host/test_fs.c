@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The file system on a fake disk: what each operation does, what a power cut at every single write
-// leaves, what damaged images and failing disks do, and threads that all change the same names.
-// Every scenario runs in a process of its own, with a fresh kernel half.
+// The file system on a fake disk: what each operation does, what a power cut at every single
+// write and flush leaves, what damaged images and failing disks do, and threads that all change the
+// same names. Every scenario runs in a process of its own, with a fresh kernel half.
 //
 // Links: kern/fs/bitmap.c kern/fs/buf.c kern/fs/file.c kern/fs/inode.c kern/fs/log.c
 // Links: kern/fs/name.c kern/fs/pipe.c kern/sched/sleeplock.c
@@ -281,7 +281,7 @@ static void test_large_directory(uint64 unused) {
 // A file whose blocks lie all over a large image is written and freed in several transactions.
 static void test_scattered(uint64 unused) {
   (void)unused;
-  image_make(DISK_MAX, 100, 30);
+  image_make(DISK_MAX, 100, 15);  // the smallest log
   struct superblock *sb = image_super();
   // Leave ten free blocks for each block of the bitmap.
   for (uint32 b = 0; b < (DISK_MAX + BITS_PER_BLOCK - 1) / BITS_PER_BLOCK; b++)
@@ -348,8 +348,8 @@ static void test_no_memory(uint64 unused) {
 #define COMMITS_MAX 400
 struct history {
   uint64 digest[COMMITS_MAX];  // after that many commits
-  uint64 at[COMMITS_MAX];      // the write that began the clearing of the log
-  uint64 commits, writes;
+  uint64 at[COMMITS_MAX];      // the step that cleared the log
+  uint64 commits, steps;
 };
 static struct history *history;
 
@@ -376,7 +376,7 @@ static void note_commit(uint64 block, const uint8 *data) {
   CHECK(history->commits + 1 < COMMITS_MAX);
   history->commits++;
   history->digest[history->commits] = image_digest();
-  history->at[history->commits] = disk->writes;
+  history->at[history->commits] = disk->steps;
 }
 
 static void record(uint64 unused) {
@@ -385,7 +385,7 @@ static void record(uint64 unused) {
   history->digest[0] = image_digest();
   disk_on_write = note_commit;
   workload();
-  history->writes = disk->writes;
+  history->steps = disk->steps;
   check_image();
 }
 
@@ -410,7 +410,7 @@ static void recover(uint64 cut) {
 }
 
 static void mount_until_cut(uint64 cut) {
-  disk->cut_after = disk->writes + cut;
+  disk->cut_at = disk->steps + cut;
   (void)mount();
 }
 
@@ -418,10 +418,10 @@ static void test_power_cuts(void) {
   image_make(400, 60, 30);
   disk_save();
   RUN(record, 0);
-  uint64 writes = history->writes;
-  for (uint64 cut = 1; cut <= writes; cut++) {
+  uint64 steps = history->steps;
+  for (uint64 cut = 1; cut <= steps; cut++) {
     disk_restore();
-    disk->cut_after = cut;
+    disk->cut_at = cut;
     RUN(run_until_cut, 0);
     CHECK(disk->cut);
     disk_settle((unsigned)cut);
@@ -432,18 +432,18 @@ static void test_power_cuts(void) {
     }
     RUN(recover, cut);
   }
-  printf("test_fs: %llu power cuts, %llu commits\n", (unsigned long long)writes,
+  printf("test_fs: %llu power cuts, %llu commits\n", (unsigned long long)steps,
          (unsigned long long)history->commits);
 }
 
 // --- Failing disks ---
 
-// From the given write on, two writes fail: the calls fail, reading goes on, and what is on the
-// disk is a state that was committed.
+// From the given step on, two writes or flushes fail: the calls fail, reading goes on, and what is
+// on the disk is a state that was committed.
 static void test_write_errors(uint64 at) {
   quiet = true;
   CHECK(mount() == 0);
-  disk->fail_from = disk->writes + at;
+  disk->fail_from = disk->steps + at;
   disk->fail_to = disk->fail_from + 2;
   bool failed = false;
   char name[8];
@@ -589,6 +589,27 @@ static void test_superblocks(void) {
   RUN(mount_fails, 1);
 }
 
+// Bad block numbers, and entries that lead to themselves, up, to free inodes and out of the table.
+static void test_targets(void) {
+  static const uint32 blocks[] = {1, 2, 5, 33, 37, 400, 0x10000, ~0U};
+  for (uint32 i = 0; i < ARRAY_SIZE(blocks); i++)
+    for (uint32 place = 0; place < 3; place++) {
+      disk_restore();
+      struct dinode *old = image_inode(2);
+      uint32 *indirect = (uint32 *)disk->current[old->addrs[NDIRECT]];
+      *(place == 0 ? &indirect[i] : &old->addrs[place == 1 ? i : NDIRECT]) = blocks[i];
+      RUN(use_everything, i * 10 + place);
+    }
+  static const uint16_t inums[] = {ROOT_INO, 2, 3, 9, 59, 60, 61, 65535};
+  for (uint32 i = 0; i < ARRAY_SIZE(inums); i++) {
+    disk_restore();
+    struct dirent *e = (struct dirent *)disk->current[image_inode(3)->addrs[0]];
+    e[i % 4].inum = inums[i];
+    e[(i + 2) % 4].inum = 3;
+    RUN(use_everything, i);
+  }
+}
+
 static void test_damage(unsigned rounds) {
   image_make(400, 60, 30);
   RUN(make_old, 0);
@@ -599,12 +620,7 @@ static void test_damage(unsigned rounds) {
     damage(seed);
     RUN(use_everything, seed);
   }
-  // A directory that contains itself, and two that contain each other.
-  disk_restore();
-  struct dirent *e = (struct dirent *)disk->current[image_inode(3)->addrs[0]];
-  e[2].inum = 3;
-  e[3].inum = ROOT_INO;
-  RUN(use_everything, 0);
+  test_targets();
 }
 
 // --- Threads ---
@@ -654,6 +670,36 @@ static void test_threads(uint64 seed) {
   check_image();
 }
 
+static void *unlink_loop(void *arg) {
+  for (int i = 0; i < 2000; i++) {
+    CHECK(name_unlink(root, arg) < 0);
+    struct inode *ip;
+    if (name_lookup(root, "a/b/a/b/a", &ip) == 0)
+      inode_put(ip);
+  }
+  return NULL;
+}
+
+// Two directories that contain each other: nobody waits for ever.
+static void test_loop(uint64 unused) {
+  (void)unused;
+  quiet = true;
+  image_make(400, 60, 45);
+  CHECK(mount() == 0 && make("a", T_DIR) == 0 && make("a/b", T_DIR) == 0);
+  CHECK(make("a/b/a", T_FILE) == 0);
+  struct inode *ip;
+  CHECK(name_lookup(root, "a/b", &ip) == 0 && inode_lock(ip) == 0);
+  struct buf *b;
+  CHECK(inode_block(ip, 0, &b) == 0);
+  ((struct dirent *)b->data)[2].inum = 2;
+  inode_unlock(ip);
+  pthread_t one, other;
+  CHECK(pthread_create(&one, NULL, unlink_loop, (void *)(uintptr_t) "a/b") == 0);
+  CHECK(pthread_create(&other, NULL, unlink_loop, (void *)(uintptr_t) "a/b/a") == 0);
+  pthread_join(one, NULL);
+  pthread_join(other, NULL);
+}
+
 int main(int argc, char **argv) {
   unsigned scale = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
   history = shared_memory(sizeof(*history));
@@ -668,6 +714,7 @@ int main(int argc, char **argv) {
   RUN(test_no_memory, 0);
   for (uint64 seed = 1; seed <= 3 * scale; seed++)
     RUN(test_threads, seed);
+  RUN(test_loop, 0);
   test_errors();
   test_damage(200 * scale);
   test_power_cuts();
