@@ -100,7 +100,8 @@ COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -ffreestanding -fno-omit-frame-pointer
   -fno-stack-protector -fno-asynchronous-unwind-tables -fno-common -mcmodel=medany $(WARNINGS)
 # No compressed instructions and no shrink-wrapping: the backtracer reads prologues.  No sibling
 # calls: a backtrace names every caller.
-KGCC := -march=rv64ima_zicsr_zifencei -mabi=lp64 -fno-shrink-wrap -fno-tree-loop-distribute-patterns -fno-optimize-sibling-calls
+KGCC := -march=rv64ima_zicsr_zifencei -mabi=lp64 -fno-shrink-wrap \
+  -fno-tree-loop-distribute-patterns -fno-optimize-sibling-calls
 KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv64 \
   -march=rv64ima_zicsr_zifencei -E -x c /dev/null >/dev/null 2>&1 && \
   echo _zicsr_zifencei))$(KCLANG)

@@ -6,7 +6,8 @@
 // early_trap   stvec until a hart's record and emergency stack exist.  Physical or virtual, no tp.
 // last_resort  the emergency stack itself has failed.
 //
-// Registers: s0 text, s1 sepc, s2 scause, s3 stval, s4 sp, s5 hart.  The firmware keeps all but a0 and a1.
+// Registers: s0 text, s1 sepc, s2 scause, s3 stval, s4 sp, s5 hart.  The firmware keeps all
+// but a0 and a1.
 #include "kern/lib/csr.h"
 #include "offsets.h"
 
