@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//
+// usertests [-lq] [name...]: test every system call, from a program's side.
+//
+// Each test runs in a process of its own, in an empty directory.  Afterwards no memory may be
+// missing, the directory must be empty, and at the very end a count of all memory by sbrk must be
+// what it was.  -l lists the tests, -q leaves out the slow ones.
+
+#include "user/usertests/tests.h"
+
+#define DIRECTORY "/usertests.tmp"
+
+char scratch[SCRATCH_SIZE];
+char *first_break, *first_stack;
+
+const uint64 bad_addresses[BAD_COUNT] = {
+    0,
+    USER_END - 4096,
+    USER_END - 1,
+    USER_END,
+    USER_END + 4096,
+    0x80000000,
+    IMAGE_PA,
+    0x400000000000,
+    0x8000000000000000,
+    DIRECT_BASE,
+    DIRECT_BASE + IMAGE_PA,
+    KSTACK_BASE,
+    KSTACK_BASE + KSTACK_GUARD,
+    VMALLOC_BASE,
+    IMAGE_BASE,
+    ~0UL - 7,
+};
+
+static const struct test *const tables[] = {
+    memory_tests, lazy_tests, pointer_tests,  fault_tests, process_tests,    kill_tests,
+    exec_tests,   elf_tests,  pipe_tests,     file_tests,  descriptor_tests, directory_tests,
+    race_tests,   disk_tests, register_tests, info_tests,
+};
+
+_Noreturn void fail(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char text[200];
+  int n = snprintf(text, sizeof(text), "\n  ");
+  vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
+  fprintf(1, "%s ", text);
+  va_end(args);
+  exit(1);
+}
+
+int must_fork(void) {
+  int pid = fork();
+  if (pid < 0)
+    fail("fork failed");
+  return pid;
+}
+
+int wait_status(void) {
+  int status;
+  if (wait(&status) < 0)
+    fail("wait failed");
+  return status;
+}
+
+int run_child(void (*f)(uint64), uint64 argument) {
+  if (must_fork() == 0) {
+    f(argument);
+    exit(0);
+  }
+  return wait_status();
+}
+
+void make_file(const char *path, const void *data, int n) {
+  int fd = open(path, O_CREATE | O_RDWR | O_TRUNC);
+  if (fd < 0)
+    fail("cannot create %s", path);
+  if (write(fd, data, n) != n)
+    fail("cannot write %s", path);
+  close(fd);
+}
+
+int load_file(const char *path, void *data, int n) {
+  int fd = open(path, O_RDONLY), total = 0, got;
+  if (fd < 0)
+    fail("cannot open %s", path);
+  while (total < n && (got = read(fd, (char *)data + total, n - total)) > 0)
+    total += got;
+  close(fd);
+  return total;
+}
+
+char *long_string(char c, int length) {
+  char *s = malloc((size_t)length + 1);
+  if (s == NULL)
+    fail("no memory");
+  memset(s, c, (size_t)length);
+  s[length] = 0;
+  return s;
+}
+
+// --- running ---
+
+static uint64 free_memory(void) {
+  struct memory_info m;
+  return meminfo(&m) < 0 ? 0 : m.free;
+}
+
+// Orphans may still be on their way out: give them time.
+static bool memory_came_back(uint64 before) {
+  for (int i = 0; i < 20; i++) {
+    if (free_memory() >= before)
+      return true;
+    sleep(1);
+  }
+  printf("\n  %lu bytes of memory are missing ", before - free_memory());
+  return false;
+}
+
+static bool directory_is_empty(void) {
+  if (unlink(DIRECTORY) == 0)
+    return true;
+  printf("\n  files are left in %s ", DIRECTORY);
+  return false;
+}
+
+static bool run(const struct test *t) {
+  int status = -1;
+  uint64 before = free_memory();
+  printf("test %s: ", t->name);
+  if (mkdir(DIRECTORY) < 0)
+    printf("\n  cannot make %s ", DIRECTORY);
+  int pid = fork();
+  if (pid == 0) {
+    chdir(DIRECTORY);
+    t->run();
+    exit(wait(NULL) == -1 ? 0 : 1);
+  }
+  bool ended = pid > 0 && wait(&status) == pid;
+  bool ok = ended && status == 0;
+  ok &= directory_is_empty();
+  ok &= memory_came_back(before);
+  printf(ok ? "OK\n" : "FAILED\n");
+  return ok;
+}
+
+// Count the pages that can be had, in a child that gives them back by ending.
+static int count_pages(void) {
+  int p[2], n = 0;
+  if (pipe(p) < 0)
+    die("usertests: no pipe");
+  if (fork() == 0) {
+    for (int step = 1 << 30; step >= 4096; step /= 2)
+      while (sbrk(step) != (char *)-1)
+        n += step / 4096;
+    write(p[1], &n, sizeof(n));
+    exit(0);
+  }
+  read(p[0], &n, sizeof(n));
+  wait(NULL);
+  close(p[0]);
+  close(p[1]);
+  return n;
+}
+
+static bool pages_came_back(int before) {
+  int after = 0;
+  for (int i = 0; i < 10 && after < before; i++) {
+    if (i > 0)
+      sleep(1);
+    after = count_pages();
+  }
+  if (after < before)
+    printf("%d pages before, %d after\n", before, after);
+  return after >= before;
+}
+
+static bool wanted(const char *name, int argc, char *argv[]) {
+  for (int i = optind; i < argc; i++)
+    if (strcmp(argv[i], name) == 0)
+      return true;
+  return optind == argc;
+}
+
+static int failed, ran;
+
+static void run_table(const struct test *t, bool quick, bool list, int argc, char *argv[]) {
+  for (; t->name; t++) {
+    if (!wanted(t->name, argc, argv) || (quick && t->slow))
+      continue;
+    ran++;
+    if (list)
+      printf("%s%s\n", t->name, t->slow ? " (slow)" : "");
+    else if (!run(t))
+      failed++;
+  }
+}
+
+// Programs that exec tests run: "usertests @floats" tells whether registers came in clean.
+static void serve(const char *what) {
+  if (strcmp(what, "@floats") == 0)
+    exit(floats_check(0) == -1 ? 0 : 1);
+  if (strcmp(what, "@layout") == 0)
+    exit(ROUND_UP((uint64)&what, PAGE_SIZE) == (uint64)sbrk(0) ? 0 : 1);
+}
+
+int main(int argc, char *argv[]) {
+  bool quick = false, list = false;
+  if (argc == 2 && argv[1][0] == '@')
+    serve(argv[1]);
+  first_break = sbrk(0);
+  first_stack = (char *)ROUND_DOWN((uint64)&quick, PAGE_SIZE);
+  for (int c; (c = getopt(argc, argv, "lq")) != -1;) {
+    quick |= c == 'q';
+    list |= c == 'l';
+    if (c == '?')
+      die("usage: usertests [-lq] [name...]");
+  }
+  int pages = list ? 0 : count_pages();
+  for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+    run_table(tables[i], quick, list, argc, argv);
+  if (ran == 0)
+    die("usertests: no such test (-l lists them)");
+  if (list)
+    return 0;
+  failed += !pages_came_back(pages);
+  if (failed > 0)
+    printf("%d TESTS FAILED\n", failed);
+  else
+    printf("ALL TESTS PASSED\n");
+  return failed > 0;
+}
