@@ -194,13 +194,14 @@ $(PROGRAMS:%=$(B)/user/%.elf): $(B)/user/%.elf: $(B)/user/%.c.o $$(call parts,$$
 	$(call say,LD,$@)$(LD) $(LDFLAGS) -z max-page-size=16 --gc-sections -T user/user.ld -o $@ \
 	  $(filter %.o,$^)
 
-$(PROGRAMS:%=$(B)/user/%): %: %.elf
+$(PROGRAMS:%=$(B)/bin/%): $(B)/bin/%: $(B)/user/%.elf
+	@mkdir -p $(@D)
 	@$(OBJCOPY) -S $< $@
 
 $(B)/mkfs: user/mkfs.c $(B)/options
 	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTFLAGS) $(DEPS) -o $@ $<
 
-$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/user/%) $(EXTRA_FILES) $(wildcard README.md)
+$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(wildcard README.md)
 	$(call say,MKFS,$@)$(B)/mkfs $@ $(filter-out $<,$^)
 
 image: $(B)/fs.img
