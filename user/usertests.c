@@ -42,9 +42,8 @@ _Noreturn void fail(const char *format, ...) {
   va_list args;
   va_start(args, format);
   char text[200];
-  int n = snprintf(text, sizeof(text), "\n  ");
-  vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
-  fprintf(1, "%s ", text);
+  vsnprintf(text, sizeof(text), format, args);
+  printf("  %s\n", text);
   va_end(args);
   exit(1);
 }
@@ -113,23 +112,45 @@ static bool memory_came_back(uint64 before) {
       return true;
     sleep(1);
   }
-  printf("\n  %lu bytes of memory are missing ", before - free_memory());
+  printf("  %lu bytes of memory are missing\n", before - free_memory());
   return false;
+}
+
+// Remove all that is in the current directory.
+static void clean(void) {
+  struct dirent entry;
+  char name[DIRSIZ + 1];
+  int fd = open(".", O_RDONLY);
+  while (read(fd, &entry, sizeof(entry)) == sizeof(entry)) {
+    memcpy(name, entry.name, DIRSIZ);
+    name[DIRSIZ] = 0;
+    if (entry.inum == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+      continue;
+    if (unlink(name) == 0 || chdir(name) < 0)
+      continue;
+    clean();
+    chdir("..");
+    unlink(name);
+  }
+  close(fd);
 }
 
 static bool directory_is_empty(void) {
   if (unlink(DIRECTORY) == 0)
     return true;
-  printf("\n  files are left in %s ", DIRECTORY);
+  printf("  files are left in %s\n", DIRECTORY);
+  if (chdir(DIRECTORY) == 0)
+    clean();
+  chdir("/");
+  unlink(DIRECTORY);
   return false;
 }
 
 static bool run(const struct test *t) {
   int status = -1;
   uint64 before = free_memory();
-  printf("test %s: ", t->name);
   if (mkdir(DIRECTORY) < 0)
-    printf("\n  cannot make %s ", DIRECTORY);
+    printf("  cannot make %s\n", DIRECTORY);
   int pid = fork();
   if (pid == 0) {
     chdir(DIRECTORY);
@@ -140,7 +161,7 @@ static bool run(const struct test *t) {
   bool ok = ended && status == 0;
   ok &= directory_is_empty();
   ok &= memory_came_back(before);
-  printf(ok ? "OK\n" : "FAILED\n");
+  printf("test %s: %s\n", t->name, ok ? "OK" : "FAILED");
   return ok;
 }
 
