@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: MIT
 //
-// The machine, and its boot arguments: words between blanks, NAME or NAME=value.
+// The machine, and its boot arguments: words between blanks, NAME or NAME=value, up to the word --.
 #include "kern/lib/machine.h"
 
 #include "kern/lib/string.h"
 
 struct machine machine;
 
+// Return the word after the one at s, or the end of the arguments.
+static const char *next_word(const char *s) {
+  while (*s && *s != ' ')
+    s++;
+  while (*s == ' ')
+    s++;
+  return s;
+}
+
+static bool is_word(const char *s, const char *word, size_t n) {
+  return strncmp(s, word, n) == 0 && (s[n] == ' ' || s[n] == 0);
+}
+
 // Return what follows NAME where it stands as a word or before '=', or NULL.  The last one wins, so
 // that what is appended overrides.
 static const char *find(const char *name) {
   size_t n = strlen(name);
   const char *found = NULL;
-  for (const char *s = machine.bootargs; *s;) {
-    if (strncmp(s, name, n) == 0 && (s[n] == '=' || s[n] == ' ' || s[n] == 0))
+  for (const char *s = machine.bootargs; *s && !is_word(s, "--", 2); s = next_word(s))
+    if (is_word(s, name, n) || (strncmp(s, name, n) == 0 && s[n] == '='))
       found = s + n;
-    while (*s && *s != ' ')
-      s++;
-    while (*s == ' ')
-      s++;
-  }
   return found;
 }
 
@@ -73,4 +81,11 @@ uint64 bootarg_number(const char *name, uint64 fallback) {
 bool bootarg_flag(const char *name) {
   const char *s = find(name);
   return s && *s != '=';
+}
+
+const char *bootarg_rest(void) {
+  const char *s = machine.bootargs;
+  while (*s && !is_word(s, "--", 2))
+    s = next_word(s);
+  return *s ? next_word(s) : s;
 }

@@ -65,3 +65,7 @@ uint64 bootarg_number(const char *name, uint64 fallback);
 
 // Return whether the bare word stands in the boot arguments.
 bool bootarg_flag(const char *name);
+
+// Return what follows the word -- in the boot arguments, where the functions above do not look: it
+// is the first process's.
+const char *bootarg_rest(void);

@@ -3,7 +3,6 @@
 // The first process: the one that the kernel makes itself.  It mounts the root file system and
 // becomes /init.  What follows "--" in the boot arguments are its arguments, so that the same disk
 // image can boot to a shell or straight into one program.
-#include "kern/dev/console.h"
 #include "kern/fs/fs.h"
 #include "kern/fs/inode.h"
 #include "kern/lib/machine.h"
@@ -34,10 +33,8 @@ static char *next_word(char **rest) {
 static int collect_args(struct exec_args *args) {
   static char words[MACHINE_BOOTARGS];
   char *rest = words, *word;
-  string_copy(words, machine.bootargs, sizeof(words));
+  string_copy(words, bootarg_rest(), sizeof(words));
   int r = exec_args_add(args, INIT_PATH);
-  while ((word = next_word(&rest)) != NULL && strcmp(word, "--") != 0)
-    ;
   while (r == 0 && (word = next_word(&rest)) != NULL)
     r = exec_args_add(args, word);
   return r;
@@ -73,7 +70,6 @@ static void init_start(void *arg) {
 
 void process_init(void) {
   pid_init();
-  console_set_listing(process_print_all);
   struct process *p = process_create("init", init_start);
   if (p == NULL)
     panic("no memory for the first process");

@@ -195,7 +195,7 @@ static uint32 build(enum variant variant) {
   end();
   end();
   node("chosen");
-  str("bootargs", "run=abc nproc=0x40 panic");
+  str("bootargs", "run=abc nproc=0x40 panic -- nproc=7 gdb --x");
   str("stdout-path", "serial0:115200n8");
   end();
   end();
@@ -235,6 +235,8 @@ static void test_built(void) {
   CHECK(bootarg_string("run", buf, 8) && strcmp(buf, "abc") == 0);
   CHECK(!bootarg_string("run", buf, 3) && !bootarg_string("ru", buf, 8));
   CHECK(bootarg_flag("panic") && !bootarg_flag("run") && !bootarg_flag("pan"));
+  CHECK(!bootarg_flag("gdb") && !bootarg_flag("--"));
+  CHECK(strcmp(bootarg_rest(), "nproc=7 gdb --x") == 0);
 }
 
 static void test_refused(void) {
