@@ -2,201 +2,51 @@
 //
 // Physical pages: the invariants are in page.h.
 //
-// Free pages are in the buddy's lists, one a size, or in a hart's cache.  A page is counted in
+// Free pages are in the buddy's lists (vm/buddy.c) or in a hart's cache.  A page is counted in
 // avail only after it can be found, and taken from avail before it is looked for, so whoever took
 // one from avail (or holds a promise) finds a page: in its own hart's cache, in the buddy, or in
-// another hart's cache. Locks: a cache's, then the buddy's.  The drains take others; they run with
-// neither held.
+// another hart's cache.
+//
+// Locks: a cache's, then the buddy's.  A drain takes others as well, and begins with neither held.
 #include "vm/page.h"
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
-#include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
-#include "kern/lib/string.h"
-#include "vm/image.h"
+#include "vm/buddy.h"
 #include "vm/kstack.h"
+#include "vm/ram.h"
 #include "vm/vmalloc.h"
 
 #define CACHE_SIZE  64
 #define CACHE_BATCH 32  // pages moved between a cache and the buddy at once
-#define CACHE_ZERO  8   // pages kept apart because they are known to be zero
-#define BOOT_RANGES 16
-#define DRAINS_MAX  4
+#define CACHE_ZERO  8
 
+// [c] its lock
 struct cache {
   struct spinlock lock;
-  uint32 count;
-  uint32 zero_count;
-  struct page *page[CACHE_SIZE];
-  struct page *zero[CACHE_ZERO];
+  uint32 count, zero_count;       // [c]
+  struct page *page[CACHE_SIZE];  // [c]
+  struct page *zero[CACHE_ZERO];  // [c] they are all zeros
 } __attribute__((aligned(64)));
 
-static struct pa_range boot_taken[BOOT_RANGES];  // what boot_alloc gave out
-static uint32 boot_taken_count;
-static bool boot_done;
-
-static struct page *pages;           // [I] one a page of RAM, holes between banks included
-static uint64 first_pfn, pfn_count;  // [I]
-static uint64 total;                 // [I]
-
-static struct spinlock buddy_lock = SPINLOCK_INIT("page");
-static struct list buddy_free[PAGE_ORDER_MAX + 1];  // [p]
 static struct cache caches[HART_MAX];
-static uint64 avail;                      // [a] page.h, I1
-static uint64 promised;                   // [a]
-static void (*drains[DRAINS_MAX])(void);  // [I]
-
-// Boot: which memory there is.
-
-static uint32 hole_count(void) {
-  return machine.reserved_count + boot_taken_count + 1;
-}
-
-// Return hole number i in RAM, rounded to pages: reserved memory, what boot_alloc gave, the image.
-static struct pa_range hole(uint32 i) {
-  struct pa_range r = {IMAGE_PA, image_to_pa(image_end) - IMAGE_PA};
-  if (i < machine.reserved_count)
-    r = machine.reserved[i];
-  else if (i - machine.reserved_count < boot_taken_count)
-    r = boot_taken[i - machine.reserved_count];
-  pa_t base = ROUND_DOWN(r.base, PAGE_SIZE);
-  return (struct pa_range){base, r.size == 0 ? 0 : ROUND_UP(r.base + r.size, PAGE_SIZE) - base};
-}
-
-// Return the first address from at on that is in no hole.
-static pa_t holes_skip(pa_t at) {
-  bool moved = true;
-  while (moved) {
-    moved = false;
-    for (uint32 i = 0; i < hole_count(); i++) {
-      struct pa_range h = hole(i);
-      if (at >= h.base && at - h.base < h.size) {
-        at = h.base + h.size;
-        moved = true;
-      }
-    }
-  }
-  return at;
-}
-
-// Return where the first hole above at begins, at most end.
-static pa_t holes_before(pa_t at, pa_t end) {
-  for (uint32 i = 0; i < hole_count(); i++) {
-    struct pa_range h = hole(i);
-    if (h.size > 0 && h.base > at && h.base < end)
-      end = h.base;
-  }
-  return end;
-}
-
-// Find the first run of usable pages at or above *start, which gets where it starts.  Returns its
-// end, or 0 when there is none.
-static pa_t run_next(pa_t *start) {
-  for (uint32 i = 0; i < machine.ram_count; i++) {
-    struct pa_range ram = machine.ram[i];
-    pa_t base = ROUND_UP(ram.base, PAGE_SIZE), end = ROUND_DOWN(ram.base + ram.size, PAGE_SIZE);
-    if (*start < base)
-      *start = base;
-    *start = holes_skip(*start);
-    if (*start < end)
-      return holes_before(*start, end);
-  }
-  return 0;
-}
-
-// Record [base, base + size) as taken, as part of the range above it if it touches one.
-static void boot_take(pa_t base, uint64 size) {
-  for (uint32 i = 0; i < boot_taken_count; i++) {
-    if (boot_taken[i].base == base + size) {
-      boot_taken[i].base = base;
-      boot_taken[i].size += size;
-      return;
-    }
-  }
-  assert(boot_taken_count < BOOT_RANGES);
-  boot_taken[boot_taken_count++] = (struct pa_range){base, size};
-}
-
-pa_t boot_alloc(uint64 size) {
-  assert(!boot_done);
-  size = ROUND_UP(size, PAGE_SIZE);
-  pa_t highest = 0, end;
-  uint64 usable = 0;
-  for (pa_t start = 0; (end = run_next(&start)) != 0; start = end) {
-    usable += end - start;
-    if (end - start >= size)
-      highest = end;
-  }
-  if (highest == 0)
-    panic("too little memory: %lu KiB wanted at boot, %lu KiB usable in all", size >> 10,
-          usable >> 10);
-  boot_take(highest - size, size);
-  memset(pa_to_ptr(highest - size), 0, size);
-  return highest - size;
-}
-
-// The buddy.
-
-static uint64 page_pfn(const struct page *p) {
-  return first_pfn + (p - pages);
-}
+static uint64 total;     // [I]
+static uint64 avail;     // [a] page.h, I1
+static uint64 promised;  // [a]
 
 void *page_ptr(const struct page *p) {
-  return pa_to_ptr(page_pfn(p) << PAGE_SHIFT);
+  return pa_to_ptr(buddy_pfn(p) << PAGE_SHIFT);
 }
 
 struct page *page_of(const void *p) {
-  uint64 index = (ptr_to_pa(p) >> PAGE_SHIFT) - first_pfn;
-  if (index >= pfn_count)
+  uint64 index = (ptr_to_pa(p) >> PAGE_SHIFT) - frames.first;
+  if (index >= frames.count)
     panic("page: %p is not in the direct map of RAM", p);
-  return &pages[index];
+  return &frames.page[index];
 }
-
-// Put a block on its list, merged with its free neighbours.  Holds: buddy_lock.
-static __attribute__((noinline)) void buddy_put(struct page *p, uint32 order) {
-  uint64 pfn = page_pfn(p);
-  while (order < PAGE_ORDER_MAX) {
-    uint64 other = (pfn ^ 1UL << order) - first_pfn;
-    if (other >= pfn_count || load_relaxed(&pages[other].state) != PAGE_FREE ||
-        pages[other].order != order)
-      break;
-    list_remove(&pages[other].node);
-    pages[other].state = PAGE_RESERVED;
-    pfn &= ~(1UL << order);
-    order++;
-  }
-  p = &pages[pfn - first_pfn];
-  p->state = PAGE_FREE;
-  p->order = order;
-  list_push_front(&buddy_free[order], &p->node);
-}
-
-// Take a block of 2^order pages, splitting a larger one.  NULL if there is none.  Holds:
-// buddy_lock.
-static struct page *buddy_take(uint32 order) {
-  uint32 from = order;
-  while (from <= PAGE_ORDER_MAX && list_empty(&buddy_free[from]))
-    from++;
-  if (from > PAGE_ORDER_MAX)
-    return NULL;
-  struct page *p = list_entry(list_pop_front(&buddy_free[from]), struct page, node);
-  assert(p->state == PAGE_FREE && p->order == from && p->refs == 0);
-  while (from > order) {
-    from--;
-    struct page *half = p + (1UL << from);
-    half->state = PAGE_FREE;
-    half->order = from;
-    list_push_front(&buddy_free[from], &half->node);
-  }
-  p->order = order;
-  p->state = PAGE_CACHED;
-  return p;
-}
-
-// The caches.
 
 // Move n pages of the cache to the buddy.  Holds: c->lock.
 static __attribute__((noinline)) void cache_spill(struct cache *c, uint32 n) {
@@ -263,22 +113,8 @@ static __attribute__((noinline)) struct page *cache_steal(void) {
   panic("page: none found, avail %lu promised %lu total %lu", avail, promised, total);
 }
 
-// Memory that others hold back.
-
-void page_add_drain(void (*drain)(void)) {
-  for (uint32 i = 0; i < DRAINS_MAX; i++) {
-    if (!drains[i]) {
-      drains[i] = drain;
-      return;
-    }
-  }
-  panic("page: more than %d drains", DRAINS_MAX);
-}
-
 // Stacks before the areas they lie in, pages of all of them last.
 void page_drain(void) {
-  for (uint32 i = 0; i < DRAINS_MAX && drains[i]; i++)
-    drains[i]();
   kstack_drain();
   vmalloc_drain();
   cache_drain();
@@ -303,8 +139,6 @@ static __attribute__((noinline)) bool avail_drain(uint64 n) {
 static bool avail_take(uint64 n) {
   return __builtin_expect(avail_try(n), 1) || avail_drain(n);
 }
-
-// Allocation.
 
 // Make a page that was taken from a cache or the buddy the caller's.
 static void *page_use(struct page *p) {
@@ -471,36 +305,21 @@ uint64 page_promised(void) {
   return load_relaxed(&promised);
 }
 
-// Give the buddy the pages [start, end) in the largest aligned blocks.
-static void buddy_add(pa_t start, pa_t end) {
-  uint64 pfn = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
-  total += last - pfn;
-  while (pfn < last) {
-    uint32 order = PAGE_ORDER_MAX;
-    while ((pfn & ((1UL << order) - 1)) != 0 || pfn + (1UL << order) > last)
-      order--;
-    buddy_put(&pages[pfn - first_pfn], order);
-    pfn += 1UL << order;
-  }
-}
-
 void page_init(void) {
-  pa_t start = 0, last = 0, end;
-  run_next(&start);
-  first_pfn = start >> PAGE_SHIFT;
-  for (pa_t at = start; (end = run_next(&at)) != 0; at = end)
+  pa_t start = 0, end, first, last = 0;
+  ram_next(&start);
+  for (first = start; (end = ram_next(&start)) != 0; start = end)
     last = end;
-  pfn_count = (last >> PAGE_SHIFT) - first_pfn;
-  pages = pa_to_ptr(boot_alloc(pfn_count * sizeof(struct page)));
-  boot_done = true;
-
-  for (uint32 i = 0; i <= PAGE_ORDER_MAX; i++)
-    list_init(&buddy_free[i]);
+  uint64 count = (last - first) / PAGE_SIZE;
+  buddy_init(pa_to_ptr(boot_alloc(count * sizeof(struct page))), first / PAGE_SIZE, count);
+  ram_close();
   for (uint32 i = 0; i < HART_MAX; i++)
     spin_init(&caches[i].lock, "page cache");
   irq_t irq = spin_lock(&buddy_lock);
-  for (pa_t at = 0; (end = run_next(&at)) != 0; at = end)
-    buddy_add(at, end);
+  for (start = 0; (end = ram_next(&start)) != 0; start = end) {
+    buddy_add(start, end);
+    total += (end - start) / PAGE_SIZE;
+  }
   spin_unlock(&buddy_lock, irq);
   store_release(&avail, total);
 }

@@ -6,7 +6,7 @@
 // I1. avail = free pages (caches included) - promised pages, and is never negative; while it is
 //     positive a single page can be had.
 // I2. Before an allocation fails, what is cached anywhere is drained: page caches, kernel-stack
-//     caches, lazily unmapped areas, what others registered.
+//     caches, lazily unmapped areas.
 #pragma once
 
 #include "kern/lib/list.h"
@@ -94,11 +94,6 @@ void *page_ptr(const struct page *p);
 // Fill a page with zeros; copy a page.  By words, a cache line a turn.
 void page_zero(void *page);
 void page_copy(void *restrict dst, const void *restrict src);
-
-// Register a function that gives memory back before an allocation fails, for the rooms above.  It
-// may be called wherever pages are allocated, so it takes locks only by spin_trylock and does not
-// allocate.  Boot only.  Implemented by: kern/fs, kern/sched.
-void page_add_drain(void (*drain)(void));
 
 // Give back what is cached anywhere (I2).  Any context that holds no spin lock of vm/.
 void page_drain(void);

@@ -4,8 +4,10 @@
 // whoever holds a promise gets a page, and everything comes back.
 #include "test/host/vm_host.h"
 
+#include "vm/buddy.c"
 #include "vm/kmalloc.c"
 #include "vm/page.c"
+#include "vm/ram.c"
 
 #define SLOTS 400
 

@@ -16,8 +16,10 @@ static inline void tlb_fence_user_page(uva_t va) {
 }
 
 #include "kern/lib/atomic.h"
+#include "vm/buddy.c"
 #include "vm/kmalloc.c"
 #include "vm/page.c"
+#include "vm/ram.c"
 #include "vm/space.c"
 
 // A page table on the host: as vm/pagetable.c has it, without a kernel half.
