@@ -43,6 +43,7 @@ VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CR
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
 $(foreach v,VMAP_STACK KASAN PROVOKE,$(if $(filter y n,$($(v))),,$(error $(v)=$($(v)): y or n)))
+$(foreach v,MODERN LLVM V,$(if $(filter-out 1,$($(v))),$(error $(v)=$($(v)): 1, or leave it out)))
 ifeq ($(filter $(shell seq 32),$(CPUS)),)
 $(error CPUS=$(CPUS): a number from 1 to 32)
 endif
