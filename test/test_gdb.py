@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""make gdb: a real GDB, in batch mode, through the command that a student types."""
+"""A real GDB, in batch mode, by the script behind make gdb."""
 
 import os
 import re
@@ -16,16 +16,21 @@ def free_port():
 
 
 def debug(tmp_path, commands, append, cpus=2):
-    """Run make gdb with the commands.  Returns what it printed."""
-    script = tmp_path / "commands"
-    script.write_text("\n".join(commands) + "\n")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
-    environment["GDB_ARGS"] = f"-batch -x {script}"
+    """Give the commands to GDB in a fresh machine.  Returns what it and the console printed."""
+    port = free_port()
+    init = (guest.TOP / "test/gdbinit").read_text()
+    for name, value in ("KERNEL", guest.KERNEL), ("PORT", port), ("USER", guest.BUILD / "user"):
+        init = init.replace(f"@{name}@", str(value))
+    (tmp_path / "gdbinit").write_text(init)
+    (tmp_path / "commands").write_text("\n".join(commands) + "\n")
+    qemu = guest.arguments(cpus=cpus, append=f"gdb {append}",
+                           extra=["-S", "-gdb", f"tcp:127.0.0.1:{port}"])
     done = subprocess.run(
-        ["make", "gdb", f"GDBPORT={free_port()}", f"GDBINIT={tmp_path}/gdbinit", f"CPUS={cpus}",
-         f"APPEND={append}"],
-        cwd=guest.TOP, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, timeout=guest.WALL_SECONDS, text=True, errors="replace")
+        ["test/gdb", os.environ.get("GDB", "gdb-multiarch"), *qemu], cwd=guest.TOP,
+        env={**os.environ, "BOOT_LOG": f"{tmp_path}/log", "GDBINIT": f"{tmp_path}/gdbinit",
+             "GDB_ARGS": f"-batch -x {tmp_path}/commands"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=guest.WALL_SECONDS, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
 
