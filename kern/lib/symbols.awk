@@ -24,11 +24,16 @@ function add(start, size, name) {
   end = start + size
 }
 
-NF == 4 && tolower($3) == "t" { add(low($1), low($2), $4) }
-NF == 3 && tolower($2) == "t" && $3 !~ /^[.$]/ && low($1) >= end { add(low($1), 0, $3) }
-NF == 3 && $3 == "_start" { base = low($1) }
-NF == 4 && $4 == "_start" { base = low($1) }
-NF == 3 && $3 == "text_end" { limit = low($1) }
+# GNU's nm leaves a size of 0 out, LLVM's prints it.
+{
+  start = low($1)
+  size = NF == 4 ? low($2) : 0
+  kind = $(NF - 1)
+  name = $NF
+}
+name == "_start" { base = start }
+name == "text_end" { limit = start }
+tolower(kind) == "t" && name !~ /^[.$]/ && (size || start >= end) { add(start, size, name) }
 
 END {
   print ".section .symbols, \"a\""
