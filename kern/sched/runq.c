@@ -57,6 +57,12 @@ struct thread *runq_pop(struct runqueue *q) {
   return list_entry(node, struct thread, run_node);
 }
 
+void runq_move(struct thread *t, struct hart *h) {
+  store_relaxed(&t->state, THREAD_READY);
+  t->moved = true;
+  store_release(&t->hart, h);
+}
+
 static void enter_space(struct hart *h, struct space *space) {
   h->space = space;
   tlb_switch(space != NULL ? space_satp(space) : kernel_satp);
@@ -134,8 +140,9 @@ void thread_preempt(void) {
 }
 
 bool thread_tick(void) {
-  panic_poll();
   struct runqueue *q = runq_mine();
+  panic_poll();
+  idle_balance(q);
   q->hart->need_resched = load_relaxed(&q->count) != 0;
   return q->hart->need_resched || q->hart->current != &q->idle;
 }

@@ -42,6 +42,9 @@ struct runqueue *runq_lock_of(const struct thread *t, irq_t *irq);
 void runq_push(struct runqueue *q, struct thread *t);
 struct thread *runq_pop(struct runqueue *q);
 
+// Hand t, which is on no queue, to h.  Holds: the lock of the queue that guarded t until now.
+void runq_move(struct thread *t, struct hart *h);
+
 // Leave the running thread, whose state says why, for the next one.  Holds: q->lock of this hart,
 // and no other.  Returns when the thread runs again, maybe on another hart, the lock released and
 // interrupts off.
@@ -50,9 +53,15 @@ void runq_switch(struct runqueue *q);
 // Let another thread run if there is one.  Called and returns like runq_switch.
 void runq_yield(struct runqueue *q);
 
-// Have some hart notice a thread just pushed on q.  Holds: q->lock, which it releases, leaving
-// interrupts off.
+// Return the queue on which a thread that last was on last should wait.  Holds: interrupts off.
+struct runqueue *idle_place(struct runqueue *last);
+
+// Wake q's hart if it waits.  After a push on q; holds: interrupts off.
 void idle_notify(struct runqueue *q);
+
+// Hand a thread of q, this hart's queue, to an idle hart; if all are busy, take over one from a
+// longer queue.  From the timer interrupt.
+void idle_balance(struct runqueue *q);
 
 // Save what t leaves in the floating-point registers.  Holds: interrupts off.
 void fpu_leave(struct thread *t);

@@ -54,16 +54,27 @@ void thread_discard(struct thread *t) {
   kfree(t);
 }
 
+// Make t ready.  Holds: q->lock, which guards t and is released; interrupts stay off.
+static void make_ready(struct thread *t, struct runqueue *q) {
+  struct runqueue *to = idle_place(q);
+  if (to != q) {
+    runq_move(t, to->hart);
+    spin_unlock(&q->lock, 0);
+    spin_lock(&to->lock);
+  }
+  runq_push(to, t);
+  spin_unlock(&to->lock, 0);
+  idle_notify(to);
+}
+
 void thread_ready(struct thread *t) {
   irq_t irq;
   struct runqueue *q = runq_lock_of(t, &irq);
-  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW) {
-    runq_push(q, t);
-    idle_notify(q);
-    irq_restore(irq);
-  } else {
-    spin_unlock(&q->lock, irq);
-  }
+  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
+    make_ready(t, q);
+  else
+    spin_unlock(&q->lock, 0);
+  irq_restore(irq);
 }
 
 void thread_place(struct thread *t, struct hart *h) {
@@ -80,13 +91,11 @@ void thread_kill(struct thread *t) {
   irq_t irq;
   struct runqueue *q = runq_lock_of(t, &irq);
   store_relaxed(&t->killed, true);
-  if (t->state == THREAD_SLEEPING && t->interruptible) {
-    runq_push(q, t);
-    idle_notify(q);
-    irq_restore(irq);
-  } else {
-    spin_unlock(&q->lock, irq);
-  }
+  if (t->state == THREAD_SLEEPING && t->interruptible)
+    make_ready(t, q);
+  else
+    spin_unlock(&q->lock, 0);
+  irq_restore(irq);
 }
 
 int thread_block(struct spinlock *lock, bool interruptible) {
