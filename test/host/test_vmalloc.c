@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+//
+// vm/vmalloc.c and vm/tlb.c on harts that cache as much as the specification lets them.
+//
+// Each hart has a model of its address-translation cache.  It may cache what the page table says of
+// any page at any moment, invalid entries included, and forgets only when it fences.  QEMU caches
+// no invalid entry, so only here does a missing fence after mapping show.
+// 1. A hart that has caught up with an area's generation finds each of its pages as it is now.
+// 2. When a frame is given back, no hart that is online has a translation to it; a hart that comes
+//    online has none to a frame given back before.
+//
+// Links: vm/arena.c
+#define vmalloc_drain host_vmalloc_drain
+#include "test/host/vm_host.h"
+#undef vmalloc_drain
+
+static struct hart *this_hart(void) {
+  return &harts[hart_index()];
+}
+static irq_t irq_save(void) {
+  return 0;
+}
+static void irq_restore(irq_t state) {
+  (void)state;
+}
+#define csr_write(csr, value) ((void)(value))
+
+static void tlb_fence_all(void);
+static void tlb_fence_user(void) {
+}
+#include "vm/tlb.c"
+#include "vm/vmalloc.c"
+
+#define PAGES     (1UL << 14)
+#define LIVE_MAX  200
+#define STEPS     60000
+#define DRAIN_ODD 40
+
+struct entry {
+  uint64 epoch;  // cached if it is the hart's
+  pte_t pte;
+};
+static struct entry cache[HART_MAX][PAGES];
+static uint64 epoch[HART_MAX];
+static uint64 frame_epoch[HART_MAX][RAM_SIZE / PAGE_SIZE];  // in which the hart last cached it
+static struct vm_area *live[LIVE_MAX + 2];                  // two may be off the list at once
+static uint32 live_count;
+static char *frames[4096];
+static uint32 frame_count, frames_out;
+
+// Page p of the stack window, as the hart's cache has it or else the page table.
+static pte_t look(uint32 hart, uint64 p) {
+  struct entry *e = &cache[hart][p];
+  pte_t pte = vmalloc_stacks.ptes[p];
+  if (e->epoch == epoch[hart])
+    return e->pte;
+  *e = (struct entry){epoch[hart], pte & PTE_V ? pte : 0};
+  if (pte & PTE_V)
+    frame_epoch[hart][(pte_to_pa(pte) - RAM_BASE) >> PAGE_SHIFT] = epoch[hart];
+  return e->pte;
+}
+
+// Let every hart look at what it likes: mostly where the next stacks will be, and at live ones.
+static void speculate(void) {
+  uint64 next = vmalloc_stacks.granules.next;
+  for (uint32 h = 0; h < hart_count; h++)
+    for (uint32 i = 0; i < 4; i++) {
+      uint64 slot = (next + random_below(3)) % vmalloc_stacks.granules.count;
+      if (live_count > 0 && random_below(3) == 0)
+        slot = (live[random_below(live_count)]->base - KSTACK_BASE) >> KSTACK_SLOT_SHIFT;
+      look(h, slot * 8 + random_below(8));
+    }
+}
+
+static void map_one(void) {
+  if (live_count >= LIVE_MAX)
+    return;
+  struct vm_area *area = vmalloc_range(&vmalloc_stacks, KSTACK_SIZE, KSTACK_SIZE, PROT_KERNEL_RW);
+  if (area)
+    live[live_count++] = area;
+}
+
+// Take a random area off the list, so that nobody else frees it meanwhile.  NULL: there is none.
+static struct vm_area *pick(void) {
+  if (live_count == 0)
+    return NULL;
+  uint32 i = random_below(live_count);
+  struct vm_area *area = live[i];
+  live[i] = live[--live_count];
+  return area;
+}
+
+static void free_one(void) {
+  struct vm_area *area = pick();
+  if (area)
+    vmalloc_free(area);
+}
+
+static void free_and_drain(void) {
+  free_one();
+  vmalloc_drain();
+}
+
+// Let another hart do something in the midst of what this one does, and go on as this one.
+static void meanwhile(void (*act)(void)) {
+  uint32 me = this_index;
+  this_index = random_below(2);  // harts 0 and 1 are always online
+  if (this_index != me)
+    act();
+  this_index = me;
+}
+
+static void tlb_fence_all(void) {
+  speculate();
+  epoch[hart_index()]++;
+  speculate();
+  if (held == 0)
+    meanwhile(random_below(2) ? map_one : free_and_drain);
+}
+
+void sbi_remote_sfence(uint64 id) {
+  speculate();
+  epoch[id]++;
+  speculate();
+  if (vmalloc_stacks.lazy_count < LAZY_BATCH / 2)
+    meanwhile(free_one);
+}
+
+void *page_alloc_zeroed(void) {
+  speculate();
+  if (frame_count == 0 || random_below(100) == 0)
+    return NULL;
+  frames_out++;
+  return frames[--frame_count];
+}
+
+uint32 page_put(void *p) {
+  speculate();
+  for (uint32 h = 0; h < hart_count; h++)
+    CHECK(!harts[h].online || frame_epoch[h][(ptr_to_pa(p) - RAM_BASE) >> PAGE_SHIFT] != epoch[h]);
+  frames[frame_count++] = p;
+  frames_out--;
+  return 0;
+}
+
+pa_t boot_alloc(uint64 size) {
+  void *p = NULL;
+  CHECK(posix_memalign(&p, PAGE_SIZE, size) == 0);
+  memset(p, 0, size);
+  return ptr_to_pa(p);
+}
+
+void pagetable_link(vaddr_t va, const pte_t *table) {
+  (void)va, (void)table;
+}
+
+pte_t prot_bits(enum prot prot) {
+  CHECK(prot == PROT_KERNEL_RW);
+  return PTE_V | PTE_R | PTE_W | PTE_G | PTE_A | PTE_D;
+}
+
+// Run on a stack, as the scheduler does: catch up, then touch it.
+static void use_one(void) {
+  struct vm_area *area = pick();
+  if (!area)
+    return;
+  tlb_catch_up(area->generation);
+  for (uint64 p = (area->base - KSTACK_BASE) >> PAGE_SHIFT, n = 0; n < 4; n++) {
+    CHECK(look(this_index, p + n) == vmalloc_stacks.ptes[p + n]);
+    CHECK(look(this_index, p + n) & PTE_V);
+  }
+  live[live_count++] = area;
+}
+
+static void go_online(void) {
+  tlb_hart_online();
+  for (uint64 p = 0; p < PAGES; p++)
+    if (cache[this_index][p].epoch == epoch[this_index] && cache[this_index][p].pte)
+      CHECK(((cache[this_index][p].pte ^ vmalloc_stacks.ptes[p]) & ~PTE_V) == 0);
+}
+
+static void step(void) {
+  this_index = random_below(hart_count);
+  speculate();
+  if (!this_hart()->online) {
+    if (random_below(500) == 0)
+      go_online();
+    return;
+  }
+  uint64 what = random_below(100);
+  if (what < 40)
+    use_one();
+  else if (what < 72)
+    map_one();
+  else
+    free_one();
+  if (random_below(DRAIN_ODD) == 0)
+    vmalloc_drain();
+}
+
+int main(void) {
+  machine_make();
+  for (uint32 i = 0; i < hart_count; i++) {
+    harts[i].id = i;
+    harts[i].online = i < 2;
+    epoch[i] = 1;
+  }
+  for (uint32 i = 0; i < 600; i++)
+    frames[frame_count++] = ram + i * PAGE_SIZE;
+  vmalloc_init();
+  CHECK((uint64)vmalloc_stacks.granules.count * 8 <= PAGES);
+  for (uint32 i = 0; i < STEPS; i++)
+    step();
+  while (live_count > 0)
+    free_one();
+  vmalloc_drain();
+  CHECK(frames_out == 0);
+  CHECK(vmalloc_stacks.granules.free == vmalloc_stacks.granules.count);
+  return 0;
+}
