@@ -13,6 +13,7 @@
 #include "kern/dev/device.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/abi.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
@@ -26,6 +27,7 @@
 #include "vm/kstack.h"
 #include "vm/layout.h"
 #include "vm/page.h"
+#include "vm/tlb.h"
 #include "vm/usercopy.h"
 
 #define COMMAND_SIZE  128
@@ -249,6 +251,51 @@ static void stale_stack(char *words[]) {
   access(words, address);
 }
 
+// A stack that a thread on another hart reads while it is mapped, and again when it is freed.
+static struct {
+  uint64 address;
+  uint32 step;  // [a] 1: read, 2: freed
+  uint32 hart;  // where it was made
+} remote;
+
+static void remote_reader(void *arg) {
+  (void)arg;
+  irq_t s = irq_save();
+  if (this_hart()->index != remote.hart) {
+    tlb_fence_all();  // it was not mapped for this thread
+    provoke_load(remote.address);
+    store_release(&remote.step, 1);
+    while (load_acquire(&remote.step) != 2)
+      panic_poll();
+    provoke_load(remote.address);
+    kprintf("FAIL: STALE_REMOTE survived\n");
+  }
+  irq_restore(s);
+  thread_exit();
+}
+
+static void stale_remote(char *words[]) {
+  (void)words;
+  struct vm_area *area = kstack_alloc(0, "remote", STACK_THREAD);
+  struct thread *t = thread_create("reader", 0, remote_reader, NULL);
+  if (!area || !t)
+    return;
+  irq_t s = irq_save();  // this hart stays busy, so another one takes the thread
+  remote.address = area->base;
+  remote.hart = this_hart()->index;
+  store_release(&remote.step, 0);
+  thread_ready(t);
+  for (uint64 end = csr_read(time) + 5 * machine.timebase; csr_read(time) < end;)
+    if (load_acquire(&remote.step) == 1)
+      break;
+  kstack_free(area);
+  kstack_drain();
+  vmalloc_drain();
+  store_release(&remote.step, 2);
+  irq_restore(s);
+  timer_sleep(20);
+}
+
 static __attribute__((noinline)) void fill(volatile char *p, uint32 n) {
   while (n-- > 0)
     *p++ = 'a';
@@ -433,6 +480,7 @@ static const struct test tests[] = {
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
     {"GUARD_OTHER", "[ACCESS [N]] byte N below another stack", guard_other, false},
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
+    {"STALE_REMOTE", "read a freed stack where another hart had it cached", stale_remote, false},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
     {"JUMP_FRAME", "[N] set sp N bytes below the stack, store there", jump_frame, false},
     {"UNDERFLOW", "[N [TRAP]] set sp N bytes above the stack, trap", underflow, false},

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""The address space: the self-check finds what is planted, and a fence reaches every hart."""
+
+import re
+
+import guest
+import pytest
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_check(boot, cpus):
+    r = boot("provoke VM_CHECK", cpus=cpus)
+    assert "the address space is as it must be" in r.output, r.explain()
+    assert r.code == 0, r.explain()
+
+
+@pytest.mark.parametrize(
+    "spoil, offset, words",
+    [
+        ("guard", guest.GUARD - guest.PAGE, "is a guard or free, and mapped"),
+        ("above", 0, "is a guard or free, and mapped"),
+        ("exec", guest.GUARD, "is writable and executable"),
+        ("user", guest.GUARD, "is open to user mode"),
+        ("alias", guest.GUARD, "is a writable alias of text or rodata"),
+    ],
+)
+def test_violation(boot, spoil, offset, words):
+    r = boot(f"provoke VM_CHECK {spoil}")
+    assert r.code not in (0, None), r.explain()
+    found = re.search(r"panic: address space: (0x[0-9a-f]+) " + words, r.output)
+    assert found, r.explain()
+    address = int(found[1], 16)
+    assert guest.WINDOW[0] <= address < guest.WINDOW[1]
+    assert address % guest.SLOT == offset
+
+
+def test_violation_in_a_users_page_table(boot):
+    r = boot("provoke VM_CHECK root")
+    assert r.code not in (0, None), r.explain()
+    assert re.search(r"panic: address space: root entry 511 of page table", r.output), r.explain()
+
+
+def test_remote_fence(boot, symbols):
+    """A hart that has a freed stack in its translation cache must not reach it any more."""
+    r = boot("provoke STALE_REMOTE", cpus=3)
+    assert "FAIL" not in r.output, r.explain()
+    assert r.code not in (0, None), r.explain()
+    [record] = r.records
+    assert record["class"] == "stale-stack" and record["why"] == "kernel-thread"
+    assert record["sepc"] == symbols.by_name["provoke_load"]
