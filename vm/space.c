@@ -290,25 +290,34 @@ static int lazy_fill(struct space *s, uva_t va) {
   return 0;
 }
 
+// Change what is at pte (null: its table is missing) so that access is allowed.
+static int fault_resolve(struct space *s, pte_t *pte, uva_t va, enum access access) {
+  if (pte && *pte & PTE_V) {
+    if (access != ACCESS_WRITE || !(*pte & PTE_COW))
+      return -EFAULT;
+    cow_break(pte);
+    return 0;
+  }
+  if (va < s->heap || va >= ROUND_UP(s->brk, PAGE_SIZE) || access == ACCESS_EXEC)
+    return -EFAULT;
+  return lazy_fill(s, va);
+}
+
 int space_fault(struct space *s, uva_t va, enum access access) {
   static const pte_t needs[] = {
       [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
   if (va >= USER_END)
     return -EFAULT;
   pte_t *pte = pagetable_lookup(s->pt, va);
-  if (pte && *pte & PTE_V) {
-    if (!(*pte & needs[access])) {
-      if (access != ACCESS_WRITE || !(*pte & PTE_COW))
-        return -EFAULT;
-      cow_break(pte);
-    }
-  } else {
-    if (va < s->heap || va >= ROUND_UP(s->brk, PAGE_SIZE) || access == ACCESS_EXEC)
-      return -EFAULT;
-    if (lazy_fill(s, va) != 0)
-      return -ENOMEM;
-  }
-  tlb_fence_user_page(va);
+  bool stale = pte && *pte & PTE_V && *pte & needs[access];
+  int err = stale ? 0 : fault_resolve(s, pte, va, access);
+  if (err != 0)
+    return err;
+  // A fence for one address orders its leaf only (privileged 4.2.1), and a table may be new.
+  if (stale || !pte)
+    tlb_fence_user();
+  else
+    tlb_fence_user_page(va);
   return 0;
 }
 
