@@ -320,7 +320,7 @@ static void dma_stack(char *words[]) {
 // --- code where there is none, data where there may be none -------------------------------------
 
 static void call(uint64 address) {
-  asm volatile("fence.i" : : : "memory");
+  asm volatile("fence.i" : "+r"(address) : : "memory");  // nor may the compiler see a null pointer
   ((void (*)(void))address)();
 }
 
