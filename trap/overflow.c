@@ -89,6 +89,7 @@ static _Noreturn void report_and_decide(const struct trap_frame *frame) {
   fetch_sub(&reports_pending, 1);
   if (f.why)
     panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
+  kstack_stain(f.thread->stack_area);
   leave_emergency_stack(end_victim, -1);
 }
 

@@ -6,7 +6,8 @@
 // I2. A stack is all zeros when it is handed out, so the lowest nonzero word is the deepest its
 //     owner ever went.
 // I3. No frame is larger than ERASE_GAP and each holds its nonzero return address or frame pointer,
-//     so a run of ERASE_GAP zero bytes below used stack means that nothing below was used.
+//     so a run of ERASE_GAP zero bytes below used stack means that nothing below was used.  Where
+//     sp may have jumped (kstack_stain) that is not so, and the stack is unmapped instead.
 // Locks: a cache's, and the window's (vm/vmalloc.c); neither is held while taking another.
 #include "vm/kstack.h"
 
@@ -32,14 +33,16 @@ static struct cache caches[HART_MAX] = {
 };
 static uint64 mapped;  // [a] stacks mapped
 
-static struct vm_area *cache_pop(struct cache *c) {
+// Take a stack from the cache.  NULL when it is empty.
+static struct vm_area *cache_take(struct cache *c) {
   irq_t s = spin_lock(&c->lock);
   struct vm_area *area = c->count ? c->area[--c->count] : NULL;
   spin_unlock(&c->lock, s);
   return area;
 }
 
-static bool cache_push(struct cache *c, struct vm_area *area) {
+// Put a stack into the cache.  Returns false when it is full.
+static bool cache_put(struct cache *c, struct vm_area *area) {
   irq_t s = spin_lock(&c->lock);
   bool room = c->count < CACHE_SIZE;
   if (room)
@@ -48,28 +51,11 @@ static bool cache_push(struct cache *c, struct vm_area *area) {
   return room;
 }
 
-// Take a stack from this hart's cache.  NULL when it is empty.
-static struct vm_area *cache_take(void) {
-  irq_t s = irq_save();
-  struct vm_area *area = cache_pop(&caches[this_hart()->index]);
-  irq_restore(s);
-  return area;
-}
-
-// Put a stack into this hart's cache.  Returns false when it is full.
-static bool cache_put(struct vm_area *area) {
-  irq_t s = irq_save();
-  bool room = cache_push(&caches[this_hart()->index], area);
-  irq_restore(s);
-  return room;
-}
-
 // Zero what the last owner used, from the top down (I3).
 static void erase(const struct vm_area *area) {
+  uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
   irq_t s = irq_save();
   tlb_catch_up(area->generation);
-  irq_restore(s);
-  uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
   for (uint64 gap = 0; p > lo && gap < ERASE_GAP; gap += ERASE_CHUNK) {
     p -= ERASE_CHUNK / sizeof(uint64);
     if (!(p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7]))
@@ -77,6 +63,7 @@ static void erase(const struct vm_area *area) {
     p[0] = p[1] = p[2] = p[3] = p[4] = p[5] = p[6] = p[7] = 0;
     gap = 0;
   }
+  irq_restore(s);
 }
 
 static struct vm_area *map_stack(void) {
@@ -92,7 +79,7 @@ static void unmap_stack(struct vm_area *area) {
 }
 
 struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
-  struct vm_area *area = cache_take();
+  struct vm_area *area = cache_take(&caches[hart_index()]);
   if (area)
     erase(area);
   else
@@ -103,6 +90,7 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
   area->pid = pid;
   string_copy(area->name, name, sizeof(area->name));
   area->kind = kind;
+  area->stained = false;
   spin_unlock(&vmalloc_stacks.lock, s);
   return area;
 }
@@ -114,8 +102,12 @@ void kstack_free(struct vm_area *area) {
   area->saved_sp = NULL;
   area->on = NULL;
   spin_unlock(&vmalloc_stacks.lock, s);
-  if (!cache_put(area))
+  if (area->stained || !cache_put(&caches[hart_index()], area))
     unmap_stack(area);
+}
+
+void kstack_stain(struct vm_area *area) {
+  area->stained = true;
 }
 
 void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on) {
@@ -211,7 +203,7 @@ bool kstack_info(uint64 i, struct stack_info *info) {
 uint64 kstack_drain(void) {
   uint64 drained = 0;
   for (uint32 i = 0; i < hart_count; i++)
-    for (struct vm_area *area; (area = cache_pop(&caches[i])); drained++)
+    for (struct vm_area *area; (area = cache_take(&caches[i])); drained++)
       unmap_stack(area);
   return drained;
 }

@@ -32,6 +32,10 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind);
 // Give a stack back.  Not the running one.  Any context, interrupts on or off.
 void kstack_free(struct vm_area *area);
 
+// Note that anything may stand on the stack, after a fault, so that it is not used again as it is.
+// Takes no lock.
+void kstack_stain(struct vm_area *area);
+
 // Tell kstack_info where the owner's saved sp stands, and the hart it is or was on.  Both are read
 // until kstack_free, so the owner's struct is freed after its stack.
 void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on);

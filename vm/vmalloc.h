@@ -29,6 +29,7 @@ struct vm_area {
   struct hart *const *on;     // [v] where that thread's hart stands, or null
   enum area_state state;      // [v]
   uint32 kind;                // [v] enum stack_kind of an owned stack; 0: nobody owns it
+  bool stained;               // [v] not to be cached (vm/kstack.h)
   int pid;                    // [a] owner or last owner, by value; 0: the kernel; -1: none yet
   char name[NAME_SIZE];       // [a] likewise
 };

@@ -90,7 +90,8 @@ provoke_registers_fault:
   .size provoke_registers, . - provoke_registers
   .type provoke_registers, @function
 
-// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down.
+// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, with what
+// is not zero, so that it counts as used.
 //   t0 the lowest address to write
   .globl provoke_use
 provoke_use:
@@ -100,8 +101,8 @@ provoke_use:
   sub t0, sp, a0
 1:
   addi sp, sp, -16
-  sd zero, 8(sp)
-  sd zero, 0(sp)
+  sd sp, 8(sp)
+  sd sp, 0(sp)
   bltu t0, sp, 1b
   mv sp, t1
   .cfi_def_cfa sp, 0
