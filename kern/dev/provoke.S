@@ -90,8 +90,8 @@ provoke_registers_fault:
   .size provoke_registers, . - provoke_registers
   .type provoke_registers, @function
 
-// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, with what
-// is not zero, so that it counts as used.
+// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, and not
+// with zeros, so that it counts as used.
 //   t0 the lowest address to write
   .globl provoke_use
 provoke_use:
