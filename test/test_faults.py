@@ -306,8 +306,8 @@ def test_two_harts_at_once(boot, symbols):
 
 def test_user_overflow_is_no_kernel_matter(boot):
     """A fault in user mode kills the process, with one line and no kernel report."""
-    r = boot("usertests stack_guard", cpus=1)
-    assert not r.records, r.explain()
+    r = boot("usertests fault-guard-page fault-stack-overflow", cpus=1)
+    assert r.code == 0 and not r.records, r.explain()
 
 
 def test_exit_codes_differ():

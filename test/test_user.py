@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: MIT
+"""User programs: usertests, the shell and the usual programs, mkfs, binaries of other making."""
+
+import shutil
+import struct
+import subprocess
+
+import guest
+import pytest
+
+MKFS = guest.BUILD / "mkfs"
+PROGRAMS = guest.BUILD / "bin"
+
+
+def mkfs(*args):
+    return subprocess.run([MKFS, *args], capture_output=True, text=True, errors="replace")
+
+
+def make_image(path, *files):
+    """A disk image with all programs and the files."""
+    made = mkfs(path, *sorted(PROGRAMS.iterdir()), *files)
+    assert made.returncode == 0, made.stderr
+    return path
+
+
+def run_script(boot, tmp_path, script, **machine):
+    """Boot straight into a shell that runs the script."""
+    path = tmp_path / "script"
+    path.write_text(script)
+    return boot("sh script", image=make_image(tmp_path / "fs.img", path), **machine)
+
+
+# --- usertests ---
+
+
+@pytest.mark.parametrize(
+    "options, cpus, mem", [("", 1, "128M"), ("-q", 3, "128M"), ("-q", 2, "64M"), ("-q", 4, "512M")]
+)
+def test_usertests(boot, tmp_path, options, cpus, mem):
+    image = shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+    r = boot(f"usertests {options}", cpus=cpus, mem=mem, image=f"{image},snapshot=off")
+    failed = [line for line in r.output.splitlines() if line.endswith("FAILED")]
+    assert r.code == 0 and "ALL TESTS PASSED" in r.output, f"{failed}\n{r.explain()}"
+    checked = mkfs("-c", image)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_usertests_fails(boot):
+    """A failure is seen from outside."""
+    r = boot("usertests no-such-test")
+    assert r.code == 1, r.explain()
+
+
+@pytest.mark.parametrize("program", ["forktest", "stressfs", "zombie", "kstacks", "ps", "true"])
+def test_programs(boot, program):
+    r = boot(program, cpus=2)
+    assert r.code == 0, r.explain()
+
+
+def test_bench(boot):
+    r = boot("bench", cpus=1, extra=["-icount", "shift=0"])
+    assert r.code == 0, r.explain()
+    names = [line.split()[1] for line in r.output.splitlines() if line.startswith("bench: ")]
+    assert names == ["null", "fork", "exec", "pingpong", "pipe", "read", "write"]
+
+
+# --- the shell and what it runs ---
+
+SCRIPT = """\
+# comments and empty lines do nothing
+
+echo one; echo two ; echo three   # behind commands too
+echo 'a  b' "c;d" e'f'"g" '' | cat
+echo first > f; echo second >> f; cat < f
+echo swapped >g cat <f; cat g
+(echo in; (echo inner)) | wc
+mkdir d; cd d; echo deep > x; cd ..; cat d/x; rm d/x d
+cat nothing
+nothing
+ls | grep script
+grep -n '^s.*d$' f
+grep -c o f g
+grep -iv SECOND f
+ln f h; rm f; cat h
+echo x | (cat; echo y) | cat | cat > out; wc out
+sleep 1 & echo background
+kill 0
+sh -c 'echo from -c; exit 5'
+exit 3
+echo never
+"""
+
+EXPECTED = """\
+one
+two
+three
+a  b c;d efg \n\
+first
+second
+swapped cat
+2 2 9 \n\
+deep
+cat: cannot open nothing
+sh: cannot run nothing
+script         2 """
+
+
+def test_shell(boot, tmp_path):
+    r = run_script(boot, tmp_path, SCRIPT)
+    assert r.code == 3, r.explain()
+    assert EXPECTED in r.output, r.explain()
+    rest = r.output.split("script         2 ", 1)[1].split("\n", 1)[1]
+    assert rest == (
+        "2:second\nf:1\ng:0\nfirst\nfirst\nsecond\n2 2 4 out\nbackground\n"
+        "kill: there is no process 0\nfrom -c\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("echo 'open", "a quote is not closed"),
+        ("(echo a", "a ) is missing"),
+        ("echo a)", "did not expect )"),
+        ("()", "did not expect )"),
+        ("| cat", "did not expect |"),
+        ("echo a ||", "did not expect |"),
+        ("echo a |", "the line ends too early"),
+        ("echo a | ; echo b", "did not expect ;"),
+        (";;", "did not expect ;"),
+        ("echo > > f", "a file name must follow >"),
+        ("cat <", "the line ends too early"),
+        ("echo a (echo b)", "did not expect ("),
+        ("(echo a) b", "did not expect word b"),
+        ("(" * 50 + "echo" + ")" * 50, "too many ( inside each other"),
+        ("echo " + "w " * 40, "too many words"),
+        ("echo " + "w " * 400, "too many words"),
+        ("echo " + "x" * 2000, "the line is too long"),
+        ("true" + " | true" * 40, "too many |"),
+        ("cd nowhere", "cannot cd to nowhere"),
+        ("cat < nothing", "cannot open nothing"),
+    ],
+)
+def test_shell_complains(shell_complaints, line, message):
+    """Nothing of a bad line runs, the message says what is wrong, and the shell goes on."""
+    number, output = shell_complaints(line)
+    part = output.split(f"<{number}>", 1)[1].split(f"</{number}>", 1)[0]
+    assert message in part, part
+
+
+@pytest.fixture(scope="module")
+def shell_complaints(tmp_path_factory):
+    """One boot for all the bad lines: each between two marks."""
+    mark = next(m for m in test_shell_complains.pytestmark if m.name == "parametrize")
+    lines = [line for line, _ in mark.args[1]]
+    tmp_path = tmp_path_factory.mktemp("shell")
+    script = "".join(f"echo '<{i}>'\n{line}\necho '</{i}>'\n" for i, line in enumerate(lines))
+    r = run_script(guest.run, tmp_path, script + "exit 0\n")
+    assert r.code == 0, r.explain()
+    return lambda line: (lines.index(line), r.output)
+
+
+def test_init_reports_death(boot):
+    """A program that is killed, and one that is not there, end the machine with a failure."""
+    assert boot("nothing").code == 127
+    assert boot("sh -c (exit").code == 2
+
+
+# --- programs of other making ---
+
+
+def cross(*args):
+    prefix = guest.os.environ.get("CROSS", "")
+    if not prefix:
+        names = ["riscv64-unknown-elf-", "riscv64-linux-gnu-"]
+        prefix = next(n for n in names if shutil.which(n + "gcc"))
+    subprocess.run([prefix + args[0], *map(str, args[1:])], check=True)
+
+
+def test_stock_program(boot, tmp_path):
+    source = guest.TOP / "test" / "stock.S"
+    cross("gcc", "-march=rv64gc", "-mabi=lp64d", "-c", "-o", tmp_path / "stock.o", source)
+    cross("ld", "-N", "-e", "main", "-Ttext", "0", "-o", tmp_path / "_stock", tmp_path / "stock.o")
+    image = make_image(tmp_path / "fs.img", tmp_path / "_stock")
+    r = boot("stock word", image=image)
+    assert r.code == 2 and "\nword" in r.output, r.explain()
+
+
+# --- mkfs ---
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mkfs") / "fs.img"
+    files = [PROGRAMS / name for name in ("sh", "cat", "echo")]
+    assert mkfs(path, *files).returncode == 0
+    return path
+
+
+def test_stock_geometry(image):
+    """The numbers of a stock image, read here independently."""
+    data = image.read_bytes()
+    assert len(data) == 2000 * 1024
+    assert struct.unpack_from("<8I", data, 1024) == (0x10203040, 2000, 1954, 200, 30, 2, 32, 45)
+    assert struct.unpack_from("<4hI", data, 32 * 1024 + 64)[:4] == (1, 0, 0, 1)
+    assert data[46 * 1024 : 46 * 1024 + 4] == b"\1\0.\0"
+    assert mkfs("-c", image).returncode == 0
+
+
+INODE = 32 * 1024 + 64  # of the root; the others follow
+
+DAMAGE = {
+    "magic": (1024, "<I", 1, "wrong magic"),
+    "inodes": (1024 + 12, "<I", 0xFFFFFFFF, "makes no sense"),
+    "log-length": (2048, "<I", 40, "the log says 40 blocks"),
+    "type": (INODE + 64, "<h", 9, "type 9"),
+    "links": (INODE + 64 + 6, "<h", 2, "2 links, 1 entries"),
+    "size": (INODE + 64 + 8, "<I", 0x7FFFFFFF, "bytes are too many"),
+    "meta-block": (INODE + 64 + 12, "<I", 3, "block 3 is outside"),
+    "hole": (INODE + 64 + 12, "<I", 0, "is missing"),
+    "bitmap": (45 * 1024 + 240, "<B", 1, "is free but marked in use"),
+    "dot": (46 * 1024, "<H", 2, "does not begin with . and .."),
+    "dotdot": (46 * 1024 + 16, "<H", 2, ".. is 2, not 1"),
+    "free-inode": (46 * 1024 + 32, "<H", 100, "which is free"),
+    "same-name": (46 * 1024 + 34, "<5s", b"echo\0", "is there twice"),
+    "no-directory": (INODE + 64, "<h", 1, "does not begin with . and .."),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_check_finds(image, tmp_path, damage):
+    offset, layout, value, message = DAMAGE[damage]
+    data = bytearray(image.read_bytes())
+    struct.pack_into(layout, data, offset, value)
+    bad = tmp_path / "bad.img"
+    bad.write_bytes(data)
+    found = mkfs("-c", bad)
+    assert found.returncode == 1 and message in found.stdout + found.stderr, found.stdout
+
+
+def test_check_replays_log(image, tmp_path):
+    """A committed log counts: here it holds the block that would otherwise be damaged."""
+    data = bytearray(image.read_bytes())
+    struct.pack_into("<II", data, 2048, 1, 46)
+    data[3072:4096] = data[46 * 1024 : 47 * 1024]
+    data[46 * 1024 : 47 * 1024] = bytes(1024)
+    path = tmp_path / "crashed.img"
+    path.write_bytes(data)
+    found = mkfs("-c", path)
+    assert found.returncode == 0 and "1 blocks came from the log" in found.stdout
+
+
+def refused(tmp_path, message, *args):
+    made = mkfs(*args)
+    assert made.returncode == 1 and message in made.stderr, made.stderr
+    assert not list(tmp_path.glob("f.img*"))
+
+
+def test_mkfs_refuses(tmp_path):
+    big, long_name = tmp_path / "big", tmp_path / "fifteen-letters"
+    big.write_bytes(bytes(268 * 1024 + 1))
+    long_name.write_bytes(b"")
+    out, sh, cat = tmp_path / "f.img", PROGRAMS / "sh", PROGRAMS / "cat"
+    refused(tmp_path, "too large", out, big)
+    refused(tmp_path, "1 to 14 characters", out, long_name)
+    refused(tmp_path, "the same name", out, sh, sh)
+    refused(tmp_path, "cannot open", out, tmp_path / "nothing")
+    refused(tmp_path, "too many files", "-i", "3", out, sh, cat)
+    refused(tmp_path, "the image is full", "-s", "50", out, sh, cat)
+    refused(tmp_path, "are too few", "-s", "20", out, sh)
+    refused(tmp_path, "wants a number", "-s", "many", out, sh)
+    refused(tmp_path, "cannot create", tmp_path / "no" / "f.img", sh)
+
+
+def test_mkfs_names(tmp_path):
+    """Of a path the last part counts, without a leading underscore; 14 characters are all right."""
+    fourteen = tmp_path / "_fourteenletter"
+    fourteen.write_bytes(b"x")
+    assert mkfs(tmp_path / "f.img", fourteen).returncode == 0
+    data = (tmp_path / "f.img").read_bytes()
+    assert data[46 * 1024 + 34 : 46 * 1024 + 48] == b"fourteenletter"
