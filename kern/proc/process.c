@@ -155,6 +155,7 @@ static void become_zombie(struct process *p, int status) {
 
 void process_exit(int status) {
   struct process *p = process_current();
+  assert(p != NULL);  // not a zombie
   if (p == init)
     panic("init exited with status %d", status);
   give_back_files(p);

@@ -87,14 +87,6 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   h->need_resched = false;
 }
 
-static void bury(struct thread *t) {
-  void (*freed)(struct process *) = t->freed;
-  struct process *process = t->process;
-  thread_discard(t);
-  if (freed != NULL)
-    freed(process);
-}
-
 // Finish the switch by which the running thread came back.
 static void thread_switched(void) {
   struct runqueue *q = runq_mine();
@@ -102,7 +94,7 @@ static void thread_switched(void) {
   q->dead = NULL;
   spin_unlock(&q->lock, 0);
   if (dead != NULL)
-    bury(dead);
+    thread_discard(dead);
 }
 
 void runq_switch(struct runqueue *q) {
