@@ -47,6 +47,7 @@ static struct vm_area *live[LIVE_MAX + 2];                  // two may be off th
 static uint32 live_count;
 static char *frames[4096];
 static uint32 frame_count, frames_out;
+static bool running;  // the model: harts act on their own
 
 // Page p of the stack window, as the hart's cache has it or else the page table.
 static pte_t look(uint32 hart, uint64 p) {
@@ -114,7 +115,7 @@ static void tlb_fence_all(void) {
   speculate();
   epoch[hart_index()]++;
   speculate();
-  if (held == 0)
+  if (running && held == 0)
     meanwhile(random_below(2) ? map_one : free_and_drain);
 }
 
@@ -198,6 +199,44 @@ static void step(void) {
     vmalloc_drain();
 }
 
+static uint64 mapped_pages(const struct vmalloc_arena *arena) {
+  uint64 n = 0, pages = (uint64)arena->granules.count << (arena->shift - PAGE_SHIFT);
+  for (uint64 i = 0; i < pages; i++)
+    n += arena->ptes[i] & PTE_V;
+  return n;
+}
+
+// An area of each size: where it is found, what is mapped, the guard above, all of it returned.
+static void test_general(uint64 size) {
+  struct vmalloc_arena *g = &vmalloc_general;
+  uint64 pages = (size + PAGE_SIZE - 1) / PAGE_SIZE, granule = 1UL << g->shift;
+  struct vm_area *area = NULL;
+  for (int i = 0; i < 1000 && !area; i++) {
+    CHECK(mapped_pages(g) == 0 && frames_out == 0 && g->granules.free == g->granules.count);
+    area = vmalloc_range(g, size, granule, PROT_KERNEL_RW);
+  }
+  CHECK(area && area->size == pages * PAGE_SIZE && area->base % granule == 0);
+  CHECK(area->granules == pages * PAGE_SIZE / granule + 1);
+  CHECK(mapped_pages(g) == pages && frames_out == pages);
+  uint64 first = (area->base - g->base) >> PAGE_SHIFT;
+  for (uint64 i = 0; i < pages; i++)
+    CHECK(g->ptes[first + i] & PTE_V);
+  vaddr_t end = area->base + area->granules * granule;
+  CHECK(vmalloc_find(g, area->base) == area && vmalloc_find(g, end - 1) == area);
+  CHECK(!vmalloc_find(g, end) && !vmalloc_find(g, area->base - 1));
+  vmalloc_free(area);
+  CHECK(mapped_pages(g) == 0 && vmalloc_find(g, area->base) == area && frames_out == pages);
+  CHECK(vmalloc_drain() == pages && !vmalloc_find(g, area->base));
+}
+
+static void test_bounds(void) {
+  uint64 end = VMALLOC_BASE + ((uint64)vmalloc_general.granules.count << vmalloc_general.shift);
+  vaddr_t outside[] = {0, VMALLOC_BASE - 1, end, VMALLOC_END, KSTACK_BASE, ~0UL};
+  for (uint32 i = 0; i < ARRAY_SIZE(outside); i++)
+    CHECK(!vmalloc_find(&vmalloc_general, outside[i]));
+  CHECK(!vmalloc_range(&vmalloc_general, 1UL << 40, PAGE_SIZE, PROT_KERNEL_RW));
+}
+
 int main(void) {
   machine_make();
   for (uint32 i = 0; i < hart_count; i++) {
@@ -209,6 +248,11 @@ int main(void) {
     frames[frame_count++] = ram + i * PAGE_SIZE;
   vmalloc_init();
   CHECK((uint64)vmalloc_stacks.granules.count * 8 <= PAGES);
+  uint64 sizes[] = {1, 4096, 4097, 61440, 61441, 65536, 131072, 200000};
+  for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++)
+    test_general(sizes[i]);
+  test_bounds();
+  running = true;
   for (uint32 i = 0; i < STEPS; i++)
     step();
   while (live_count > 0)
