@@ -435,8 +435,11 @@ static void run_file(int fd) {
     if (prompt)
       fprintf(2, "$ ");
     int n = readline(fd, line, sizeof(line));
-    if (n <= 0)
+    if (n <= 0) {
+      if (prompt)
+        fprintf(2, "\n");
       return;
+    }
     if (n == sizeof(line) - 1 && line[n - 1] != '\n')
       skip_line(fd);
     else
