@@ -3,10 +3,11 @@
 // Atomic accesses with their ordering in the name.  RISC-V unprivileged 8 (A) and 14 (RVWMO).
 #pragma once
 
+// Aligned plain stores are atomic.  The builtin is one only in newer compilers, a swap in others.
+#define store_relaxed(p, v) ((void)(*(volatile __typeof__(*(p)) *)(p) = (v)))
+#define store_release(p, v) (__atomic_thread_fence(__ATOMIC_RELEASE), store_relaxed((p), (v)))
 #define load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define fetch_add(p, v)     __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define fetch_sub(p, v)     __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define fetch_or(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)

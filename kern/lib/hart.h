@@ -47,12 +47,17 @@ extern uint32 hart_count;            // [I]
 
 #if __riscv
 
-// Return this hart, valid until the thread could move.  Holds: interrupts off, asserted.
-static inline struct hart *this_hart(void) {
+// Return this hart where interrupts are off beyond doubt: just turned off, or a lock is held.
+static inline struct hart *this_hart_unchecked(void) {
   struct hart *h;
   asm volatile("mv %0, tp" : "=r"(h));
-  assert(!irq_enabled());
   return h;
+}
+
+// Return this hart, valid until the thread could move.  Holds: interrupts off, asserted.
+static inline struct hart *this_hart(void) {
+  assert(!irq_enabled());
+  return this_hart_unchecked();
 }
 
 // Return the running thread.  One load from tp, so it is right whatever hart it happens on.

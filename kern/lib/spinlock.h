@@ -5,12 +5,14 @@
 // I1. A hart that holds a spin lock has its interrupts off.
 // I2. Every lock held by a hart is on that hart's list, so a fault handler can tell.
 // I3. Taking is acquire, releasing is release (RISC-V unprivileged 8.2).
+//
+// The common ways are inline: a call would cost as much again.  Host tests bring their own.
 #pragma once
 
+#include "kern/lib/atomic.h"
 #include "kern/lib/csr.h"
+#include "kern/lib/hart.h"
 #include "kern/lib/types.h"
-
-struct hart;
 
 struct spinlock {
   uint32 taken;                // [a] 1: somebody holds it
@@ -22,18 +24,82 @@ struct spinlock {
 #define SPINLOCK_INIT(lock_name)                                                                   \
   { .name = lock_name }
 
+#if __riscv
+#define SPIN_INLINE static inline
+#else
+#define SPIN_INLINE
+#endif
+
 void spin_init(struct spinlock *l, const char *name);
 
 // Turn interrupts off and take the lock.  Returns the interrupt state for spin_unlock.
 // Panics when this hart holds it already.
-irq_t spin_lock(struct spinlock *l);
+SPIN_INLINE irq_t spin_lock(struct spinlock *l);
 
 // Take the lock if it is free, interrupts off from then on.  Returns whether it was taken.
-bool spin_trylock(struct spinlock *l, irq_t *state);
+SPIN_INLINE bool spin_trylock(struct spinlock *l, irq_t *state);
 
 // Release the lock and restore the interrupt state.  Locks may be released in any order; whoever
 // releases the last restores the state from before the first.
-void spin_unlock(struct spinlock *l, irq_t state);
+SPIN_INLINE void spin_unlock(struct spinlock *l, irq_t state);
 
 // Return whether this hart holds the lock.
-bool spin_holding(const struct spinlock *l);
+SPIN_INLINE bool spin_holding(const struct spinlock *l);
+
+// The rare ends: wait for a lock, or panic when this hart holds it; find it on the list of those
+// held and take it off; panic because it is not held.
+void spin_wait(struct spinlock *l);
+void spin_unlink(struct spinlock *l);
+_Noreturn void spin_not_held(const struct spinlock *l);
+
+#if __riscv
+
+static inline bool spin_try(struct spinlock *l) {
+  return !__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE);
+}
+
+static inline void spin_taken(struct spinlock *l, struct hart *h) {
+  l->held_next = h->held;
+  h->held = l;
+  store_relaxed(&l->owner, h);
+}
+
+static inline irq_t spin_lock(struct spinlock *l) {
+  irq_t state = irq_save();
+  if (__builtin_expect(!spin_try(l), 0))
+    spin_wait(l);
+  spin_taken(l, this_hart_unchecked());
+  return state;
+}
+
+static inline bool spin_trylock(struct spinlock *l, irq_t *state) {
+  *state = irq_save();
+  if (spin_try(l)) {
+    spin_taken(l, this_hart_unchecked());
+    return true;
+  }
+  irq_restore(*state);
+  return false;
+}
+
+static inline void spin_unlock(struct spinlock *l, irq_t state) {
+  struct hart *h = this_hart_unchecked();
+  if (__builtin_expect(load_relaxed(&l->owner) != h, 0))
+    spin_not_held(l);
+  if (__builtin_expect(h->held == l, 1))
+    h->held = l->held_next;
+  else
+    spin_unlink(l);
+  store_relaxed(&l->owner, NULL);
+  store_release(&l->taken, 0);
+  irq_restore(state);
+}
+
+static inline bool spin_holding(const struct spinlock *l) {
+  irq_t state = irq_save();
+  bool holding = load_relaxed(&l->owner) == this_hart_unchecked();
+  irq_restore(state);
+  return holding;
+}
+
+#endif
