@@ -95,7 +95,17 @@ endif
 
 bit = -D$(1)=$(if $(filter y,$($(1))),1,0)
 
-WARNINGS := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
+# A warning is an error with the versions that the project is built with.  A newer compiler has new
+# warnings, and those should keep nobody from booting.
+GCC_VERSION := 12
+CLANG_VERSION := 14
+strict = $(if $(filter $(2).%,$(shell $(1) -dumpfullversion -dumpversion 2>/dev/null)),-Werror)
+CC_VERSION := $(if $(LLVM),$(CLANG_VERSION),$(GCC_VERSION))
+STRICT = $(eval STRICT := $(call strict,$(CC),$(CC_VERSION)))$(STRICT)
+HOSTSTRICT = $(eval HOSTSTRICT := $(call strict,$(HOSTCC),$(GCC_VERSION)))$(HOSTSTRICT)
+CLANGSTRICT = $(eval CLANGSTRICT := $(call strict,clang,$(CLANG_VERSION)))$(CLANGSTRICT)
+
+WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
   -Walloca -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough
 COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -ffreestanding -fno-omit-frame-pointer -fno-pic -fno-pie \
   -fno-stack-protector -fno-asynchronous-unwind-tables -fno-common -mcmodel=medany $(WARNINGS)
@@ -111,12 +121,12 @@ KFLAGS := $(COMMON) -I$(B)/include -Wframe-larger-than=1024 \
   $(foreach v,VMAP_STACK KASAN PROVOKE,$(call bit,$(v)))
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
   -march=rv64gc -mabi=lp64d
-HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I.
+HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -I.
 DEPS := -MMD -MP
 LDFLAGS := -nostdlib -static --build-id=none
 
 # Everything is made again when an option or a tool changes.
-OPTIONS = $(CC) $(KISA) $(KFLAGS) $(UFLAGS) $(HOSTCC) $(EXTRA_FILES)
+OPTIONS = $(CC) $(STRICT) $(HOSTSTRICT) $(KISA) $(KFLAGS) $(UFLAGS) $(HOSTCC) $(EXTRA_FILES)
 
 tools:
 	@test/doctor $(NEEDS)
@@ -138,11 +148,11 @@ kernel: $(B)/kernel
 
 $(B)/%.c.o: %.c $(B)/options
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
 
 $(B)/%.S.o: %.S $(B)/options $(B)/include/offsets.h
 	@mkdir -p $(@D)
-	$(call say,AS,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
+	$(call say,AS,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(DEPS) -c -o $@ $<
 
 # The one file that may name floating-point registers.
 $(B)/kern/sched/fpu.S.o: KISA := -march=rv64g -mabi=lp64
@@ -150,7 +160,7 @@ $(B)/kern/sched/fpu.S.o: KISA := -march=rv64g -mabi=lp64
 # The few numbers that assembly needs from C; see kern/lib/offset.h.
 $(B)/%/offsets.s: %/offsets.c $(B)/options
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(KISA) $(KFLAGS) $(DEPS) -MF $(@:.s=.d) -MT $@ -S -o $@ $<
+	$(call say,CC,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(DEPS) -MF $(@:.s=.d) -MT $@ -S -o $@ $<
 
 $(B)/include/offsets.h: $(OFFSETS:%.c=$(B)/%.s)
 	$(call say,OFFSETS,$@)sed -n 's/^[[:space:]]*#OFFSET \([A-Z0-9_]* -*[0-9]*\)$$/#define \1/p' \
@@ -180,11 +190,11 @@ ULIB := $(patsubst %,$(B)/%.o,$(wildcard user/lib/*.c user/lib/*.S))
 
 $(B)/user/%.c.o: user/%.c $(B)/options
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(UFLAGS) $(DEPS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(STRICT) $(UFLAGS) $(DEPS) -c -o $@ $<
 
 $(B)/user/%.S.o: user/%.S $(B)/options
 	@mkdir -p $(@D)
-	$(call say,AS,$<)$(CC) $(UFLAGS) $(DEPS) -c -o $@ $<
+	$(call say,AS,$<)$(CC) $(STRICT) $(UFLAGS) $(DEPS) -c -o $@ $<
 
 # A program is user/NAME.c and whatever lies in user/NAME/.  Here with symbols, for GDB; the image
 # gets it without them.
@@ -200,7 +210,7 @@ $(PROGRAMS:%=$(B)/bin/%): $(B)/bin/%: $(B)/user/%.elf
 	@$(OBJCOPY) -S $< $@
 
 $(B)/mkfs: user/mkfs.c $(B)/options
-	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTFLAGS) $(DEPS) -o $@ $<
+	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTSTRICT) $(HOSTFLAGS) $(DEPS) -o $@ $<
 
 $(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(wildcard README.md)
 	$(call say,MKFS,$@)$(B)/mkfs $@ $(filter-out $<,$^)
@@ -251,7 +261,7 @@ tested = $(shell sed -n 's,^// Links: ,,p' $(1)) $(if $(shell grep '^\#include "
 
 $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 	@mkdir -p $(@D)
-	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTFLAGS) $(DEPS) -fsanitize=address,undefined \
+	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTSTRICT) $(HOSTFLAGS) $(DEPS) -fsanitize=address,undefined \
 	  -fno-sanitize-recover=all -o $@ $< $(call tested,$<)
 
 host: $(HOST_TESTS)
@@ -268,7 +278,7 @@ grade:
 # --- lint ----------------------------------------------------------------------------------------
 
 HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h)
-CLANG := clang -fsyntax-only --target=riscv64-unknown-elf $(COMMON)
+CLANG = clang -fsyntax-only $(CLANGSTRICT) --target=riscv64-unknown-elf $(COMMON)
 SCRIPTS = $(shell grep -lsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
 
 lint: lint-format lint-text lint-layers lint-tp lint-headers lint-clang lint-shell
@@ -293,7 +303,7 @@ lint-clang: $(patsubst %,$(B)/lint/%.clang,$(filter %.c,$(SOURCES)) $(wildcard u
 $(B)/lint/%.h.alone: %.h $(B)/options
 	@mkdir -p $(@D)
 	$(call say,HEADER,$<)echo '#include "$<"' | \
-	  $(CC) $(KISA) $(KFLAGS) $(DEPS) -MF $@.d -MT $@ -x c -fsyntax-only - && touch $@
+	  $(CC) $(STRICT) $(KISA) $(KFLAGS) $(DEPS) -MF $@.d -MT $@ -x c -fsyntax-only - && touch $@
 
 $(B)/lint/user/%.clang: user/% $(B)/options
 	@mkdir -p $(@D)
@@ -301,7 +311,8 @@ $(B)/lint/user/%.clang: user/% $(B)/options
 
 $(B)/lint/user/mkfs.c.clang: user/mkfs.c $(B)/options
 	@mkdir -p $(@D)
-	$(call say,CLANG,$<)clang -fsyntax-only $(HOSTFLAGS) $(DEPS) -MF $@.d -MT $@ $< && touch $@
+	$(call say,CLANG,$<)clang -fsyntax-only $(CLANGSTRICT) $(HOSTFLAGS) $(DEPS) -MF $@.d -MT $@ $< \
+	  && touch $@
 
 $(B)/lint/%.clang: % $(B)/options
 	@mkdir -p $(@D)
