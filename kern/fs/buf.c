@@ -115,7 +115,7 @@ static struct buf *replace(uint32 block) {
 }
 
 // Return a reference to the block's buffer, valid or not.
-static struct buf *claim(uint32 block) {
+static inline struct buf *claim(uint32 block) {
   irq_t s = spin_lock(&bufs.lock);
   struct buf *b = *bucket_of(block);
   while (b && b->block != block)

@@ -233,16 +233,7 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
 
 // --- The blocks of a file ---
 
-// Get the file's indirect block, or NULL where it has none.
-static int get_indirect(struct inode *ip, struct buf **b) {
-  *b = NULL;
-  if (ip->disk.addrs[NDIRECT] == 0)
-    return 0;
-  *b = buf_get(ip->disk.addrs[NDIRECT]);
-  return *b ? 0 : -EIO;
-}
-
-static int get_data(uint32 block, struct buf **b) {
+static inline int get_data(uint32 block, struct buf **b) {
   *b = NULL;
   if (block == 0)
     return 0;
@@ -252,16 +243,24 @@ static int get_data(uint32 block, struct buf **b) {
   return *b ? 0 : -EIO;
 }
 
-int inode_block(struct inode *ip, uint32 index, struct buf **b) {
+// Like inode_block, with the indirect block kept in *indirect for the next call.
+static int walk_block(struct inode *ip, uint32 index, struct buf **indirect, struct buf **b) {
   if (index < NDIRECT)
     return get_data(ip->disk.addrs[index], b);
-  struct buf *indirect;
-  int err = get_indirect(ip, &indirect);
   *b = NULL;
-  if (err < 0 || !indirect)
-    return err;
-  err = get_data(((uint32 *)indirect->data)[index - NDIRECT], b);
-  buf_put(indirect);
+  if (!*indirect) {
+    int err = get_data(ip->disk.addrs[NDIRECT], indirect);
+    if (err < 0 || !*indirect)
+      return err;
+  }
+  return get_data(((uint32 *)(*indirect)->data)[index - NDIRECT], b);
+}
+
+int inode_block(struct inode *ip, uint32 index, struct buf **b) {
+  struct buf *indirect = NULL;
+  int err = walk_block(ip, index, &indirect, b);
+  if (indirect)
+    buf_put(indirect);
   return err;
 }
 
@@ -313,27 +312,34 @@ static int put_out(const struct target *to, uint64 at, const uint8 *data, uint64
   return 0;
 }
 
+// Read n bytes, all of which lie in the file, at off.
+static int read_blocks(struct inode *ip, const struct target *to, uint64 off, uint64 n) {
+  struct buf *indirect = NULL;
+  int err = 0;
+  uint64 step;
+  for (uint64 done = 0; done < n && err == 0; done += step) {
+    uint64 within = (off + done) % BLOCK_SIZE;
+    step = BLOCK_SIZE - within < n - done ? BLOCK_SIZE - within : n - done;
+    struct buf *b;
+    err = walk_block(ip, (uint32)((off + done) / BLOCK_SIZE), &indirect, &b);
+    if (err == 0)
+      err = put_out(to, done, (b ? b->data : zeros) + within, step);
+    if (b)
+      buf_put(b);
+  }
+  if (indirect)
+    buf_put(indirect);
+  return err;
+}
+
 static int64 read_to(struct inode *ip, const struct target *to, uint64 off, uint64 n) {
   assert(sleep_holding(&ip->lock));
   if (off >= ip->disk.size)
     return 0;
   if (n > ip->disk.size - off)
     n = ip->disk.size - off;
-  uint64 step;
-  for (uint64 done = 0; done < n; done += step) {
-    uint64 within = (off + done) % BLOCK_SIZE;
-    step = BLOCK_SIZE - within < n - done ? BLOCK_SIZE - within : n - done;
-    struct buf *b;
-    int err = inode_block(ip, (uint32)((off + done) / BLOCK_SIZE), &b);
-    if (err < 0)
-      return err;
-    err = put_out(to, done, (b ? b->data : zeros) + within, step);
-    if (b)
-      buf_put(b);
-    if (err < 0)
-      return err;
-  }
-  return (int64)n;
+  int err = read_blocks(ip, to, off, n);
+  return err < 0 ? err : (int64)n;
 }
 
 int64 inode_read(struct inode *ip, void *dst, uint64 off, uint64 n) {
@@ -422,7 +428,7 @@ static bool free_data(uint32 *slot, struct budget *budget) {
 
 static bool free_indirect(struct inode *ip, struct budget *budget) {
   struct buf *b;
-  if (get_indirect(ip, &b) < 0)
+  if (get_data(ip->disk.addrs[NDIRECT], &b) < 0)
     log_fail("an indirect block cannot be read");
   if (!b)
     return true;

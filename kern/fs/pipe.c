@@ -89,6 +89,11 @@ static int copy_in(struct pipe *p, uint64 pos, uva_t src, uint64 n) {
   return copy_from_user(p->data, src + run, n - run);
 }
 
+static void wake(struct waitq *q) {
+  if (!list_empty(&q->waiters))
+    waitq_wake_all(q);
+}
+
 // Wait for something to read and for the turn to read it.  Returns the bytes there are, 0 at the
 // end, or -EINTR.  Holds: the lock.
 static int64 wait_readable(struct pipe *p) {
@@ -120,8 +125,8 @@ int64 pipe_read(struct pipe *p, uva_t dst, uint64 n) {
       p->tail += n;
       got = (int64)n;
     }
-    waitq_wake_all(&p->readers);
-    waitq_wake_all(&p->writers);
+    wake(&p->readers);
+    wake(&p->writers);
   }
   spin_unlock(&p->lock, s);
   return got;
@@ -159,8 +164,8 @@ static int64 write_some(struct pipe *p, uva_t src, uint64 n) {
       p->head += n;
       put = (int64)n;
     }
-    waitq_wake_all(&p->writers);
-    waitq_wake_all(&p->readers);
+    wake(&p->writers);
+    wake(&p->readers);
   }
   spin_unlock(&p->lock, s);
   return put;

@@ -70,11 +70,12 @@ void waitq_init(struct waitq *q) {
 }
 
 void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
-  (void)q;
   CHECK(depth == 1 && spin_holding(lock));
+  list_push_back(&q->waiters, &self.wait_node);
   lock->owner = NULL;
   depth = 0;
-  pthread_cond_wait(&woken, &big);
+  while (!list_empty(&self.wait_node))
+    pthread_cond_wait(&woken, &big);
   depth = 1;
   lock->owner = (struct hart *)&self;
 }
@@ -87,12 +88,14 @@ int waitq_sleep(struct waitq *q, struct spinlock *lock) {
 }
 
 void waitq_wake_one(struct waitq *q) {
-  waitq_wake_all(q);
+  CHECK(depth > 0);
+  if (list_pop_front(&q->waiters))
+    pthread_cond_broadcast(&woken);
 }
 
 void waitq_wake_all(struct waitq *q) {
-  CHECK(depth > 0 && q->waiters.next);
-  pthread_cond_broadcast(&woken);
+  while (!list_empty(&q->waiters))
+    waitq_wake_one(q);
 }
 
 // --- Printing and the end ---
