@@ -25,7 +25,7 @@ void syscall(struct trap_frame *frame) {
   uint64 number = frame_reg(frame, REG_A7);
   system_call call = number < ARRAY_SIZE(table) ? table[number] : NULL;
   int64 result = call != NULL ? call(&frame_reg(frame, REG_A0)) : unknown(number);
-  if (result < 0 && number <= XV6_LAST)
+  if (__builtin_expect(result < 0, 0) && frame_reg(frame, REG_A7) <= XV6_LAST)
     result = -1;
   frame_reg(frame, REG_A0) = result;
 }
