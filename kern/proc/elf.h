@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// The ELF64 structures of an executable.  System V ABI, "Object Files"; RISC-V ELF psABI.
+// Executables: ELF64, little-endian, RISC-V.  System V ABI, "Object Files"; RISC-V ELF psABI.
 #pragma once
 
 #include "kern/lib/types.h"
+
+struct inode;
+struct space;
 
 #define ELF_MAGIC "\177ELF"
 enum { ELF_CLASS_64 = 2, ELF_DATA_LITTLE = 1, ELF_VERSION = 1, ELF_EXEC = 2, ELF_RISCV = 243 };
@@ -32,3 +35,8 @@ struct elf_segment {
 
 _Static_assert(sizeof(struct elf_header) == 64, "as in the file");
 _Static_assert(sizeof(struct elf_segment) == 56, "as in the file");
+
+// Load every segment of the file into the space, which is empty; *entry gets where it begins.
+// Returns 0, -ENOEXEC when the file is no sound executable, or another negative errno; the space
+// may then hold a part.  Sleeps.  Holds: the inode's lock.
+int elf_load(struct space *space, struct inode *file, uva_t *entry);

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Executables: from a file to a running program.
-//
 // The new program is built in a space of its own while the old one stays whole; only when nothing
 // can fail any more does the process change over.
-// I1. Nothing in the file is believed: each field is checked before it is used, sums cannot wrap.
-// I2. Every byte of the new space comes from the file, the arguments, or is zero.
 #include "kern/proc/exec.h"
 
 #include "kern/fs/inode.h"
@@ -18,8 +14,7 @@
 #include "vm/space.h"
 #include "vm/usercopy.h"
 
-#define SEGMENTS_MAX 64  // program headers that are looked at
-#define STACK_ALIGN  16  // of sp and of each argument string.  RISC-V psABI 2.1
+#define STACK_ALIGN 16  // of sp and of each argument string.  RISC-V psABI 2.1
 
 struct program {
   struct space *space;
@@ -65,73 +60,6 @@ int exec_args_add_user(struct exec_args *args, uva_t string) {
   return 0;
 }
 
-// Read exactly n bytes of the file at offset.  A file too short is no executable.
-static int read_exactly(struct inode *file, void *dst, uint64 offset, uint64 n) {
-  if (offset > UINT32_MAX || n > UINT32_MAX - offset)
-    return -ENOEXEC;
-  int64 r = inode_read(file, dst, offset, n);
-  if (r < 0)
-    return r;
-  return (uint64)r == n ? 0 : -ENOEXEC;
-}
-
-static bool header_ok(const struct elf_header *h) {
-  return memcmp(h->magic, ELF_MAGIC, sizeof(h->magic)) == 0 && h->class == ELF_CLASS_64 &&
-         h->data == ELF_DATA_LITTLE && h->ident_version == ELF_VERSION && h->type == ELF_EXEC &&
-         h->machine == ELF_RISCV && h->version == ELF_VERSION &&
-         h->phentsize == sizeof(struct elf_segment) && h->phnum <= SEGMENTS_MAX &&
-         h->phoff <= UINT32_MAX && h->entry < USER_END;
-}
-
-static bool segment_ok(const struct elf_segment *s) {
-  return s->vaddr % PAGE_SIZE == 0 && s->filesz <= s->memsz && s->vaddr < USER_END &&
-         s->memsz <= USER_END - s->vaddr && (s->flags & (ELF_R | ELF_W | ELF_X)) != 0;
-}
-
-static enum prot segment_prot(uint32 flags) {
-  static const enum prot prots[] = {
-      [ELF_X] = PROT_USER_X,
-      [ELF_W] = PROT_USER_RW,  // no W without R.  RISC-V privileged 4.3.1
-      [ELF_W | ELF_X] = PROT_USER_RWX,
-      [ELF_R] = PROT_USER_R,
-      [ELF_R | ELF_X] = PROT_USER_RX,
-      [ELF_R | ELF_W] = PROT_USER_RW,
-      [ELF_R | ELF_W | ELF_X] = PROT_USER_RWX,
-  };
-  return prots[flags & (ELF_R | ELF_W | ELF_X)];
-}
-
-static int load_segment(struct space *space, struct inode *file, const struct elf_segment *s) {
-  if (!segment_ok(s))
-    return -ENOEXEC;
-  if (s->memsz == 0)
-    return 0;
-  int r = space_add(space, s->vaddr, s->memsz, segment_prot(s->flags));
-  for (uint64 done = 0; r == 0 && done < s->filesz; done += PAGE_SIZE) {
-    uint64 n = s->filesz - done < PAGE_SIZE ? s->filesz - done : PAGE_SIZE;
-    r = read_exactly(file, space_pointer(space, s->vaddr + done), s->offset + done, n);
-  }
-  return r;
-}
-
-// Load every segment of the file into the program's empty space.  Holds: the inode's lock.
-static int load_file(struct program *program, struct inode *file) {
-  struct elf_header header;
-  int r = read_exactly(file, &header, 0, sizeof(header));
-  if (r == 0 && !header_ok(&header))
-    r = -ENOEXEC;
-  for (uint32 i = 0; r == 0 && i < header.phnum; i++) {
-    struct elf_segment segment;
-    r = read_exactly(file, &segment, header.phoff + i * sizeof(segment), sizeof(segment));
-    if (r == 0 && segment.type == ELF_LOAD)
-      r = load_segment(program->space, file, &segment);
-  }
-  if (r == 0 && space_pages(program->space) == 0)
-    r = -ENOEXEC;
-  program->entry = header.entry;
-  return r;
-}
-
 // Put the stack above the segments and the arguments on it: the strings at its top, below them the
 // array of their addresses, which sp points to.
 static int push_args(struct program *program, const struct exec_args *args) {
@@ -158,7 +86,7 @@ static int build_program(struct program *program, struct inode *file,
   program->space = space_create();
   if (program->space == NULL)
     return -ENOMEM;
-  int r = load_file(program, file);
+  int r = elf_load(program->space, file, &program->entry);
   if (r == 0)
     r = push_args(program, args);
   if (r < 0)

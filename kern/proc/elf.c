@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// From an executable file to the contents of a space.
+//
+// I1. Nothing in the file is believed: each field is checked before it is used.  An offset may be
+//     anything: beyond the end of the file there is nothing to read (inode_read).
+// I2. Every byte of a segment comes from the file or is zero.
+#include "kern/proc/elf.h"
+
+#include "kern/fs/inode.h"
+#include "kern/lib/errno.h"
+#include "kern/lib/string.h"
+#include "vm/layout.h"
+#include "vm/space.h"
+
+#define SEGMENTS_MAX 64  // program headers that are looked at
+
+// Read exactly n bytes of the file at offset.  A file too short is no executable.
+static int read_exactly(struct inode *file, void *dst, uint64 offset, uint64 n) {
+  int64 r = inode_read(file, dst, offset, n);
+  if (r < 0)
+    return r;
+  return (uint64)r == n ? 0 : -ENOEXEC;
+}
+
+static bool header_ok(const struct elf_header *h) {
+  return memcmp(h->magic, ELF_MAGIC, sizeof(h->magic)) == 0 && h->class == ELF_CLASS_64 &&
+         h->data == ELF_DATA_LITTLE && h->ident_version == ELF_VERSION && h->type == ELF_EXEC &&
+         h->machine == ELF_RISCV && h->version == ELF_VERSION &&
+         h->phentsize == sizeof(struct elf_segment) && h->phnum <= SEGMENTS_MAX &&
+         h->entry < USER_END;
+}
+
+static bool segment_ok(const struct elf_segment *s) {
+  return s->vaddr % PAGE_SIZE == 0 && s->filesz <= s->memsz && s->vaddr < USER_END &&
+         s->memsz <= USER_END - s->vaddr && (s->flags & (ELF_R | ELF_W | ELF_X)) != 0;
+}
+
+static enum prot segment_prot(uint32 flags) {
+  static const enum prot prots[] = {
+      [ELF_X] = PROT_USER_X,
+      [ELF_W] = PROT_USER_RW,  // no W without R.  RISC-V privileged 4.3.1
+      [ELF_W | ELF_X] = PROT_USER_RWX,
+      [ELF_R] = PROT_USER_R,
+      [ELF_R | ELF_X] = PROT_USER_RX,
+      [ELF_R | ELF_W] = PROT_USER_RW,
+      [ELF_R | ELF_W | ELF_X] = PROT_USER_RWX,
+  };
+  return prots[flags & (ELF_R | ELF_W | ELF_X)];
+}
+
+static int load_segment(struct space *space, struct inode *file, const struct elf_segment *s) {
+  if (!segment_ok(s))
+    return -ENOEXEC;
+  if (s->memsz == 0)
+    return 0;
+  int r = space_add(space, s->vaddr, s->memsz, segment_prot(s->flags));
+  for (uint64 done = 0; r == 0 && done < s->filesz; done += PAGE_SIZE) {
+    uint64 n = s->filesz - done < PAGE_SIZE ? s->filesz - done : PAGE_SIZE;
+    r = read_exactly(file, space_pointer(space, s->vaddr + done), s->offset + done, n);
+  }
+  return r;
+}
+
+int elf_load(struct space *space, struct inode *file, uva_t *entry) {
+  struct elf_header header;
+  int r = read_exactly(file, &header, 0, sizeof(header));
+  if (r == 0 && !header_ok(&header))
+    r = -ENOEXEC;
+  for (uint32 i = 0; r == 0 && i < header.phnum; i++) {
+    struct elf_segment segment;
+    r = read_exactly(file, &segment, header.phoff + i * sizeof(segment), sizeof(segment));
+    if (r == 0 && segment.type == ELF_LOAD)
+      r = load_segment(space, file, &segment);
+  }
+  if (r == 0 && space_pages(space) == 0)
+    r = -ENOEXEC;
+  if (r == 0)
+    *entry = header.entry;
+  return r;
+}
