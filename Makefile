@@ -212,7 +212,11 @@ $(PROGRAMS:%=$(B)/bin/%): $(B)/bin/%: $(B)/user/%.elf
 $(B)/mkfs: user/mkfs.c $(B)/options
 	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTSTRICT) $(HOSTFLAGS) $(DEPS) -o $@ $<
 
-$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(wildcard README.md)
+# Course material expects a README.
+$(B)/README: README.md
+	@cp $< $@
+
+$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(B)/README
 	$(call say,MKFS,$@)$(B)/mkfs $@ $(filter-out $<,$^)
 
 image: $(B)/fs.img

@@ -51,6 +51,26 @@ static void full(void) {
   check(unlink("f") == 0);
 }
 
+// Without a free block no directory can be made, and none can grow.
+static void full_directory(void) {
+  char name[8];
+  int files, names = 0;
+  uint64 total = fill_disk(&files);
+  check(total > 0 && mkdir("d") == -1 && open("d", O_RDONLY) == -1);
+  for (; names < 200; names++) {
+    snprintf(name, sizeof(name), "l%d", names);
+    if (link("n0", name) < 0)
+      break;
+  }
+  check(names < 200);
+  while (names-- > 0) {
+    snprintf(name, sizeof(name), "l%d", names);
+    check(unlink(name) == 0);
+  }
+  remove_files(files);
+  check(mkdir("d") == 0 && unlink("d") == 0);
+}
+
 static int create_all(void) {
   char name[8];
   int n = 0;
@@ -95,9 +115,7 @@ static void many_rounds(void) {
 }
 
 const struct test disk_tests[] = {
-    {"disk-many-rounds", many_rounds, false},
-    {"disk-full", full, true},
-    {"disk-out-of-inodes", out_of_inodes, true},
-    {"disk-unlinked-blocks", unlinked_blocks, true},
-    {NULL, NULL, false},
+    {"disk-many-rounds", many_rounds, false},        {"disk-full", full, true},
+    {"disk-full-directory", full_directory, true},   {"disk-out-of-inodes", out_of_inodes, true},
+    {"disk-unlinked-blocks", unlinked_blocks, true}, {NULL, NULL, false},
 };

@@ -112,6 +112,32 @@ static void chain(void) {
   }
 }
 
+// Whatever exec had taken when it found the bad pointer comes back.
+static void bad_often(void) {
+  char *words[] = {(char *)0xffffffff, NULL};
+  for (int i = 0; i < 10000; i++)
+    check(exec("/echo", words) == -1);
+}
+
+// With so many pages and no more: exec works or fails, the machine goes on.
+static void exec_with_pages(uint64 pages) {
+  while (sbrk(64 * PAGE_SIZE) != (char *)-1)
+    ;
+  while (sbrk(PAGE_SIZE) != (char *)-1)
+    ;
+  for (; pages > 0; pages--)
+    sbrk(-PAGE_SIZE);
+  exec("/true", ARGS("true"));
+  exit(0);
+}
+
+static void little_memory(void) {
+  for (uint64 pages = 0; pages < 20; pages++) {
+    int status = run_child(exec_with_pages, pages);
+    check(status == 0 || status == -1);
+  }
+}
+
 static void layout(void) {
   check(first_break == first_stack + PAGE_SIZE);
   if (must_fork() == 0) {
@@ -138,6 +164,8 @@ const struct test exec_tests[] = {
     {"exec-missing", missing, false},
     {"exec-keeps-files", keeps_files, false},
     {"exec-chain", chain, false},
+    {"exec-bad-often", bad_often, false},
+    {"exec-little-memory", little_memory, true},
     {"exec-layout", layout, false},
     {"exec-relative", relative, false},
     {NULL, NULL, false},

@@ -45,6 +45,14 @@ static void bad_jumps(void) {
     must_die(jump_to, bad_addresses[i]);
 }
 
+// Where the kernel's image lies in physical memory, and every power of two from the end up.
+static void scattered_reads(void) {
+  for (uint64 a = IMAGE_PA; a < IMAGE_PA + 1000000; a += 100000)
+    must_die(read_at, a);
+  for (uint64 a = USER_END; a != 0; a <<= 1)
+    must_die(write_at, a);
+}
+
 static void text_rights(void) {
   must_die(write_at, (uint64)read_at);
   must_die(write_at, (uint64)constant);
@@ -164,17 +172,11 @@ static void unknown_calls(void) {
 }
 
 const struct test fault_tests[] = {
-    {"fault-reads", bad_reads, false},
-    {"fault-writes", bad_writes, false},
-    {"fault-jumps", bad_jumps, false},
-    {"fault-text", text_rights, false},
-    {"fault-run-data", data_not_run, false},
-    {"fault-guard-page", guard_page, false},
-    {"fault-stack-overflow", stack_overflow, false},
-    {"fault-behind-break", behind_break, false},
-    {"fault-instructions", instructions, false},
-    {"fault-sp", stack_pointers, false},
-    {"fault-tp", thread_pointers, false},
-    {"unknown-calls", unknown_calls, false},
-    {NULL, NULL, false},
+    {"fault-reads", bad_reads, false},           {"fault-writes", bad_writes, false},
+    {"fault-jumps", bad_jumps, false},           {"fault-scattered", scattered_reads, false},
+    {"fault-text", text_rights, false},          {"fault-run-data", data_not_run, false},
+    {"fault-guard-page", guard_page, false},     {"fault-stack-overflow", stack_overflow, false},
+    {"fault-behind-break", behind_break, false}, {"fault-instructions", instructions, false},
+    {"fault-sp", stack_pointers, false},         {"fault-tp", thread_pointers, false},
+    {"unknown-calls", unknown_calls, false},     {NULL, NULL, false},
 };

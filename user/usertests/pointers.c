@@ -197,6 +197,22 @@ static void counts(void) {
   unlink("f");
 }
 
+// Any page of the program may be taken for a name.
+static void every_page(void) {
+  for (uint64 a = 0; a < 300 * PAGE_SIZE; a += PAGE_SIZE)
+    check(link("nothing", (char *)a) == -1);
+}
+
+// A failed write takes no block: were one lost each time, the disk would be full.
+static void write_often(void) {
+  for (int i = 0; i < 300; i++) {
+    int fd = open("f", O_CREATE | O_WRONLY);
+    check(fd >= 0 && write(fd, (char *)0xffffffffff, 1) == -1);
+    close(fd);
+    check(unlink("f") == 0);
+  }
+}
+
 static void all_text(void) {
   int fd = open("f", O_CREATE | O_RDWR);
   check(write(fd, (const void *)for_each_bad, 16) == 16);  // text may be read
@@ -219,6 +235,8 @@ const struct test pointer_tests[] = {
     {"pointer-wait", wait_result, false},
     {"pointer-info", info_result, false},
     {"pointer-counts", counts, false},
+    {"pointer-every-page", every_page, false},
+    {"pointer-write-often", write_often, false},
     {"pointer-text", all_text, false},
     {NULL, NULL, false},
 };

@@ -129,6 +129,20 @@ static void fork_trees(void) {
   fork_tree(4);
 }
 
+// Processes that fork without end, until one of them finds that no more can be had.
+static void fork_bomb(void) {
+  if (must_fork() == 0) {
+    int fd;
+    while ((fd = open("stop", O_RDONLY)) < 0)
+      if (fork() < 0)
+        close(open("stop", O_CREATE | O_RDWR));
+    exit(0);
+  }
+  check(wait_status() == 0);
+  sleep(20);  // the orphans end, too
+  check(unlink("stop") == 0);
+}
+
 static int find_process(int pid, struct process_info *found) {
   static struct process_info list[64];
   int n = procinfo(list, 64);
@@ -235,12 +249,21 @@ static void preemption(void) {
 }
 
 const struct test process_tests[] = {
-    {"fork-pids", fork_pids, false},     {"exit-status", exit_status, false},
-    {"wait-none", wait_none, false},     {"wait-any", wait_any, false},
-    {"wait-memory", wait_memory, false}, {"fork-exit", fork_exit_often, false},
-    {"fork-limit", fork_limit, false},   {"fork-limit-alive", fork_limit_alive, true},
-    {"fork-tree", fork_trees, false},    {"orphan", orphan, false},
-    {"orphans", orphans, false},         {"exit-races", exit_races, false},
-    {"sleep", sleep_time, false},        {"sleepers", sleepers, false},
-    {"preemption", preemption, false},   {NULL, NULL, false},
+    {"fork-pids", fork_pids, false},
+    {"exit-status", exit_status, false},
+    {"wait-none", wait_none, false},
+    {"wait-any", wait_any, false},
+    {"wait-memory", wait_memory, false},
+    {"fork-exit", fork_exit_often, false},
+    {"fork-limit", fork_limit, false},
+    {"fork-limit-alive", fork_limit_alive, true},
+    {"fork-tree", fork_trees, false},
+    {"fork-bomb", fork_bomb, false},
+    {"orphan", orphan, false},
+    {"orphans", orphans, false},
+    {"exit-races", exit_races, false},
+    {"sleep", sleep_time, false},
+    {"sleepers", sleepers, false},
+    {"preemption", preemption, false},
+    {NULL, NULL, false},
 };
