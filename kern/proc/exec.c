@@ -133,6 +133,6 @@ int process_exec(const char *path, const struct exec_args *args) {
   fpu_drop();
   process_replace_space(program.space);
   set_user_frame(thread_user_frame(thread_current()), &program);
-  asm volatile("fence.i" : : : "memory");
+  fence_instructions();
   return args->count;
 }
