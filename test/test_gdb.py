@@ -16,7 +16,9 @@ def free_port():
 
 
 def debug(tmp_path, commands, append, cpus=2):
-    """Give the commands to GDB in a fresh machine.  Returns what it printed; tmp_path/log is the console."""
+    """Give the commands to GDB in a fresh machine, whose console goes to tmp_path/log.
+
+    Returns what GDB printed."""
     port = free_port()
     init = (guest.TOP / "test/gdbinit").read_text()
     for name, value in ("KERNEL", guest.KERNEL), ("PORT", port), ("USER", guest.BUILD / "user"):
