@@ -69,10 +69,6 @@ static int take(struct buf **out) {
   if (err < 0)
     return err;
   struct buf *b = buf_get_zeroed(block);
-  if (!b) {
-    buf_put(home);
-    return -EIO;
-  }
   home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
   log_write(home);
   log_write(b);

@@ -27,7 +27,9 @@ static struct {
   uint32 hash_mask;   // [I]
   struct buf *hand;   // [b] of the clock
   uint32 count;       // [I]
-} bufs = {.lock = SPINLOCK_INIT("buffers")};
+  bool starved;       // [a] somebody waits for a buffer without references
+  struct waitq free;  // [b]
+} bufs = {.lock = SPINLOCK_INIT("buffers"), .free = {LIST_INIT(bufs.free.waiters)}};
 
 static struct buf *buf_create(uint8 *data) {
   struct buf *b = kzalloc(sizeof(*b));
@@ -102,6 +104,7 @@ static struct buf *find_victim(void) {
   return NULL;
 }
 
+// Give the block the buffer of another.  NULL if all are in use.
 static struct buf *replace(uint32 block) {
   struct buf *b = find_victim();
   if (!b)
@@ -114,18 +117,33 @@ static struct buf *replace(uint32 block) {
   return b;
 }
 
-// Return a reference to the block's buffer, valid or not.
-static inline struct buf *claim(uint32 block) {
-  irq_t s = spin_lock(&bufs.lock);
+static struct buf *find(uint32 block) {
   struct buf *b = *bucket_of(block);
   while (b && b->block != block)
     b = b->hash_next;
-  if (!b)
-    b = replace(block);
-  if (b) {
-    buf_hold(b);
-    b->used = true;
+  return b ? b : replace(block);
+}
+
+// Find the block's buffer, or wait until one can be had.  Holds: the buffers' lock.
+static struct buf *await(uint32 block) {
+  for (;;) {
+    store_relaxed(&bufs.starved, true);
+    fence_all();  // before the references are read once more; see buf_put
+    struct buf *b = find(block);
+    if (b)
+      return b;
+    waitq_sleep_through(&bufs.free, &bufs.lock);
   }
+}
+
+// Return a reference to the block's buffer, valid or not.
+static inline struct buf *claim(uint32 block) {
+  irq_t s = spin_lock(&bufs.lock);
+  struct buf *b = find(block);
+  if (!b)
+    b = await(block);
+  buf_hold(b);
+  b->used = true;
   spin_unlock(&bufs.lock, s);
   return b;
 }
@@ -145,7 +163,7 @@ static int fill(struct buf *b) {
 struct buf *buf_get(uint32 block) {
   assert(block != 0);
   struct buf *b = claim(block);
-  if (!b || load_acquire(&b->valid) || fill(b) == 0)
+  if (load_acquire(&b->valid) || fill(b) == 0)
     return b;
   buf_put(b);
   return NULL;
@@ -154,8 +172,6 @@ struct buf *buf_get(uint32 block) {
 struct buf *buf_get_zeroed(uint32 block) {
   assert(block != 0);
   struct buf *b = claim(block);
-  if (!b)
-    return NULL;
   memset(b->data, 0, BLOCK_SIZE);
   store_release(&b->valid, true);
   return b;
@@ -165,7 +181,16 @@ void buf_hold(struct buf *b) {
   fetch_add(&b->refs, 1);
 }
 
+static void end_famine(void) {
+  irq_t s = spin_lock(&bufs.lock);
+  bufs.starved = false;
+  waitq_wake_all(&bufs.free);
+  spin_unlock(&bufs.lock, s);
+}
+
 void buf_put(struct buf *b) {
   uint32 before = fetch_sub(&b->refs, 1);
   assert(before > 0);
+  if (before == 1 && load_relaxed(&bufs.starved))
+    end_famine();
 }

@@ -33,10 +33,11 @@ int buf_init(void);
 // Buffers there are.
 uint32 buf_count(void);
 
-// Return a reference to the block's buffer, with its contents, or NULL on an I/O error.  Sleeps.
+// Return a reference to the block's buffer, with its contents, or NULL on an I/O error.  Waits for
+// a buffer and for the disk.
 struct buf *buf_get(uint32 block);
 
-// Likewise, but fill it with zeros instead of reading it.  Nobody else uses the block.
+// Likewise, but fill it with zeros instead of reading it; never NULL.  Nobody else uses the block.
 struct buf *buf_get_zeroed(uint32 block);
 
 // Take another reference; drop one.  Any context.

@@ -207,9 +207,11 @@ static int64 write_pieces(struct file *f, uint8 *piece, uva_t src, uint64 n) {
 }
 
 static int64 write_inode(struct file *f, uva_t src, uint64 n) {
+  if (n == 0)
+    return 0;
   if (n > WRITE_PIECE && !user_readable(src, n))
     return -EFAULT;
-  uint8 *piece = kmalloc(n < WRITE_PIECE ? n + 1 : WRITE_PIECE);
+  uint8 *piece = kmalloc(n < WRITE_PIECE ? n : WRITE_PIECE);
   if (!piece)
     return -ENOMEM;
   int64 put = write_pieces(f, piece, src, n);

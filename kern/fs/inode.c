@@ -169,23 +169,17 @@ void inode_update(struct inode *ip) {
 
 // Find the lowest free slot; *home gets a reference to its block.  Holds: slots.lock.
 static int find_slot(uint32 *inum, struct buf **home) {
-  struct buf *b = NULL;
-  for (uint32 i = slots.lowest; i < fs.ninodes; i++) {
-    if (!b && !(b = slot_buf(i)))
+  for (; slots.lowest < fs.ninodes; slots.lowest++) {
+    struct buf *b = slot_buf(slots.lowest);
+    if (!b)
       return -EIO;
-    if (slot_in(b, i)->type == 0) {
-      *inum = i;
+    if (slot_in(b, slots.lowest)->type == 0) {
+      *inum = slots.lowest;
       *home = b;
       return 0;
     }
-    if ((i + 1) % INODES_PER_BLOCK == 0) {
-      buf_put(b);
-      b = NULL;
-    }
-  }
-  if (b)
     buf_put(b);
-  slots.lowest = fs.ninodes;
+  }
   return -ENOSPC;
 }
 
@@ -199,7 +193,6 @@ static int take_slot(const struct dinode *d, struct inode **ip) {
   if (err == 0) {
     *slot_in(home, inum) = *d;
     log_write(home);
-    slots.lowest = inum + 1;
   }
   buf_put(home);
   return err;
@@ -235,8 +228,6 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
 
 static inline int get_data(uint32 block, struct buf **b) {
   *b = NULL;
-  if (block == 0)
-    return 0;
   if (!fs_is_data(block))
     return fs_damage("no data block", block);
   *b = buf_get(block);
@@ -247,13 +238,8 @@ static inline int get_data(uint32 block, struct buf **b) {
 static int walk_block(struct inode *ip, uint32 index, struct buf **indirect, struct buf **b) {
   if (index < NDIRECT)
     return get_data(ip->disk.addrs[index], b);
-  *b = NULL;
-  if (!*indirect) {
-    int err = get_data(ip->disk.addrs[NDIRECT], indirect);
-    if (err < 0 || !*indirect)
-      return err;
-  }
-  return get_data(((uint32 *)(*indirect)->data)[index - NDIRECT], b);
+  int err = *indirect ? 0 : get_data(ip->disk.addrs[NDIRECT], indirect);
+  return err < 0 ? err : get_data(((uint32 *)(*indirect)->data)[index - NDIRECT], b);
 }
 
 int inode_block(struct inode *ip, uint32 index, struct buf **b) {
@@ -297,8 +283,6 @@ static int ensure_block(struct inode *ip, uint32 index, struct buf **b) {
 
 // --- Reading and writing ---
 
-static const uint8 zeros[BLOCK_SIZE];
-
 // Where a read goes: kernel memory, or user memory where that is null.
 struct target {
   uint8 *kernel;
@@ -322,10 +306,10 @@ static int read_blocks(struct inode *ip, const struct target *to, uint64 off, ui
     step = BLOCK_SIZE - within < n - done ? BLOCK_SIZE - within : n - done;
     struct buf *b;
     err = walk_block(ip, (uint32)((off + done) / BLOCK_SIZE), &indirect, &b);
-    if (err == 0)
-      err = put_out(to, done, (b ? b->data : zeros) + within, step);
-    if (b)
-      buf_put(b);
+    if (err < 0)
+      break;
+    err = put_out(to, done, b->data + within, step);
+    buf_put(b);
   }
   if (indirect)
     buf_put(indirect);
@@ -427,15 +411,16 @@ static bool free_data(uint32 *slot, struct budget *budget) {
 }
 
 static bool free_indirect(struct inode *ip, struct budget *budget) {
-  struct buf *b;
-  if (get_data(ip->disk.addrs[NDIRECT], &b) < 0)
-    log_fail("an indirect block cannot be read");
-  if (!b)
+  if (ip->disk.addrs[NDIRECT] == 0)
     return true;
+  struct buf *b;
+  if (get_data(ip->disk.addrs[NDIRECT], &b) < 0) {
+    log_fail("an indirect block cannot be read");
+    return true;
+  }
   bool all = true;
-  uint32 *slots_in_block = (uint32 *)b->data;
   for (uint32 i = 0; i < NINDIRECT && all; i++)
-    all = free_data(&slots_in_block[i], budget);
+    all = free_data((uint32 *)b->data + i, budget);
   log_write(b);
   buf_put(b);
   return all && free_data(&ip->disk.addrs[NDIRECT], budget);

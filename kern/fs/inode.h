@@ -50,8 +50,8 @@ int inode_alloc(short type, short major, short minor, struct inode **out);
 // Write ip->disk to its slot.  Changes one block of the open transaction.  Holds: the lock.
 void inode_update(struct inode *ip);
 
-// Get the file's block of that index: a reference in *b, or NULL where the file has none.
-// Returns 0 or -EIO.  Holds: the lock.
+// Get a reference to the file's block of that index, which lies in the file.  Returns 0 or -EIO.
+// Holds: the lock.
 int inode_block(struct inode *ip, uint32 index, struct buf **b);
 
 // Read at most n bytes at off, to kernel or user memory.  Returns the count (0 at the end of the

@@ -40,21 +40,16 @@ static void cursor_end(struct cursor *c) {
 // Get the next entry, or NULL at the end.
 static int cursor_next(struct cursor *c, const struct dirent **entry) {
   *entry = NULL;
-  while (c->next < c->dir->disk.size) {
-    if (!c->buf || c->next % BLOCK_SIZE == 0) {
-      cursor_end(c);
-      int err = inode_block(c->dir, (uint32)(c->next / BLOCK_SIZE), &c->buf);
-      if (err < 0)
-        return err;
-      if (!c->buf) {
-        c->next = ROUND_DOWN(c->next, BLOCK_SIZE) + BLOCK_SIZE;
-        continue;
-      }
-    }
-    *entry = (const struct dirent *)(c->buf->data + c->next % BLOCK_SIZE);
-    c->next += sizeof(struct dirent);
+  if (c->next >= c->dir->disk.size)
     return 0;
+  if (c->next % BLOCK_SIZE == 0) {
+    cursor_end(c);
+    int err = inode_block(c->dir, (uint32)(c->next / BLOCK_SIZE), &c->buf);
+    if (err < 0)
+      return err;
   }
+  *entry = (const struct dirent *)(c->buf->data + c->next % BLOCK_SIZE);
+  c->next += sizeof(struct dirent);
   return 0;
 }
 

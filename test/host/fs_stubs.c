@@ -253,6 +253,8 @@ int disk_read(uint64 block, void *data) {
   CHECK(depth == 0 && block < disk->blocks);
   if (block == disk->bad_block)
     return -EIO;
+  if (disk->slow)
+    usleep(200);
   pthread_mutex_lock(&disk_lock);
   memcpy(data, disk->current[block], BLOCK_SIZE);
   pthread_mutex_unlock(&disk_lock);

@@ -31,6 +31,7 @@ struct fake_disk {
   uint64 fail_from, fail_to;  // steps that fail
   uint32 bad_block;           // cannot be read
   bool cut;
+  bool slow;  // reads take a while
   _Alignas(4096) uint8 durable[DISK_MAX][BLOCK_SIZE];
   _Alignas(4096) uint8 current[DISK_MAX][BLOCK_SIZE];
 };

@@ -670,6 +670,39 @@ static void test_threads(uint64 seed) {
   check_image();
 }
 
+static void *read_own(void *arg) {
+  char name[8];
+  snprintf(name, sizeof(name), "f%u", (unsigned)(uintptr_t)arg);
+  for (int i = 0; i < 10; i++) {
+    struct file *f = open_file(name, O_RDONLY);
+    CHECK(f && file_read(f, USER_BASE + 20480 * (uintptr_t)arg, 20480) == 20480);
+    file_close(f);
+  }
+  return NULL;
+}
+
+// More threads than there are buffers for two each: they wait for one another's.
+static void test_starved(uint64 unused) {
+  (void)unused;
+  fake_pages = 1;
+  image_make(2000, 60, 30);
+  CHECK(mount() == 0 && buf_count() == 64);
+  pthread_t threads[45];
+  char name[8];
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++) {
+    snprintf(name, sizeof(name), "f%u", i);
+    CHECK(make_file(name, 20480, i) == 20480);
+  }
+  disk->slow = true;
+  for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
+    CHECK(pthread_create(&threads[i], NULL, read_own, (void *)i) == 0);
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++)
+    pthread_join(threads[i], NULL);
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++)
+    for (uint64 k = 0; k < 20480; k++)
+      CHECK(user_memory[20480 * i + k] == pattern(k, i));
+}
+
 static void *unlink_loop(void *arg) {
   for (int i = 0; i < 2000; i++) {
     CHECK(name_unlink(root, arg) < 0);
@@ -714,6 +747,7 @@ int main(int argc, char **argv) {
   RUN(test_no_memory, 0);
   for (uint64 seed = 1; seed <= 3 * scale; seed++)
     RUN(test_threads, seed);
+  RUN(test_starved, 0);
   RUN(test_loop, 0);
   test_errors();
   test_damage(200 * scale);
