@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Disks that are not as they should be: missing, damaged, cut off, failing."""
+
+import shutil
+import struct
+import subprocess
+
+import guest
+import pytest
+
+MKFS = guest.BUILD / "mkfs"
+BLOCK = 1024
+SUPER = BLOCK  # magic, size, nblocks, ninodes, nlog, logstart, inodestart, bmapstart
+LOG = 2 * BLOCK
+
+
+def copy_image(tmp_path):
+    return shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+
+
+def overwrite(image, offset, *words):
+    with open(image, "r+b") as file:
+        file.seek(offset)
+        file.write(struct.pack(f"<{len(words)}I", *words))
+
+
+def failing(image, *rules):
+    """QEMU's name of a drive on the image whose requests fail as the rules say."""
+    config = image.with_suffix(".rules")
+    text = [f'[inject-error]\nevent = "{event}"\nerrno = "5"\n{more}\n' for event, more in rules]
+    config.write_text("\n".join(text))
+    return f"blkdebug:{config}:{image},snapshot=off"
+
+
+def check(image):
+    checked = subprocess.run([MKFS, "-c", image], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_no_disk(boot):
+    r = boot("echo up", image=None)
+    assert r.code not in (0, None) and "there is no disk" in r.output, r.explain()
+
+
+@pytest.mark.parametrize(
+    "offset, word, why",
+    [
+        (SUPER, 0, "magic"),
+        (SUPER + 4, 1 << 31, "larger than the disk"),
+        (SUPER + 12, 0, "no inodes"),
+        (SUPER + 16, 3, "log is too small"),
+        (SUPER + 20, 0, "(log)"),
+        (SUPER + 24, 1 << 30, "(inodes)"),
+        (SUPER + 28, 1999, "(data)"),
+        (LOG, 200, "header is damaged"),
+    ],
+)
+def test_damaged(boot, tmp_path, offset, word, why):
+    """A clean message, whatever the superblock or the log says."""
+    image = copy_image(tmp_path)
+    overwrite(image, offset, word)
+    r = boot("echo up", image=image)
+    assert r.code not in (0, None) and "cannot mount" in r.output, r.explain()
+    assert why in r.output and "panic" not in r.output, r.explain()
+
+
+def test_short_image(boot, tmp_path):
+    image = copy_image(tmp_path)
+    with open(image, "r+b") as file:
+        file.truncate(500 * BLOCK)
+    r = boot("echo up", image=image)
+    assert r.code not in (0, None) and "larger than the disk" in r.output, r.explain()
+
+
+def test_pulled_plug(boot, tmp_path):
+    """The machine is stopped while it writes, three times; each time it comes up again."""
+    image = copy_image(tmp_path)
+    tests = ["race-own-files", "race-shuffle", "race-same-tree", "disk-many-rounds"]
+    for i, at in enumerate(tests[:3]):
+        program = "usertests " + " ".join(tests[i:])
+        r = boot(program, cpus=3, image=f"{image},snapshot=off", until=f"{at}: OK")
+        assert r.stopped == "seen", r.explain()
+        r = boot("ls", image=f"{image},snapshot=off")
+        assert r.code == 0 and "README" in r.output and "damaged" not in r.output, r.explain()
+        check(image)
+
+
+def test_write_errors(boot, tmp_path):
+    """The log's header cannot be written: nothing is, and reading goes on."""
+    image = copy_image(tmp_path)
+    script = tmp_path / "script"
+    script.write_text("mkdir new\nls new\ncat README\necho end\n")
+    made = subprocess.run(
+        [MKFS, image, *sorted((guest.BUILD / "bin").iterdir()), guest.TOP / "README.md", script]
+    )
+    assert made.returncode == 0
+    before = image.read_bytes()
+    sector = LOG // 512
+    r = boot("sh script", image=failing(image, ("write_aio", f'sector = "{sector}"')))
+    assert "read-only from now on" in r.output and "panic" not in r.output, r.explain()
+    assert "end\n" in r.output, r.explain()
+    changed = [at for at in range(0, len(before), BLOCK)
+               if before[at:at + BLOCK] != image.read_bytes()[at:at + BLOCK]]
+    assert all(LOG < at < LOG + 30 * BLOCK for at in changed), changed
+    check(image)
+
+
+def test_read_errors(boot, tmp_path):
+    """A block that cannot be read fails who needs it, and nobody else."""
+    image = copy_image(tmp_path)
+    data = image.read_bytes()
+    at = data.index((guest.TOP / "README.md").read_bytes()[:BLOCK]) // 512
+    rules = [("read_aio", f'sector = "{at + i}"') for i in range(2)]
+    r = boot("cat README.md", image=failing(image, *rules))
+    assert r.code not in (0, None) and "panic" not in r.output, r.explain()
+    r = boot("ls", image=failing(image, *rules))
+    assert r.code == 0, r.explain()
