@@ -213,7 +213,7 @@ $(B)/mkfs: user/mkfs.c $(B)/options
 	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTSTRICT) $(HOSTFLAGS) $(DEPS) -o $@ $<
 
 # Course material expects a README.
-$(B)/README: README.md
+$(B)/README: README.md $(B)/options
 	@cp $< $@
 
 $(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(B)/README
