@@ -8,6 +8,7 @@
 // S3. After thread_switch the hart may be another one: everything of the hart is looked up again.
 #include "kern/sched/runq.h"
 #include "kern/lib/atomic.h"
+#include "kern/lib/errno.h"
 #include "kern/lib/string.h"
 #include "vm/kmalloc.h"
 #include "vm/pagetable.h"
@@ -21,47 +22,9 @@ void thread_switch(struct thread *prev, struct thread *next);
 // The rest of a new thread's way to its start function; switch.S calls it.
 _Noreturn void thread_begin(void);
 
-struct runqueue runqueues[HART_MAX];
+static struct runqueue runqueues[HART_MAX];
 void (*thread_slice_hook)(void);  // [I]
 static uint64 kernel_satp;        // [I]
-
-struct runqueue *runq_lock(irq_t *irq) {
-  *irq = irq_save();
-  struct runqueue *q = runq_mine();
-  spin_lock(&q->lock);
-  return q;
-}
-
-struct runqueue *runq_lock_of(const struct thread *t, irq_t *irq) {
-  for (;;) {
-    struct hart *h = load_acquire(&t->hart);
-    struct runqueue *q = &runqueues[h->index];
-    *irq = spin_lock(&q->lock);
-    if (load_relaxed(&t->hart) == h)
-      return q;
-    spin_unlock(&q->lock, *irq);
-  }
-}
-
-void runq_push(struct runqueue *q, struct thread *t) {
-  store_relaxed(&t->state, THREAD_READY);
-  list_push_back(&q->ready, &t->run_node);
-  store_relaxed(&q->count, q->count + 1);
-}
-
-struct thread *runq_pop(struct runqueue *q) {
-  struct list *node = list_pop_front(&q->ready);
-  if (node == NULL)
-    return NULL;
-  store_relaxed(&q->count, q->count - 1);
-  return list_entry(node, struct thread, run_node);
-}
-
-void runq_move(struct thread *t, struct hart *h) {
-  store_relaxed(&t->state, THREAD_READY);
-  t->moved = true;
-  store_release(&t->hart, h);
-}
 
 static void enter_space(struct hart *h, struct space *space) {
   h->space = space;
@@ -75,7 +38,8 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   assert(next != prev && next->hart == h);
   if (prev->fpu != NULL)
     fpu_leave(prev);
-  tlb_catch_up(next->stack_area->generation);
+  if (h->fence_generation < next->stack_area->generation)
+    tlb_catch_up(next->stack_area->generation);
   assert(h->fence_generation >= next->stack_area->generation);
   assert(next->sp - next->stack_lo < next->stack_hi - next->stack_lo);
   if (next->moved) {
@@ -97,7 +61,9 @@ static void thread_switched(void) {
     thread_discard(dead);
 }
 
-void runq_switch(struct runqueue *q) {
+// Leave the running thread, whose state says why, for the next one.  Called and returns like
+// runq_yield.
+static void switch_away(struct runqueue *q) {
   struct thread *prev = thread_current();
   struct thread *next = runq_pop(q);
   if (next == NULL)
@@ -117,13 +83,44 @@ void runq_yield(struct runqueue *q) {
     store_relaxed(&t->state, THREAD_READY);
   else
     runq_push(q, t);
-  runq_switch(q);
+  switch_away(q);
 }
 
 void thread_yield(void) {
-  irq_t irq;
-  runq_yield(runq_lock(&irq));
+  irq_t irq = irq_save();
+  struct runqueue *q = runq_mine();
+  spin_lock(&q->lock);
+  runq_yield(q);
   irq_restore(irq);
+}
+
+int thread_block(struct spinlock *lock, bool interruptible) {
+  struct thread *t = thread_current();
+  struct runqueue *q = runq_mine();
+  spin_lock(&q->lock);
+  // Under the lock that thread_kill takes: it comes before this look, or finds the thread asleep.
+  if (interruptible && t->killed) {
+    spin_unlock(&q->lock, 0);
+    return -EINTR;
+  }
+  t->interruptible = interruptible;
+  store_relaxed(&t->state, THREAD_SLEEPING);
+  spin_unlock(lock, 0);
+  switch_away(q);
+  spin_lock(lock);
+  return interruptible && load_relaxed(&t->killed) ? -EINTR : 0;
+}
+
+void thread_exit(void) {
+  struct thread *t = thread_current();
+  assert(t->sleeplocks == 0 && !t->in_transaction && t->space == NULL);
+  irq_off();
+  struct runqueue *q = runq_mine();
+  spin_lock(&q->lock);
+  store_relaxed(&t->state, THREAD_DEAD);
+  q->dead = t;
+  switch_away(q);
+  panic("thread %d (%s) ran after its end", t->pid, t->name);
 }
 
 void thread_preempt(void) {
@@ -134,9 +131,9 @@ void thread_preempt(void) {
 bool thread_tick(void) {
   struct runqueue *q = runq_mine();
   panic_poll();
-  idle_balance(q);
+  runq_balance(q);
   q->hart->need_resched = load_relaxed(&q->count) != 0;
-  return q->hart->need_resched || q->hart->current != &q->idle;
+  return q->hart->need_resched || !runq_is_idle(q);
 }
 
 void thread_set_space(struct space *space) {
@@ -160,7 +157,7 @@ void thread_begin(void) {
 void thread_init_hart(void) {
   irq_t irq = irq_save();
   struct hart *h = this_hart();
-  struct thread *t = &runqueues[h->index].idle;
+  struct thread *t = &h->queue->idle;
   t->stack_lo = h->stack_lo;
   t->stack_hi = h->stack_hi;
   t->stack_area = vmalloc_find(&vmalloc_stacks, h->stack_lo);
@@ -178,9 +175,11 @@ void thread_init_hart(void) {
 void thread_init(void) {
   kernel_satp = pagetable_satp(kernel_pagetable);
   for (uint32 i = 0; i < hart_count; i++) {
-    spin_init(&runqueues[i].lock, "run queue");
-    list_init(&runqueues[i].ready);
-    runqueues[i].hart = &harts[i];
+    struct runqueue *q = &runqueues[i];
+    spin_init(&q->lock, "run queue");
+    list_init(&q->ready);
+    q->hart = &harts[i];
+    harts[i].queue = q;
   }
   thread_init_hart();
 }

@@ -6,6 +6,7 @@
 // I2. One run-queue lock is held at a time, after any other lock.
 #pragma once
 
+#include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/spinlock.h"
 #include "kern/sched/thread.h"
@@ -27,41 +28,39 @@ struct switch_frame {
   uint64 pad;  // keeps sp a multiple of 16
 };
 
-extern struct runqueue runqueues[HART_MAX];
-
 // Return the queue of this hart.  Holds: interrupts off.
 static inline struct runqueue *runq_mine(void) {
-  return &runqueues[this_hart()->index];
+  return this_hart()->queue;
 }
 
-// Lock the queue of this hart, or the one that guards t.
-struct runqueue *runq_lock(irq_t *irq);
-struct runqueue *runq_lock_of(const struct thread *t, irq_t *irq);
+// Return whether q's hart runs its idle thread, which looks at q before it waits.
+static inline bool runq_is_idle(const struct runqueue *q) {
+  return load_relaxed(&q->hart->current) == &q->idle;
+}
 
-// Append t, which becomes ready; take the first one, or NULL.  Holds: q->lock.
-void runq_push(struct runqueue *q, struct thread *t);
-struct thread *runq_pop(struct runqueue *q);
+// Append t, which becomes ready.  Holds: q->lock.
+static inline void runq_push(struct runqueue *q, struct thread *t) {
+  store_relaxed(&t->state, THREAD_READY);
+  list_push_back(&q->ready, &t->run_node);
+  store_relaxed(&q->count, q->count + 1);
+}
 
-// Hand t, which is on no queue, to h.  Holds: the lock of the queue that guarded t until now.
-void runq_move(struct thread *t, struct hart *h);
+// Take the first thread, or NULL.  Holds: q->lock.
+static inline struct thread *runq_pop(struct runqueue *q) {
+  struct list *node = list_pop_front(&q->ready);
+  if (node == NULL)
+    return NULL;
+  store_relaxed(&q->count, q->count - 1);
+  return list_entry(node, struct thread, run_node);
+}
 
-// Leave the running thread, whose state says why, for the next one.  Holds: q->lock of this hart,
-// and no other.  Returns when the thread runs again, maybe on another hart, the lock released and
-// interrupts off.
-void runq_switch(struct runqueue *q);
-
-// Let another thread run if there is one.  Called and returns like runq_switch.
+// Let another thread run if there is one.  Holds: q->lock of this hart, and no other.  Returns when
+// the thread runs again, maybe on another hart, the lock released and interrupts off.
 void runq_yield(struct runqueue *q);
 
-// Return the queue on which a thread that last was on last should wait.  Holds: interrupts off.
-struct runqueue *idle_place(struct runqueue *last);
-
-// Wake q's hart if it waits.  After a push on q; holds: interrupts off.
-void idle_notify(struct runqueue *q);
-
-// Hand a thread of q, this hart's queue, to an idle hart; if all are busy, take over one from a
-// longer queue.  From the timer interrupt.
-void idle_balance(struct runqueue *q);
+// Even out the queues: hand a thread of q, this hart's queue, to an idle hart; if all are busy,
+// take one over from a longer queue.  From the timer interrupt.
+void runq_balance(struct runqueue *q);
 
 // Save what t leaves in the floating-point registers.  Holds: interrupts off.
 void fpu_leave(struct thread *t);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The life of a thread: made, woken, asleep, killed, gone.  Every change of state happens under the
-// lock of the run queue that guards the thread (thread.h, I5).
+// Threads made and freed.
 #include "kern/sched/thread.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/string.h"
@@ -52,76 +51,4 @@ void thread_discard(struct thread *t) {
   kstack_free(t->stack_area);
   kfree(t->fpu);
   kfree(t);
-}
-
-// Make t ready.  Holds: q->lock, which guards t and is released; interrupts stay off.
-static void make_ready(struct thread *t, struct runqueue *q) {
-  struct runqueue *to = idle_place(q);
-  if (to != q) {
-    runq_move(t, to->hart);
-    spin_unlock(&q->lock, 0);
-    spin_lock(&to->lock);
-  }
-  runq_push(to, t);
-  spin_unlock(&to->lock, 0);
-  idle_notify(to);
-}
-
-void thread_ready(struct thread *t) {
-  irq_t irq;
-  struct runqueue *q = runq_lock_of(t, &irq);
-  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
-    make_ready(t, q);
-  else
-    spin_unlock(&q->lock, 0);
-  irq_restore(irq);
-}
-
-void thread_place(struct thread *t, struct hart *h) {
-  irq_t irq;
-  struct runqueue *q = runq_lock_of(t, &irq);
-  if (t->state == THREAD_SLEEPING && t->hart != h) {
-    store_release(&t->hart, h);
-    t->moved = true;
-  }
-  spin_unlock(&q->lock, irq);
-}
-
-void thread_kill(struct thread *t) {
-  irq_t irq;
-  struct runqueue *q = runq_lock_of(t, &irq);
-  store_relaxed(&t->killed, true);
-  if (t->state == THREAD_SLEEPING && t->interruptible)
-    make_ready(t, q);
-  else
-    spin_unlock(&q->lock, 0);
-  irq_restore(irq);
-}
-
-int thread_block(struct spinlock *lock, bool interruptible) {
-  struct thread *t = thread_current();
-  irq_t irq;
-  struct runqueue *q = runq_lock(&irq);
-  // Under the lock that thread_kill takes: it comes before this look, or finds the thread asleep.
-  if (interruptible && t->killed) {
-    spin_unlock(&q->lock, irq);
-    return -EINTR;
-  }
-  t->interruptible = interruptible;
-  store_relaxed(&t->state, THREAD_SLEEPING);
-  spin_unlock(lock, irq);
-  runq_switch(q);
-  spin_lock(lock);
-  return interruptible && load_relaxed(&t->killed) ? -EINTR : 0;
-}
-
-void thread_exit(void) {
-  struct thread *t = thread_current();
-  assert(t->sleeplocks == 0 && !t->in_transaction && t->space == NULL);
-  irq_t irq;
-  struct runqueue *q = runq_lock(&irq);
-  store_relaxed(&t->state, THREAD_DEAD);
-  q->dead = t;
-  runq_switch(q);
-  panic("thread %d (%s) ran after its end", t->pid, t->name);
 }

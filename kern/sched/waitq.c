@@ -4,7 +4,6 @@
 // sleeper's stack is gone from this hart touches only the heap.
 #include "kern/sched/waitq.h"
 #include "kern/lib/hart.h"
-#include "kern/lib/panic.h"
 #include "kern/sched/thread.h"
 
 void waitq_init(struct waitq *q) {
@@ -13,7 +12,6 @@ void waitq_init(struct waitq *q) {
 
 static int waitq_block(struct waitq *q, struct spinlock *lock, bool interruptible) {
   struct thread *t = thread_current();
-  assert(spin_holding(lock));
   list_push_back(&q->waiters, &t->wait_node);
   int error = thread_block(lock, interruptible);
   if (list_empty(&t->wait_node))

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//
+// Ready threads: which hart they wait for, and harts that wait for them.
+//
+// I1. A hart enters its bit in idle_mask, then looks at its queue, then waits.  A waker pushes its
+//     thread, then looks at idle_mask.  With a full fence between the two steps on both sides, one
+//     of them sees the other, so no thread waits on the queue of a hart that sleeps.
+// I2. Whoever clears a hart's bit but the hart itself sends it an interrupt: one at most is under
+//     way to a hart.
+// I3. A waiting hart has interrupts off; wfi ends for a pending one all the same (RISC-V privileged
+//     3.3.3), so what becomes pending after the look at the queue still ends the wait.
+// I4. A single thread made ready by the running thread of a busy hart waits there, because wakers
+//     tend to sleep soon (a pipe, fork and wait), and two switches cost less than an interrupt.
+//     At the next tick it is handed to an idle hart.
+#include "kern/lib/atomic.h"
+#include "kern/lib/sbi.h"
+#include "kern/sched/runq.h"
+
+static uint64 idle_mask;  // [a] harts that wait, or are about to, one bit by index
+
+_Static_assert(HART_MAX <= 64, "idle_mask has a bit for each hart");
+
+static uint64 idle_bit(const struct runqueue *q) {
+  return 1UL << q->hart->index;
+}
+
+// Trade the lock of q, which t has left, for that of the queue that guards t.
+static __attribute__((noinline)) struct runqueue *follow(const struct thread *t,
+                                                         struct runqueue *q) {
+  do {
+    spin_unlock(&q->lock, 0);
+    q = load_relaxed(&t->hart)->queue;
+    spin_lock(&q->lock);
+  } while (load_relaxed(&t->hart) != q->hart);
+  return q;
+}
+
+// Lock the queue that guards t.  Holds: interrupts off.
+static inline struct runqueue *lock_of(const struct thread *t) {
+  struct runqueue *q = load_relaxed(&t->hart)->queue;
+  spin_lock(&q->lock);
+  return __builtin_expect(load_relaxed(&t->hart) == q->hart, 1) ? q : follow(t, q);
+}
+
+// Return the queue on which a thread that last was on last should wait.
+static struct runqueue *choose(struct runqueue *last) {
+  struct runqueue *mine = runq_mine();
+  if (runq_is_idle(mine) || (mine->count == 0 && mine->hart->irq_depth == 0))  // I4
+    return mine;
+  uint64 idle = load_relaxed(&idle_mask);
+  if (idle == 0 || (idle & idle_bit(last)))
+    return last;
+  return harts[__builtin_ctzl(idle)].queue;
+}
+
+// Wake q's hart if it waits.  After a push on q.
+static void notify(struct runqueue *q) {
+  fence_all();  // I1
+  uint64 bit = idle_bit(q);
+  if ((load_relaxed(&idle_mask) & bit) && (fetch_and(&idle_mask, ~bit) & bit))
+    sbi_send_ipi(q->hart->id);
+}
+
+// Make t, which is on no queue, ready on to.  Holds: from->lock, which guards t and is released.
+static void make_ready(struct thread *t, struct runqueue *from, struct runqueue *to) {
+  if (to != from) {
+    store_relaxed(&t->state, THREAD_READY);
+    t->moved = true;
+    store_release(&t->hart, to->hart);
+    spin_unlock(&from->lock, 0);
+    spin_lock(&to->lock);
+  }
+  runq_push(to, t);
+  spin_unlock(&to->lock, 0);
+  if (to != runq_mine())
+    notify(to);
+}
+
+void thread_ready(struct thread *t) {
+  irq_t irq = irq_save();
+  struct runqueue *q = lock_of(t);
+  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
+    make_ready(t, q, choose(q));
+  else
+    spin_unlock(&q->lock, 0);
+  irq_restore(irq);
+}
+
+void thread_place(struct thread *t, struct hart *h) {
+  irq_t irq = irq_save();
+  struct runqueue *q = lock_of(t);
+  if (t->state == THREAD_SLEEPING)
+    make_ready(t, q, h->queue);
+  else
+    spin_unlock(&q->lock, 0);
+  irq_restore(irq);
+}
+
+void thread_kill(struct thread *t) {
+  irq_t irq = irq_save();
+  struct runqueue *q = lock_of(t);
+  store_relaxed(&t->killed, true);
+  if (t->state == THREAD_SLEEPING && t->interruptible)
+    make_ready(t, q, choose(q));
+  else
+    spin_unlock(&q->lock, 0);
+  irq_restore(irq);
+}
+
+// Hand the first thread of from to to, if from has more than load.  Returns whether it did.
+static bool hand_over(struct runqueue *from, struct runqueue *to, uint32 load) {
+  if (load_relaxed(&from->count) <= load)
+    return false;
+  spin_lock(&from->lock);
+  struct thread *t = runq_pop(from);
+  if (t != NULL)
+    make_ready(t, from, to);
+  else
+    spin_unlock(&from->lock, 0);
+  return t != NULL;
+}
+
+static void steal(struct runqueue *mine, uint32 load) {
+  for (uint32 i = 1; i < hart_count; i++)
+    if (hand_over(harts[(mine->hart->index + i) % hart_count].queue, mine, load))
+      break;
+}
+
+void runq_balance(struct runqueue *q) {
+  uint64 idle = load_relaxed(&idle_mask);
+  if (runq_is_idle(q))
+    steal(q, 0);
+  else if (idle != 0)
+    hand_over(q, harts[__builtin_ctzl(idle)].queue, 0);
+  else
+    steal(q, load_relaxed(&q->count) + 1);
+}
+
+static void idle_wait(struct runqueue *q) {
+  uint64 bit = idle_bit(q);
+  panic_poll();
+  fetch_or(&idle_mask, bit);
+  fence_all();  // I1
+  if (load_relaxed(&q->count) == 0)
+    asm volatile("wfi" : : : "memory");
+  fetch_and(&idle_mask, ~bit);
+}
+
+static void leave(struct runqueue *q) {
+  if (thread_slice_hook != NULL)
+    thread_slice_hook();
+  spin_lock(&q->lock);
+  runq_yield(q);
+}
+
+void thread_idle(void) {
+  irq_off();
+  struct runqueue *q = runq_mine();  // an idle thread never moves
+  for (;;) {
+    if (load_relaxed(&q->count) == 0)
+      steal(q, 1);  // I4
+    if (load_relaxed(&q->count) != 0)
+      leave(q);
+    idle_wait(q);
+    irq_on();
+    irq_off();
+  }
+}
