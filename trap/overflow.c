@@ -85,6 +85,7 @@ static _Noreturn void report_and_decide(const struct trap_frame *frame) {
   collect(&f, frame);
   print_begin_report();
   report_print(&f);
+  report_rendezvous(frame);
   print_end_report();
   fetch_sub(&reports_pending, 1);
   if (f.why)

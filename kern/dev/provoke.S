@@ -7,6 +7,16 @@
   .cfi_sections .debug_frame
   .text
 
+// void provoke_here(void): the test begins, on this stack.  The grader stops here.
+  .globl provoke_here
+provoke_here:
+  .cfi_startproc
+  nop
+  ret
+  .cfi_endproc
+  .size provoke_here, . - provoke_here
+  .type provoke_here, @function
+
 // void provoke_load(uint64 address), void provoke_store(uint64 address): one byte; the access is
 // the first instruction.
   .globl provoke_load, provoke_store

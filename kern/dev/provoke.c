@@ -36,6 +36,7 @@
 #define RECURSE_FRAME 512  // bytes of local array in each call of recurse()
 
 // Implemented by: kern/dev/provoke.S.
+void provoke_here(void);
 void provoke_load(uint64 address);
 void provoke_store(uint64 address);
 void provoke_illegal(void);
@@ -163,6 +164,7 @@ static void exhaust_sleeplock(char *words[]) {
 static void exhaust_in_thread(void *arg) {
   (void)arg;
   char *words[1] = {NULL};
+  provoke_here();
   exhaust_stack(words);
   thread_exit();
 }
@@ -550,6 +552,7 @@ static bool split(char *s, char *words[], uint32 max) {
 static int run_test(char *words[]) {
   for (uint32 i = 0; i < ARRAY_SIZE(tests); i++)
     if (word_is(words[0], tests[i].name)) {
+      provoke_here();
       tests[i].run(words + 1);
       if (!tests[i].returns)
         kprintf("FAIL: %s survived\n", tests[i].name);

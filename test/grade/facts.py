@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: MIT
+"""What happened, seen from outside, and how it compares with what the kernel says.
+
+The mark is where a test of provoke begins: its sp says which stack is the victim's.  From there to
+the rendezvous each trap is recorded as its hart enters the vector, so that what the hardware
+handed over is known before any instruction of the kernel has run.  A report counts only if its
+frame is that of such a trap; the console alone proves nothing.
+"""
+
+import re
+import struct
+from dataclasses import dataclass, field
+
+from machine import FRAME, GUARD, RENDEZVOUS, SLOT, STACK, WINDOW, Ended, Stop
+from sv39 import PAGE, A, D, R, V, W
+
+INTERRUPT = 1 << 63
+SOFTWARE, TIMER, EXTERNAL = INTERRUPT | 1, INTERRUPT | 5, INTERRUPT | 9
+ILLEGAL, BREAKPOINT, ECALL, FETCH, LOAD, STORE = 2, 3, 8, 12, 13, 15
+SPIE, SPP = 1 << 5, 1 << 8
+FIELDS = "class pid name hart scause sepc stval sp lo hi past verdict owner why run".split()
+NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 "
+         "t3 t4 t5 t6 scause stval sstatus").split()
+PANIC, LAST_RESORT, KILLED = 1, 3, 255  # exit codes
+
+
+class Failed(Exception):
+    """A case found what must not be."""
+
+    def __init__(self, expected, seen):
+        super().__init__(f"expected {expected}; seen {seen}")
+        self.expected, self.seen = expected, seen
+
+
+def expect(condition, expected, seen):
+    if not condition:
+        raise Failed(expected, seen() if callable(seen) else seen)
+
+
+def expect_equal(what, seen, expected):
+    if seen != expected:
+        raise Failed(f"{what} {show(expected)}", show(seen))
+
+
+def show(value):
+    return f"{value:#x}" if isinstance(value, int) and value > 4096 else str(value)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack half of a slot."""
+
+    lo: int
+
+    @property
+    def hi(self):
+        return self.lo + STACK
+
+    def __str__(self):
+        return f"[{self.lo:#x}, {self.hi:#x})"
+
+
+def in_window(va):
+    return WINDOW[0] <= va < WINDOW[1]
+
+
+def stack_of(va):
+    """Return the Stack whose slot has the address, or None outside the window."""
+    return Stack(va // SLOT * SLOT + GUARD) if in_window(va) else None
+
+
+def stack_of_sp(sp):
+    """Return the Stack that a good sp is on, which may be its upper border."""
+    return stack_of(sp - 1)
+
+
+def mapped_stacks(table):
+    """Return {Stack: [leaf of each page]} of all that is mapped in the window."""
+    stacks = {}
+    for leaf in table.leaves(*WINDOW):
+        expect(leaf.size == PAGE, "kernel stacks mapped by pages", leaf.describe())
+        stacks.setdefault(stack_of(leaf.va), []).append(leaf)
+    return stacks
+
+
+def check_guarded(table, stack, whose):
+    """The stack is mapped for reading and writing, whole, and nothing on either side."""
+    for va in range(stack.lo, stack.hi, PAGE):
+        leaf = table.lookup(va)
+        expect(leaf and leaf.flags & (V | R | W | A | D) == V | R | W | A | D,
+               f"the {whose} mapped, readable and writable, at {va:#x}",
+               leaf.describe() if leaf else "no mapping")
+    for va in [*range(stack.lo - GUARD, stack.lo, PAGE), *range(stack.hi, stack.hi + GUARD, PAGE)]:
+        leaf = table.lookup(va)
+        expect(not leaf, f"no mapping in the guards of the {whose}, at {va:#x}",
+               lambda found=leaf: found.describe())
+
+
+@dataclass
+class Trap:
+    """A trap as its hart entered the vector."""
+
+    hart: int
+    x: list
+    sepc: int
+    scause: int
+    stval: int
+    sstatus: int
+    stacks: dict = field(default_factory=dict)  # memory of each stack then: {Stack: bytes}
+
+    @property
+    def sp(self):
+        return self.x[2]
+
+    def words(self):
+        """In the order of a trap frame."""
+        return [self.sepc, *self.x[1:], self.scause, self.stval, self.sstatus]
+
+
+@dataclass
+class Frame:
+    """A trap frame that the kernel made: kern/lib/trapframe.h."""
+
+    address: int
+    words: list
+
+    def __getattr__(self, name):
+        return self.words[NAMES.index(name)]
+
+
+@dataclass
+class Mark:
+    """Where a test began: the hart, and the stack it ran on."""
+
+    hart: int
+    stack: Stack
+    sp: int
+
+
+@dataclass
+class Report:
+    """One report: the machine at the rendezvous, and what led there."""
+
+    stop: Stop
+    mark: Mark
+    traps: list
+    frame: Frame
+    line: dict
+    text: str  # the console's output of this report
+    table: object
+    emergency: Stack
+    trap: Trap = None
+
+
+def parse_line(line):
+    """Return the fields of a machine line, numbers as ints, or None if it is none."""
+    words = line.split()
+    if not words or words[0] != "kstack:" or any("=" not in word for word in words[1:]):
+        return None
+    record = dict(word.split("=", 1) for word in words[1:])
+    if [word.split("=", 1)[0] for word in words[1:]][:len(FIELDS)] != FIELDS:
+        return None
+    for key, value in record.items():
+        if re.fullmatch(r"-?[0-9]{1,20}|0x[0-9a-f]{1,16}", value) and key not in ("name", "run"):
+            record[key] = int(value, 0)
+    return record
+
+
+class Observer:
+    """Follows one guest from mark to rendezvous to its end."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.printed = 0  # characters of output that earlier reports account for
+        self.records = []
+        self.reported = ""  # the last report as it was printed
+
+    # --- the mark --------------------------------------------------------------------------------
+
+    def mark(self):
+        """Run to where the test begins.  Its sp must lie on a stack in the window."""
+        here = self.guest.build.provoke("provoke_here")
+        try:
+            stop = self.guest.until(here)
+        except Ended as end:
+            raise Failed("the test to begin", f"{end}: {self.tail()}") from None
+        stack = stack_of_sp(stop.sp)
+        expect(stack and stack.lo <= stop.sp <= stack.hi,
+               "a system call to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}")
+        return Mark(stop.hart, stack, stop.sp)
+
+    def tail(self):
+        lines = [line for line in self.guest.output().splitlines() if line.strip()]
+        return " | ".join(lines[-3:])
+
+    # --- traps -----------------------------------------------------------------------------------
+
+    def vectors(self):
+        """Every address at which a trap may enter the kernel."""
+        found = set()
+        for hart in range(self.guest.cpus):
+            stvec = self.guest.stub.read_register(hart, "stvec")
+            base = stvec & ~3
+            found |= {base, *(base + 4 * n for n in (1, 5, 9))} if stvec & 3 == 1 else {base}
+        return found
+
+    def record(self, stop):
+        """Record the trap that the hart is about to enter."""
+        csrs = {n: stop.csr(n) for n in ("sepc", "scause", "stval", "sstatus")}
+        trap = Trap(stop.hart, stop.x, **csrs)
+        if trap.sstatus & SPP and not (trap.scause & INTERRUPT and self.is_good(trap.sp)):
+            trap.stacks = self.read_stacks(stop.table())
+        return trap
+
+    @staticmethod
+    def is_good(sp):
+        stack = stack_of_sp(sp)
+        return bool(stack) and sp % 16 == 0 and stack.lo + FRAME <= sp <= stack.hi
+
+    def read_stacks(self, table):
+        """Memory of all stacks that are mapped."""
+        memory = {}
+        for stack, leaves in mapped_stacks(table).items():
+            memory[stack] = b"".join(self.guest.stub.read_memory(leaf.pa, PAGE) for leaf in leaves)
+        return memory
+
+    def report(self, mark, witness=True):
+        """Run to the next rendezvous, recording traps.  Returns the Report, not yet judged."""
+        guest, traps = self.guest, []
+        vectors = self.vectors() if witness else set()
+        guest.insert(RENDEZVOUS, *vectors)
+        try:
+            while guest.go().pc != RENDEZVOUS:
+                if guest.at.pc in vectors:
+                    traps.append(self.record(guest.at))
+        except Ended as end:
+            raise Failed("a report, and the rendezvous after it", f"{end}: {self.tail()}") from None
+        guest.remove(*vectors)
+        return self.take_report(guest.at, mark, traps)
+
+    def take_report(self, stop, mark, traps):
+        table = stop.table()
+        expect(table.paging, "Sv39 to be on", f"satp {stop.csr('satp'):#x}")
+        data = table.read_virtual(stop.x[10], FRAME - 8)
+        expect(data, "a trap frame in a0 at the rendezvous", f"a0 {stop.x[10]:#x}, not mapped")
+        text = self.guest.output()
+        new, self.printed = text[self.printed:], len(text)
+        lines = [line for line in new.splitlines() if line.strip()]
+        line = parse_line(lines[-1]) if lines else None
+        expect(line, "the machine line as the last line before the rendezvous",
+               repr(lines[-1][:200]) if lines else "no output")
+        self.records.append(line)
+        self.reported = new
+        emergency = stack_of_sp(stop.sp)
+        expect(emergency, "the reporter on a stack of the window", f"sp {stop.sp:#x}")
+        return Report(stop, mark, traps, Frame(stop.x[10], list(struct.unpack("<35Q", data))),
+                      line, new, table, emergency)
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def finish(self):
+        """Run to the end of the machine; no further report may come.  Returns the exit code."""
+        self.guest.insert(RENDEZVOUS)
+        try:
+            while self.guest.go().pc != RENDEZVOUS:
+                pass
+        except Ended as end:
+            return end.code
+        raise Failed("no further report", self.tail())
+
+    def alive_until_end(self, code):
+        """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
+        init = self.guest.build.program("init")
+        poweroff, main = init["poweroff"], init["main"]
+        self.guest.insert(RENDEZVOUS, poweroff)
+        seen = None
+        try:
+            while True:
+                stop = self.guest.go()
+                expect(stop.pc != RENDEZVOUS, "no further report", self.tail)
+                if stop.pc == poweroff and stop.user and self.runs(stop, init, main):
+                    seen = stop.x[10]
+        except Ended as end:
+            expect(seen is not None, "init to go on in user mode after the report",
+                   lambda: f"the machine ended with exit code {end.code}: {self.tail()}")
+            expect_equal("init to end the machine with", seen, code)
+            expect_equal("exit code", end.code, code)
+
+    @staticmethod
+    def runs(stop, program, va, size=64):
+        """Whether the running page table has the program's code at va."""
+        return stop.table().read_virtual(va, size) == program.bytes_at(va, size)
+
+
+# --- judgement ----------------------------------------------------------------------------------
+
+
+def past_of(kind, sp, stval, stack):
+    """What docs/traps.md says that past= must be."""
+    if kind == "overflow":
+        return stack.lo - sp if sp < stack.lo else stack.lo + FRAME - sp
+    return {"underflow": sp - stack.hi, "guard-below": stack.lo - stval,
+            "guard-above": stval - stack.hi + 1}.get(kind, 0)
+
+
+def check_place(report):
+    """The reporter runs on a guarded stack of its own, with the victim's as it was."""
+    stop, mark, table = report.stop, report.mark, report.table
+    expect(report.emergency != mark.stack, "the report on another stack than the victim's",
+           f"sp {stop.sp:#x}, the victim's stack is {mark.stack}")
+    expect(report.emergency.lo < stop.sp <= report.emergency.hi and stop.sp % 16 == 0,
+           "sp of the reporter on an emergency stack", f"{stop.sp:#x}")
+    check_guarded(table, report.emergency, "emergency stack")
+    check_guarded(table, mark.stack, "victim's stack")
+
+
+def find_trap(report):
+    """The frame is that of a trap which the hardware has taken since the mark."""
+    frame = report.frame
+    for trap in report.traps:
+        if (trap.hart, trap.sepc, trap.sp) == (report.stop.hart, frame.sepc, frame.sp):
+            report.trap = trap
+    if not report.trap:
+        taken = ", ".join(f"sepc {t.sepc:#x} sp {t.sp:#x}" for t in report.traps[-4:])
+        raise Failed(f"a report of a trap that was taken ({taken or 'none was'})",
+                     f"sepc {frame.sepc:#x} sp {frame.sp:#x}")
+    return report.trap
+
+
+def check_frame(report):
+    """What the frame says of the fault is what the hardware said."""
+    trap, frame = find_trap(report), report.frame
+    for name in ("scause", "stval"):
+        expect_equal(f"{name} in the frame", getattr(frame, name), getattr(trap, name))
+    stack = stack_of(frame.address)
+    expect(stack in (report.emergency, report.mark.stack),
+           "the frame on the emergency stack, or below a good sp", f"at {frame.address:#x}")
+
+
+def check_line(report, kind, **fields):
+    """Every field of the machine line against the facts."""
+    trap, line, stack = report.trap, report.line, report.mark.stack
+    facts = dict(run=report.stop.guest.nonce, hart=report.stop.hart, scause=trap.scause,
+                 sepc=trap.sepc, stval=trap.stval, sp=trap.sp, lo=stack.lo, hi=stack.hi)
+    facts["class"] = kind
+    facts["past"] = past_of(kind, trap.sp, trap.stval, stack)
+    for key, value in {**facts, **fields}.items():
+        allowed = value if isinstance(value, (set, tuple)) else (value,)
+        if line[key] not in allowed:
+            raise Failed(f"{key}={' or '.join(map(show, allowed))} in the machine line",
+                         f"{key}={show(line[key])}")
+
+
+def check_unharmed(report):
+    """Between the trap and the rendezvous no stack has changed but the reporter's, and, below a
+    good sp, the victim's."""
+    before, now = report.trap.stacks, {}
+    for stack, leaves in mapped_stacks(report.table).items():
+        now[stack] = b"".join(
+            report.stop.guest.stub.read_memory(leaf.pa, PAGE) for leaf in leaves)
+    others = report.stop.guest.cpus > 1  # their harts go on
+    for stack, data in before.items():
+        if stack == report.emergency or (others and stack != report.mark.stack):
+            continue
+        start = 0
+        if stack == report.mark.stack and Observer.is_good(report.trap.sp):
+            start = report.trap.sp - stack.lo
+        after = now.get(stack, b"")
+        if after[start:] != data[start:]:
+            at = next((i for i in range(start, STACK) if after[i: i + 1] != data[i: i + 1]), 0)
+            raise Failed("every stack as it was at the trap",
+                         f"a changed byte at {stack.lo + at:#x} of {stack}")
+
+
+def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", owner="-"):
+    """All facts of one report.  Returns the Trap."""
+    find_trap(report)
+    check_place(report)
+    check_frame(report)
+    check_line(report, kind, pid=pid, name=process, verdict=verdict, why=why, owner=owner)
+    check_unharmed(report)
+    return report.trap

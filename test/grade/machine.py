@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: MIT
+"""A fresh guest under QEMU, with its stub in our hands.
+
+Where a guest's time decides a verdict it is the guest's own: with icount the clock counts
+instructions, whatever else the host does.  Guests that need harts which really run at once are
+limited by the CPU time of QEMU.  Wall clock is the last resort.
+"""
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+import rsp
+from sv39 import PAGE, PageTable
+
+QEMU = os.environ.get("QEMU", "qemu-system-riscv64")
+SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
+
+IMAGE_BASE = 0xFFFFFFFF80000000  # vm/layout.h
+IMAGE_PA = 0x80200000
+RENDEZVOUS = IMAGE_BASE + PAGE  # kernel.ld
+PROVOKE = IMAGE_BASE + 2 * PAGE
+PROVOKE_END = PROVOKE + 8 * PAGE
+WINDOW = (0xFFFFFFF800000000, 0xFFFFFFFC00000000)
+STACK = GUARD = 16384
+SLOT = 32768
+FRAME = 36 * 8
+USER_END = 1 << 38
+WFI = 0x10500073
+MTIME = 0x0200BFF8  # of QEMU's virt machine
+
+SHIFT = 5  # icount: an instruction takes 2**SHIFT ns of the guest's time
+TIMEBASE = 10_000_000  # ticks of the guest's clock a second
+GUEST_LIMIT = 15  # seconds of the guest's time, by default
+CPU_LIMIT = 40  # seconds of QEMU's CPU time, without icount
+WALL_LIMIT = 240
+POLL = 0.5  # seconds between two looks at a guest that says nothing
+STUB_PATIENCE = 60
+
+
+class Ended(Exception):
+    """The machine has ended; code is QEMU's exit code."""
+
+    def __init__(self, code):
+        super().__init__(f"the machine ended with exit code {code}")
+        self.code = code
+
+
+class TimedOut(Exception):
+    """The guest took longer than it may."""
+
+
+class Broken(Exception):
+    """QEMU failed, not the guest."""
+
+
+class Build:
+    """What was made from one kernel: DIR/kernel, DIR/fs.img, DIR/user/*.elf, and provoke's object.
+
+    Of the kernel's symbols only provoke's are used, and only inside the pages that kernel.ld keeps
+    for it; those of its assembly are offsets in its own object file.
+    """
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.kernel = self.directory / "kernel"
+        self.image = self.directory / "fs.img"
+        self.assembly = self.symbols("kern/dev/provoke.S.o")
+        self.compiled = {
+            name: address
+            for name, address in self.symbols("kernel").items()
+            if PROVOKE <= address < PROVOKE_END
+        }
+
+    def symbols(self, name):
+        with open(self.directory / name, "rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            return {s.name: s["st_value"] for s in table.iter_symbols()
+                    if s.name and s["st_shndx"] != "SHN_UNDEF"}
+
+    def provoke(self, name):
+        """Address of a function or label of kern/dev/provoke.S or provoke.c."""
+        if name in self.assembly:
+            return PROVOKE + self.assembly[name]
+        return self.compiled[name]
+
+    def function(self, address):
+        """Name of provoke's function that the address is in, or None."""
+        if not PROVOKE <= address < PROVOKE_END:
+            return None
+        table = dict(self.compiled)
+        table.update({name: PROVOKE + at for name, at in self.assembly.items()})
+        below = [(at, name) for name, at in table.items() if at <= address]
+        return max(below)[1] if below else None
+
+    def program(self, name):
+        return Program(self.directory / "user" / f"{name}.elf")
+
+
+class Program:
+    """A user program: addresses of its functions, and its code."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            elf = ELFFile(file)
+            table = elf.get_section_by_name(".symtab")
+            self.by_name = {s.name: s["st_value"] for s in table.iter_symbols() if s.name}
+            self.segments = [(s["p_vaddr"], s.data()) for s in elf.iter_segments()
+                             if s["p_type"] == "PT_LOAD"]
+
+    def __getitem__(self, name):
+        return self.by_name[name]
+
+    def bytes_at(self, va, size):
+        for start, data in self.segments:
+            if start <= va and va + size <= start + len(data):
+                return data[va - start: va - start + size]
+        return b""
+
+
+@dataclass
+class Stop:
+    """The machine, stopped.  Valid until it goes on, but for what was read before."""
+
+    guest: object
+    hart: int
+    x: list  # x0 to x31
+    pc: int
+
+    def csr(self, name):
+        return self.guest.stub.read_register(self.hart, name)
+
+    @property
+    def sp(self):
+        return self.x[2]
+
+    @property
+    def user(self):
+        return self.csr("priv") == 0
+
+    def table(self):
+        return PageTable(self.guest.stub.read_memory, self.csr("satp"))
+
+
+def die_with_parent():
+    """So that no QEMU outlives a grader that was killed."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except (OSError, AttributeError):
+        pass
+
+
+def cpu_seconds(pid):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Guest:
+    """One machine.  icount False: harts run at once, and CPU time limits them."""
+
+    def __init__(self, build, log, program=None, cpus=1, mem="128M", append="", icount=True,
+                 limit=None, disk=True, extra=()):
+        self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
+        self.nonce = secrets.token_hex(8)
+        self.limit = (limit or (GUEST_LIMIT if icount else CPU_LIMIT)) * SCALE
+        self.breakpoints = set()
+        self.at = None  # the Stop that the machine is in
+        self.code = None
+        self.ticks = 0
+        self.stalled = 0
+        self.start = time.monotonic()
+        self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        words = f"run={self.nonce} {append}" + (f" -- {program}" if program else "")
+        self.qemu = self.launch(words, mem, disk, extra)
+        try:
+            self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE)
+        except (rsp.Gone, rsp.ProtocolError) as error:
+            why = self.complaint()
+            self.close()
+            raise Broken(f"QEMU does not start: {why or error}") from error
+
+    def launch(self, words, mem, disk, extra):
+        args = [QEMU, "-machine", "virt", "-bios", "default", "-kernel", str(self.build.kernel)]
+        args += ["-smp", str(self.cpus), "-m", mem, "-snapshot", "-no-reboot", "-S"]
+        args += ["-display", "none", "-monitor", "none", "-serial", f"file:{self.log}"]
+        args += ["-gdb", f"unix:{self.scratch / 'gdb'},server=on,wait=off", "-append", words]
+        if self.icount:
+            args += ["-icount", f"shift={SHIFT}"]
+        if disk:
+            args += ["-drive", f"file={self.build.image},if=none,format=raw,id=x0"]
+            args += ["-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
+        with open(self.scratch / "qemu", "wb") as complaints:
+            return subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL,
+                                    stdout=complaints, stderr=complaints,
+                                    preexec_fn=die_with_parent)
+
+    def complaint(self):
+        try:
+            return (self.scratch / "qemu").read_text(errors="replace").strip()[-300:]
+        except OSError:
+            return ""
+
+    def close(self):
+        if self.qemu.poll() is None:
+            self.qemu.kill()
+        self.qemu.wait()
+        if hasattr(self, "stub"):
+            self.stub.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def output(self):
+        try:
+            return self.log.read_text(errors="replace").replace("\r", "")
+        except OSError:
+            return ""
+
+    # --- breakpoints -----------------------------------------------------------------------------
+
+    def insert(self, *addresses):
+        for address in addresses:
+            if address not in self.breakpoints:
+                self.stub.set_breakpoint(address)
+                self.breakpoints.add(address)
+
+    def remove(self, *addresses):
+        for address in addresses:
+            if address in self.breakpoints:
+                self.stub.clear_breakpoint(address)
+                self.breakpoints.discard(address)
+
+    def step_over(self):
+        """Let each hart that stands on a breakpoint execute the instruction below it."""
+        if not self.at or self.at.pc not in self.breakpoints:
+            return
+        hart, pc = self.at.hart, self.at.pc
+        self.stub.clear_breakpoint(pc)
+        self.stub.step(hart)
+        self.stub.set_breakpoint(pc)
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def go(self):
+        """Let the machine run to its next breakpoint.  Returns the Stop.
+
+        Raises Ended when the machine has ended, TimedOut when its time is up.
+        """
+        try:
+            self.step_over()
+            self.stub.resume()
+            while True:
+                stop = self.stub.wait(POLL)
+                if stop is None:
+                    self.stub.interrupt()
+                    stop = self.stub.wait(STUB_PATIENCE * SCALE)
+                    if stop is None:
+                        raise Broken("QEMU does not stop")
+                    if stop[0] == signal.SIGINT:
+                        self.check_limits()
+                        self.stub.resume()
+                        continue
+                self.stalled = 0
+                return self.stopped(stop[1])
+        except rsp.Gone:
+            raise Ended(self.ended()) from None
+        except rsp.ProtocolError as error:
+            raise Broken(str(error)) from error
+
+    def stopped(self, hart):
+        words = self.stub.read_general(hart)
+        self.at = Stop(self, hart, words[:32], words[32])
+        self.ticks = self.clock()
+        return self.at
+
+    def clock(self):
+        """The guest's clock: mtime of the CLINT."""
+        return int.from_bytes(self.stub.read_memory(MTIME, 8), "little")
+
+    def ended(self):
+        try:
+            self.code = self.qemu.wait(STUB_PATIENCE * SCALE)
+        except subprocess.TimeoutExpired:
+            raise Broken("QEMU does not end") from None
+        if self.code < 0:
+            raise Broken(f"QEMU died of signal {-self.code}: {self.complaint()}")
+        return self.code
+
+    def check_limits(self):
+        """The machine was interrupted to look at the clock."""
+        before, self.ticks = self.ticks, self.clock()
+        if time.monotonic() - self.start > WALL_LIMIT * SCALE:
+            raise TimedOut(f"{WALL_LIMIT * SCALE:.0f} s of wall time were not enough")
+        if not self.icount:
+            if cpu_seconds(self.qemu.pid) > self.limit:
+                raise TimedOut(f"{self.limit:.0f} s of CPU time were not enough")
+        elif self.ticks > self.limit * TIMEBASE:
+            raise TimedOut(f"{self.limit:.0f} s of the guest's time were not enough")
+        elif self.ticks == before and self.all_asleep():
+            self.stalled += 1
+            if self.stalled > 2:
+                raise TimedOut("every hart waits for an interrupt, and none will come")
+
+    def all_asleep(self):
+        """Whether each hart stands behind a wfi."""
+        for hart in range(self.cpus):
+            words = self.stub.read_general(hart)
+            table = PageTable(self.stub.read_memory, self.stub.read_register(hart, "satp"))
+            code = table.read_virtual(words[32] - 4, 4) if table.paging else \
+                self.stub.read_memory(words[32] - 4, 4)
+            if code is None or int.from_bytes(code, "little") != WFI:
+                return False
+        return True
+
+    def until(self, *addresses):
+        """Run to one of these addresses, through all others.  Returns the Stop."""
+        new = [a for a in addresses if a not in self.breakpoints]
+        self.insert(*new)
+        while self.go().pc not in addresses:
+            pass
+        self.remove(*new)
+        return self.at

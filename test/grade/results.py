@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""What the cases found, as text, JSON, JUnit XML, TAP and HTML: all from the same outcomes.
+
+Files are written anew after each case, under another name first, so that a run that is interrupted
+leaves whole files with what it has.
+"""
+
+import json
+import os
+import re
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import suite
+
+
+class Report:
+    """Collects outcomes, prints them in the order of the cases, keeps the files up to date."""
+
+    def __init__(self, cases, options):
+        self.cases, self.options = cases, options
+        self.outcomes = {}
+        self.printed = 0
+        self.seconds = None  # set when all is done
+        self.write()
+
+    def add(self, outcome):
+        self.outcomes[outcome.id] = outcome
+        while self.printed < len(self.cases):
+            done = self.outcomes.get(self.cases[self.printed].id)
+            if not done:
+                break
+            if not self.options.quiet:
+                print(text(done), flush=True)
+            self.printed += 1
+        self.write()
+
+    def fail_all(self, why):
+        for c in self.cases:
+            outcome = suite.Outcome.of(c)
+            outcome.reason = why
+            self.outcomes[c.id] = outcome
+        self.printed = len(self.cases)
+        print(f"Nothing can be graded: {why}")
+        self.write()
+
+    def end(self, seconds):
+        self.seconds = seconds
+        for c in self.cases[self.printed:]:  # interrupted: what came in after the first gap
+            if c.id in self.outcomes and not self.options.quiet:
+                print(text(self.outcomes[c.id]))
+        self.write()
+        print(f"Score: {self.score()}/{self.max()}")
+
+    def score(self):
+        return sum(outcome.points for outcome in self.outcomes.values())
+
+    def max(self):
+        return sum(c.points for c in self.cases)
+
+    def full(self):
+        return self.score() == self.max() and len(self.outcomes) == len(self.cases)
+
+    def done(self):
+        return [self.outcomes[c.id] for c in self.cases if c.id in self.outcomes]
+
+    def write(self):
+        for name, form in (("json", as_json), ("junit", as_junit), ("tap", as_tap),
+                           ("html", as_html)):
+            path = getattr(self.options, name)
+            if path:
+                replace(Path(path), form(self))
+
+
+def replace(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(content, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def text(outcome):
+    """A line for what went well, a few for what did not."""
+    if outcome.status == "pass":
+        return f"{outcome.title}: OK ({outcome.points}/{outcome.max})"
+    word = {"fail": "FAIL", "timeout": "TIMEOUT", "error": "ERROR"}[outcome.status]
+    lines = [f"{outcome.title}: {word} (0/{outcome.max})  [{outcome.id}]"]
+    if outcome.status == "fail":
+        lines += [f"    expected: {outcome.expected}", f"    seen:     {outcome.seen}"]
+    else:
+        lines.append(f"    {outcome.reason}")
+    if outcome.hint:
+        lines.append(f"    hint:     {outcome.hint}")
+    if outcome.log:
+        lines.append(f"    console:  {outcome.log}")
+    return "\n".join(lines)
+
+
+def as_json(report):
+    return json.dumps({
+        "suite": "bulwark-overflow",
+        "version": 1,
+        "complete": report.seconds is not None and len(report.outcomes) == len(report.cases),
+        "score": report.score(),
+        "max": report.max(),
+        "seconds": report.seconds,
+        "cases": [asdict(outcome) for outcome in report.done()],
+    }, indent=1) + "\n"
+
+
+def printable(s):
+    """Without what XML 1.0 cannot hold: a guest may print anything."""
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd]", "?", s)
+
+
+def as_junit(report):
+    done = report.done()
+    bad = [o for o in done if o.status == "fail"]
+    out = ['<?xml version="1.0" encoding="UTF-8"?>',
+           f'<testsuite name="bulwark-overflow" tests="{len(done)}" failures="{len(bad)}" '
+           f'errors="{sum(o.status in ("error", "timeout") for o in done)}">']
+    for o in done:
+        head = (f'  <testcase classname={quoteattr(o.group)} name={quoteattr(o.id)} '
+                f'time="{o.seconds:.3f}"')
+        if o.status == "pass":
+            out.append(head + "/>")
+            continue
+        kind = "failure" if o.status == "fail" else "error"
+        out.append(head + f'>\n    <{kind} type={quoteattr(o.status)} '
+                   f'message={quoteattr(printable(o.reason))}>{escape(printable(text(o)))}'
+                   f'</{kind}>\n  </testcase>')
+    return "\n".join(out) + "\n</testsuite>\n"
+
+
+def as_tap(report):
+    out = ["TAP version 14", f"1..{len(report.cases)}"]
+    for number, c in enumerate(report.cases, 1):
+        o = report.outcomes.get(c.id)
+        if not o:
+            continue
+        good = "ok" if o.status == "pass" else "not ok"
+        out.append(f"{good} {number} - {o.id}: {o.title}".replace("#", "\\#"))
+        if o.status != "pass":
+            out += ["  ---", f"  status: {o.status}", f"  message: {json.dumps(o.reason)}",
+                    f"  hint: {json.dumps(o.hint)}", "  ..."]
+    if report.seconds is not None and len(report.outcomes) < len(report.cases):
+        out.append("Bail out! interrupted")
+    return "\n".join(out) + "\n"
+
+
+def table(cases):
+    """docs/cases.md."""
+    out = ["# Cases of the graded suite", "",
+           "Made by `test/grade/grade --table`; a test compares. Points in all: "
+           f"{sum(c.points for c in cases)}. [How grading works](grading.md)."]
+    for group in suite.GROUPS:
+        mine = [c for c in cases if c.group == group]
+        if mine:
+            out += ["", f"## {group}: {sum(c.points for c in mine)} points", "",
+                    "| case | what happens | points |", "|---|---|---|"]
+            out += [f"| `{c.id}`{' (stress)' if 'stress' in c.tags else ''} | {c.title} "
+                    f"| {c.points} |" for c in mine]
+    return "\n".join(out) + "\n"
+
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em;
+  color: #1b1f24; background: #fff; }
+h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid #ccc }
+details { border-left: 4px solid #2da44e; margin: .4em 0; padding: .1em .8em; }
+details.fail, details.timeout, details.error { border-color: #cf222e; background: #fff5f5 }
+summary { cursor: pointer } summary b { float: right }
+pre { background: #f6f8fa; padding: .8em; overflow: auto; font-size: 12.5px; line-height: 1.35 }
+dt { font-weight: 600 } dd { margin: 0 0 .4em 1em } code { color: #57606a; font-size: 12.5px }
+"""
+
+
+def picture(outcome):
+    """The part of a report from its sentence to the machine line."""
+    return re.sub(r"^.*?(?=^(pid \d+ |kernel thread ))", "", outcome.report,
+                  flags=re.DOTALL | re.MULTILINE).strip()
+
+
+def html_case(o):
+    body = ""
+    for name, value in (("expected", o.expected), ("seen", o.seen),
+                        ("reason", "" if o.expected else o.reason),
+                        ("hint", o.hint if o.status != "pass" else ""), ("console", o.log)):
+        if value:
+            body += f"<dt>{name}</dt><dd>{escape(value)}</dd>"
+    body = f"<dl>{body}</dl>" if body else ""
+    if o.report:
+        body += f"<pre>{escape(printable(picture(o)))}</pre>"
+    opened = "" if o.status == "pass" else " open"
+    return (f'<details class="{o.status}"{opened}><summary>{escape(o.title)} '
+            f'<code>{o.id}</code> <b>{"OK" if o.status == "pass" else o.status.upper()} '
+            f'{o.points}/{o.max}</b></summary>{body}</details>')
+
+
+def as_html(report):
+    out = ['<!DOCTYPE html><html lang="en"><meta charset="utf-8">',
+           '<meta name="viewport" content="width=device-width">',
+           f"<title>Bulwark: {report.score()}/{report.max()}</title><style>{STYLE}</style>",
+           f"<h1>Kernel stacks, graded: {report.score()} of {report.max()} points</h1>"]
+    for group in suite.GROUPS:
+        done = [o for o in report.done() if o.group == group]
+        if done:
+            out.append(f"<h2>{group} {sum(o.points for o in done)}/{sum(o.max for o in done)}</h2>")
+            out += [html_case(o) for o in done]
+    return "\n".join(out) + "\n</html>\n"

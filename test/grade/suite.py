@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""Cases, their groups, and what a case gets to work with.
+
+A case is a function in cases/GROUP.py under the decorator case().  It gets a Trial, boots guests
+with it, and returns if all is well; it raises Failed (facts.expect does) if not.
+"""
+
+import fnmatch
+import importlib
+import re
+import time
+from dataclasses import dataclass, field
+
+from facts import FIELDS, Failed, Observer, expect, judge
+from machine import Broken, Guest, TimedOut
+
+GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "lkdtm")
+CASES = {}  # by id, in the order of declaration
+
+
+@dataclass(frozen=True)
+class Case:
+    id: str
+    title: str
+    points: int
+    hint: str
+    tags: tuple
+    run: object
+
+    @property
+    def group(self):
+        return self.id.split(".")[0]
+
+
+def case(id, title, points=1, hint="", tags=("core",)):
+    """Declare a case.  id: group.name, which never changes once graded.  tags: core for what the
+    mutants are run against, stress for what takes longer."""
+    assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", id) and id not in CASES, id
+    assert id.split(".")[0] in GROUPS, id
+
+    def declare(run):
+        CASES[id] = Case(id, title, points, hint, tuple(tags), run)
+        return run
+
+    return declare
+
+
+def load():
+    """Import every group.  Returns all cases."""
+    for group in GROUPS:
+        importlib.import_module(f"cases.{group}")
+    order = {group: i for i, group in enumerate(GROUPS)}
+    return sorted(CASES.values(), key=lambda c: order[c.group])
+
+
+def select(cases, words):
+    """Return the cases that the words name: a group, an id, an id with * in it, or tag:NAME."""
+    chosen = []
+    for word in words:
+        found = [c for c in cases if word in (c.id, c.group) or fnmatch.fnmatchcase(c.id, word)
+                 or word.startswith("tag:") and word[4:] in c.tags]
+        if not found:
+            raise ValueError(f"no case, group or tag is called {word}")
+        chosen += found
+    return [c for c in cases if c in chosen]
+
+
+@dataclass
+class Outcome:
+    """The one result model: every output format is made from these."""
+
+    id: str
+    title: str
+    group: str
+    max: int
+    points: int = 0
+    status: str = "error"  # pass, fail, timeout, error
+    expected: str = ""
+    seen: str = ""
+    reason: str = ""
+    hint: str = ""
+    guest_ticks: int = 0  # of the guest's clock, 10 MHz, all its guests together
+    seconds: float = 0.0  # of wall time
+    log: str = ""  # console of the last guest
+    records: list = field(default_factory=list)  # machine lines that a rendezvous confirmed
+    report: str = ""  # the last report as it was printed
+
+    @classmethod
+    def of(cls, c):
+        return cls(c.id, c.title, c.group, c.points, hint=c.hint)
+
+
+class Trial:
+    """One run of one case."""
+
+    def __init__(self, c, build, logs):
+        self.case, self.build, self.logs = c, build, logs
+        self.guests, self.observers = [], []
+
+    def boot(self, program=None, **machine):
+        """Start a fresh guest that runs the program (init does, and powers off with its status).
+
+        machine: see Guest.  Returns its Observer; the guest has not executed anything yet.
+        """
+        log = self.logs / f"{self.case.id}.{len(self.guests)}.log"
+        guest = Guest(self.build, log, program=program, **machine)
+        self.guests.append(guest)
+        self.observers.append(Observer(guest))
+        return self.observers[-1]
+
+    def fault(self, program, kind, code=255, owner="-", why="-", pid=2, process="provoke",
+              **machine):
+        """Boot, run the program to its one report, judge that, and see how it ends: the machine's
+        exit code tells whether the process was killed or the kernel panics."""
+        verdict = "killed" if code == 255 else "panic"
+        watch = self.boot(program, **machine)
+        mark = watch.mark()
+        report = watch.report(mark)
+        judge(report, kind, pid, process, verdict, why, owner)
+        if verdict == "killed":
+            watch.alive_until_end(code)
+        else:
+            self.equal("exit code after the panic", watch.finish(), code)
+        return report
+
+    @staticmethod
+    def expect(condition, expected, seen):
+        expect(condition, expected, seen)
+
+    @staticmethod
+    def equal(what, seen, expected):
+        expect(seen == expected, f"{what} {expected}", seen)
+
+    def close(self):
+        for guest in self.guests:
+            guest.close()
+
+
+def perform(c, build, logs):
+    """Run one case.  Returns its Outcome; never raises what the case is to blame for."""
+    outcome, trial, start = Outcome.of(c), Trial(c, build, logs), time.monotonic()
+    try:
+        c.run(trial)
+        outcome.status, outcome.points = "pass", c.points
+    except Failed as failure:
+        outcome.status = "fail"
+        outcome.expected, outcome.seen = failure.expected, str(failure.seen)
+        outcome.reason = str(failure)
+    except TimedOut as late:
+        outcome.status, outcome.reason = "timeout", str(late)
+    except Broken as broken:
+        outcome.reason = str(broken)
+    except Exception as error:  # a defect of the case, or output that nobody thought of
+        outcome.reason = f"{type(error).__name__}: {error}"
+    finally:
+        trial.close()
+    outcome.seconds = round(time.monotonic() - start, 3)
+    finish(outcome, trial)
+    return outcome
+
+
+def finish(outcome, trial):
+    outcome.guest_ticks = sum(guest.ticks for guest in trial.guests)
+    for watch in trial.observers:
+        outcome.records += [{key: record[key] for key in FIELDS} for record in watch.records]
+        outcome.report = watch.reported or outcome.report
+    if trial.guests:
+        outcome.log = str(trial.guests[-1].log)
+    if outcome.status == "pass":
+        for guest in trial.guests:
+            guest.log.unlink(missing_ok=True)
+        outcome.log = ""
