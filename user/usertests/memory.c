@@ -71,6 +71,8 @@ static void sbrk_odd(void) {
   for (int i = 0; i < 5001; i++)
     check(a[i] == 7);
   check(sbrk(20000) == a + 5001);
+  for (int i = 5001; i < 25001; i++)
+    check(a[i] == 0);
   memset(a, 8, 25001);
   check(a[0] == 8 && a[25000] == 8);
 }
