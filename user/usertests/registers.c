@@ -61,6 +61,7 @@ static void float_fork(void) {
 static void float_exec(void) {
   if (must_fork() == 0) {
     floats_set(0x3ff0000000000015);
+    sleep(1);  // another thread runs, so they are put away
     exec("/usertests", ARGS("usertests", "@floats"));
     fail("exec failed");
   }
