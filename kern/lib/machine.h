@@ -34,7 +34,6 @@ struct machine {
   uint64 hart_id[HART_MAX];
   uint32 hart_context[HART_MAX];  // each one's S-mode context at the PLIC, or MACHINE_NO_CONTEXT
   uint32 hart_count;
-  uint32 harts_beyond;   // harts the tree has but HART_MAX leaves out
   bool has_sstc;         // every hart has it
   bool has_fpu;          // every hart has F and D
   uint64 timebase;       // ticks of time a second

@@ -313,7 +313,7 @@ static void test_qemu(const char *options, uint32 harts, uint64 ram, bool plic) 
     return;
   }
   CHECK(parse(tree, n) == 0);
-  CHECK(m.hart_count == harts && m.hart_id[harts - 1] == harts - 1 && m.harts_beyond == 0);
+  CHECK(m.hart_count == harts && m.hart_id[harts - 1] == harts - 1);
   CHECK(m.ram_count == 1 && m.ram[0].base == 0x80000000 && m.ram[0].size == ram);
   CHECK(m.uart.base == 0x10000000 && m.uart_irq == 10 && m.timebase == 10000000);
   CHECK(m.test.base == 0x100000 && m.virtio_count == 8);
