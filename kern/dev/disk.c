@@ -31,6 +31,7 @@
 #define QUEUE_MAX      64  // descriptors; the rings of so many fit the two pages
 #define SLOT_DESCS     3
 #define SLOTS_MAX      (QUEUE_MAX / SLOT_DESCS)
+#define WINDOW         8  // writes of one caller that are under way
 #define RESET_PATIENCE 1000000
 
 // [d] disk_lock  [v] written by the device
@@ -72,16 +73,22 @@ static void add_status(uint32 bit) {
   reg_write(VIRTIO_STATUS, reg_read(VIRTIO_STATUS) | bit);
 }
 
+// Return a free slot, or NULL.  Holds: disk_lock.
+static struct slot *slot_try(void) {
+  for (uint32 i = 0; i < slot_count; i++)
+    if (!slots[i].taken) {
+      slots[i].taken = true;
+      return &slots[i];
+    }
+  return NULL;
+}
+
 // Return a free slot, sleeping until there is one.  Holds: disk_lock.
 static struct slot *slot_take(void) {
-  for (;;) {
-    for (uint32 i = 0; i < slot_count; i++)
-      if (!slots[i].taken) {
-        slots[i].taken = true;
-        return &slots[i];
-      }
+  struct slot *s;
+  while ((s = slot_try()) == NULL)
     waitq_sleep_through(&slot_free, &disk_lock);
-  }
+  return s;
 }
 
 static void slot_give(struct slot *s) {
@@ -89,15 +96,16 @@ static void slot_give(struct slot *s) {
   waitq_wake_one(&slot_free);
 }
 
-// Show the device the slot's descriptors, with data between header and status if there is any.
-// Holds: disk_lock.
-static void submit(struct slot *s, pa_t data, uint16 data_flags) {
+// Show the device a request in the slot, with data unless that is null.  Holds: disk_lock.
+static void begin(struct slot *s, enum virtio_block_type type, uint64 block, const void *data) {
   uint16 head = (s - slots) * SLOT_DESCS;
-  desc[head].next = data != 0 ? head + 1 : head + 2;
-  desc[head + 1].addr = data;
-  desc[head + 1].flags = DESC_NEXT | data_flags;
+  s->header.type = type;
+  s->header.sector = block * (BLOCK_SIZE / VIRTIO_SECTOR);
   s->status = 0xff;
   s->done = false;
+  desc[head].next = data ? head + 1 : head + 2;
+  desc[head + 1].addr = data ? dma_map(data, BLOCK_SIZE) : 0;
+  desc[head + 1].flags = DESC_NEXT | (type == BLOCK_READ ? DESC_DEVICE_WRITE : 0);
   avail->ring[avail->idx % queue_size] = head;
   mmio_fence();
   *(volatile uint16 *)&avail->idx = avail->idx + 1;
@@ -105,17 +113,20 @@ static void submit(struct slot *s, pa_t data, uint16 data_flags) {
   reg_write(VIRTIO_QUEUE_NOTIFY, 0);
 }
 
-static int transfer(enum virtio_block_type type, uint64 block, const void *data) {
-  pa_t pa = data ? dma_map(data, BLOCK_SIZE) : 0;
-  irq_t irq = spin_lock(&disk_lock);
-  struct slot *s = slot_take();
-  s->header.type = type;
-  s->header.sector = block * (BLOCK_SIZE / VIRTIO_SECTOR);
-  submit(s, pa, type == BLOCK_READ ? DESC_DEVICE_WRITE : 0);
+// Wait for the request and give its slot back.  Holds: disk_lock.
+static int end(struct slot *s) {
   while (!s->done)
     waitq_sleep_through(&s->finished, &disk_lock);
   int err = s->status == 0 ? 0 : -EIO;
   slot_give(s);
+  return err;
+}
+
+static int transfer(enum virtio_block_type type, uint64 block, const void *data) {
+  irq_t irq = spin_lock(&disk_lock);
+  struct slot *s = slot_take();
+  begin(s, type, block, data);
+  int err = end(s);
   spin_unlock(&disk_lock, irq);
   return err;
 }
@@ -149,6 +160,27 @@ int disk_write(uint64 block, const void *data) {
   if (features & FEATURE_READ_ONLY)
     return -EROFS;
   return block < blocks ? transfer(BLOCK_WRITE, block, data) : -EIO;
+}
+
+int disk_write_all(const struct disk_block *list, uint32 n) {
+  struct slot *mine[WINDOW];
+  uint32 begun = 0, ended = 0;
+  int err = features & FEATURE_READ_ONLY ? -EROFS : 0;
+  irq_t irq = spin_lock(&disk_lock);
+  while (err == 0 ? ended < n : ended < begun) {
+    // Whoever holds a slot does not wait for another, so that two of these cannot wait in a ring.
+    bool more = err == 0 && begun < n && begun - ended < WINDOW;
+    struct slot *s = !more ? NULL : begun == ended ? slot_take() : slot_try();
+    if (s) {
+      assert(list[begun].block < blocks);
+      begin(s, BLOCK_WRITE, list[begun].block, list[begun].data);
+      mine[begun++ % WINDOW] = s;
+    } else if (end(mine[ended++ % WINDOW]) < 0) {
+      err = -EIO;
+    }
+  }
+  spin_unlock(&disk_lock, irq);
+  return err;
 }
 
 int disk_flush(void) {

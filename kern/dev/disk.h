@@ -17,5 +17,12 @@ uint64 disk_blocks(void);
 int disk_read(uint64 block, void *data);
 int disk_write(uint64 block, const void *data);
 
+// Write n blocks, in any order, several at a time.  Likewise.
+struct disk_block {
+  uint64 block;
+  const void *data;
+};
+int disk_write_all(const struct disk_block *list, uint32 n);
+
 // Make everything written before durable.  Sleeps.  Returns 0 or -EIO.
 int disk_flush(void);

@@ -33,13 +33,14 @@ _Static_assert(sizeof(struct log_header) == BLOCK_SIZE, "the header is one block
 // [l] lock  [c] whoever commits  [I] fixed after recovery
 static struct {
   struct spinlock lock;
-  struct waitq waiting;       // [l] for room, or for the end of a commit
-  uint32 open;                // [l] transactions
-  bool committing;            // [l]
-  bool failed;                // [l] see I3
-  uint32 n;                   // [l] blocks collected
-  struct buf *bufs[LOG_MAX];  // [l] each with a reference
-  struct log_header *header;  // [I] the block; contents [c]
+  struct waitq waiting;             // [l] for room, or for the end of a commit
+  uint32 open;                      // [l] transactions
+  bool committing;                  // [l]
+  bool failed;                      // [l] see I3
+  uint32 n;                         // [l] blocks collected
+  struct buf *bufs[LOG_MAX];        // [l] each with a reference
+  struct disk_block list[LOG_MAX];  // [c]
+  struct log_header *header;        // [I] the block; contents [c]
 } log = {.lock = SPINLOCK_INIT("log"), .waiting = {LIST_INIT(log.waiting.waiters)}};
 
 static int write_header(uint32 n) {
@@ -137,20 +138,17 @@ void log_fail(const char *what) {
 static int write_to_log(void) {
   for (uint32 i = 0; i < log.n; i++) {
     log.header->block[i] = log.bufs[i]->block;
-    int err = disk_write(fs.log_start + 1 + i, log.bufs[i]->data);
-    if (err < 0)
-      return err;
+    log.list[i] = (struct disk_block){fs.log_start + 1 + i, log.bufs[i]->data};
   }
-  return disk_flush();
+  int err = disk_write_all(log.list, log.n);
+  return err < 0 ? err : disk_flush();
 }
 
 static int install(void) {
-  for (uint32 i = 0; i < log.n; i++) {
-    int err = disk_write(log.bufs[i]->block, log.bufs[i]->data);
-    if (err < 0)
-      return err;
-  }
-  return disk_flush();
+  for (uint32 i = 0; i < log.n; i++)
+    log.list[i].block = log.bufs[i]->block;
+  int err = disk_write_all(log.list, log.n);
+  return err < 0 ? err : disk_flush();
 }
 
 // Release the buffers of a finished commit.

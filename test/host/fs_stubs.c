@@ -284,6 +284,13 @@ int disk_write(uint64 block, const void *data) {
   return fails ? -EIO : 0;
 }
 
+int disk_write_all(const struct disk_block *list, uint32 n) {
+  int err = 0;
+  for (uint32 i = 0; i < n && err == 0; i++)
+    err = disk_write(list[i].block, list[i].data);
+  return err;
+}
+
 int disk_flush(void) {
   CHECK(depth == 0);
   pthread_mutex_lock(&disk_lock);
