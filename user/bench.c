@@ -218,23 +218,26 @@ static void require_counter(void) {
     die("bench: programs may not read the instruction counter here");
 }
 
-static bool wanted(const char *name, int argc, char *argv[]) {
-  for (int i = 1; i < argc; i++)
-    if (strcmp(argv[i], name) == 0)
-      return true;
-  return argc == 1;
+static const struct bench *find(const char *name) {
+  for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
+    if (strcmp(benches[i].name, name) == 0)
+      return &benches[i];
+  for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
+    fprintf(2, "%-10s %s\n", benches[i].name, benches[i].what);
+  die("bench: there is no %s, but those above", name);
+}
+
+static void run(const struct bench *b) {
+  printf("bench: %s %lu instructions\n", b->name, b->run());
 }
 
 int main(int argc, char *argv[]) {
-  int run = 0;
   require_counter();
-  for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
-    if (wanted(benches[i].name, argc, argv)) {
-      printf("bench: %s %lu instructions\n", benches[i].name, benches[i].run());
-      run++;
-    }
-  if (run == 0)
-    for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
-      printf("%-10s %s\n", benches[i].name, benches[i].what);
-  return run == 0;
+  for (int i = 1; i < argc; i++)
+    find(argv[i]);
+  for (int i = 1; i < argc; i++)
+    run(find(argv[i]));
+  for (size_t i = 0; argc == 1 && i < ARRAY_SIZE(benches); i++)
+    run(&benches[i]);
+  return 0;
 }

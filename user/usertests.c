@@ -203,13 +203,20 @@ static bool wanted(const char *name, int argc, char *argv[]) {
   return optind == argc;
 }
 
-static int failed, ran;
+static bool exists(const char *name) {
+  for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+    for (const struct test *t = tables[i]; t->name; t++)
+      if (strcmp(t->name, name) == 0)
+        return true;
+  return false;
+}
+
+static int failed;
 
 static void run_table(const struct test *t, bool quick, bool list, int argc, char *argv[]) {
   for (; t->name; t++) {
     if (!wanted(t->name, argc, argv) || (quick && t->slow))
       continue;
-    ran++;
     if (list)
       printf("%s%s\n", t->name, t->slow ? " (slow)" : "");
     else if (!run(t))
@@ -237,11 +244,12 @@ int main(int argc, char *argv[]) {
     if (c == '?')
       die("usage: usertests [-lq] [name...]");
   }
+  for (int i = optind; i < argc; i++)
+    if (!exists(argv[i]))
+      die("usertests: there is no test %s (-l lists them)", argv[i]);
   int pages = list ? 0 : count_pages();
   for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
     run_table(tables[i], quick, list, argc, argv);
-  if (ran == 0)
-    die("usertests: no such test (-l lists them)");
   if (list)
     return 0;
   failed += !pages_came_back(pages);
