@@ -4,6 +4,8 @@
 // All run in the kernel on the caller's stack; those that set sp do not come back, and keep the
 // old one in t0 for the debugger.
 
+#include "kern/lib/csr.h"
+
   .cfi_sections .debug_frame
   .text
 
@@ -51,6 +53,7 @@ provoke_illegal:
 //   load       load from address 0
 //   store      store a byte at sp, then ebreak, for where something is mapped
 //   interrupt  wait for an interrupt
+//   sink       lower sp step by step, raising a software interrupt at each
 .macro set_sp name
   .globl provoke_sp_\name
   .type provoke_sp_\name, @function
@@ -84,15 +87,57 @@ set_sp interrupt
   j 1b
 end_sp interrupt
 
-// _Noreturn void provoke_registers(uint64 sp): give each xN but sp and tp the byte N eight times,
-// sp what the caller says, then load from address 0.
+set_sp sink
+1:
+  csrsi sip, SIE_SSIE  // the interrupt comes at once
+  nop
+  addi sp, sp, -16
+  j 1b
+end_sp sink
+
+// _Noreturn void provoke_frames(uint64 n): make frames of n bytes, storing to the lowest of each.
+  .globl provoke_frames
+provoke_frames:
+  .cfi_startproc
+  mv t0, sp
+  .cfi_def_cfa t0, 0
+1:
+  sub sp, sp, a0
+  sb zero, 0(sp)
+  j 1b
+  .cfi_endproc
+  .size provoke_frames, . - provoke_frames
+  .type provoke_frames, @function
+
+// _Noreturn void provoke_copy(uint64 sp, uva_t dst): set sp, copy 8 bytes to user memory, ebreak.
+  .globl provoke_copy
+provoke_copy:
+  .cfi_startproc
+  mv t0, sp
+  .cfi_def_cfa t0, 0
+  mv sp, a0
+  mv a0, a1
+  lla a1, provoke_copy
+  li a2, 8
+  .option push
+  .option norelax  // the grader adds offsets in this file to the address of its first function
+  call copy_to_user
+  .option pop
+  ebreak
+  .cfi_endproc
+  .size provoke_copy, . - provoke_copy
+  .type provoke_copy, @function
+
+// _Noreturn void provoke_registers(uint64 sp, uint64 seed): set sp, and each other xN but tp to
+// seed + N, then load from address 0.
   .globl provoke_registers, provoke_registers_fault
 provoke_registers:
   .cfi_startproc
   .cfi_undefined ra
   mv sp, a0
+  mv x31, a1
   .irp n, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-  li x\n, \n * 0x0101010101010101
+  addi x\n, x31, \n
   .endr
 provoke_registers_fault:
   lbu zero, 0(zero)

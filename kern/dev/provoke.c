@@ -6,8 +6,8 @@
 // the kernel stops what it does; if one returns that should not, the device prints "FAIL: ".
 // Words in the table: ACCESS is read or write; SP is null, user, text, direct (a page of the direct
 // map), other (another thread's stack), odd (the right place, not a multiple of 16), lo, hi (of the
-// running stack) or a number, and may have +N or -N behind it; TRAP is how the bad sp is found:
-// break, load, store or interrupt.
+// running stack), here (where it is in use to) or a number, and may have +N or -N behind it; TRAP
+// is how the bad sp is found: break, load, store, interrupt, or sink: by interrupts, ever lower.
 #include "kern/dev/provoke.h"
 
 #include "kern/dev/device.h"
@@ -18,6 +18,7 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
+#include "kern/lib/sbi.h"
 #include "kern/lib/string.h"
 #include "kern/sched/sleeplock.h"
 #include "kern/sched/thread.h"
@@ -41,11 +42,14 @@ void provoke_load(uint64 address);
 void provoke_store(uint64 address);
 void provoke_illegal(void);
 void provoke_use(uint64 n);
-_Noreturn void provoke_registers(uint64 sp);
+_Noreturn void provoke_registers(uint64 sp, uint64 seed);
+_Noreturn void provoke_frames(uint64 n);
+_Noreturn void provoke_copy(uint64 sp, uva_t dst);
 _Noreturn void provoke_sp_break(uint64 sp);
 _Noreturn void provoke_sp_load(uint64 sp);
 _Noreturn void provoke_sp_store(uint64 sp);
 _Noreturn void provoke_sp_interrupt(uint64 sp);
+_Noreturn void provoke_sp_sink(uint64 sp);
 
 #define CODE_RETURN 0x00008067  // ret
 
@@ -109,6 +113,8 @@ static uint64 sp_base(const char *word) {
     return me->stack_lo;
   if (word_is(word, "hi"))
     return me->stack_hi;
+  if (word_is(word, "here"))
+    return (uint64)__builtin_frame_address(0) & ~15UL;
   return number(word, 0);
 }
 
@@ -177,6 +183,74 @@ static void exhaust_kthread(char *words[]) {
   timer_sleep(20);
 }
 
+// Overflow in the console: while it prints a message, or on another hart while it prints a report.
+static struct {
+  bool recurses;     // at the next character
+  uint32 waiting;    // [a] a process waits for a report to begin
+  uint32 reporting;  // [a] one has begun
+} console;
+
+static void console_put(char c) {
+  if (console.recurses) {
+    console.recurses = false;
+    recurse(100000);
+  }
+  store_release(&console.reporting, 1);
+  sbi_putchar(c);
+}
+
+static void console_resume(void) {
+}
+
+static void exhaust_console(char *words[]) {
+  (void)words;
+  console.recurses = true;
+  print_set_sink(console_put, console_resume);
+  kprintf("provoke: in the console\n");
+}
+
+// Of two processes the first overflows when the other's report has begun.
+static void exhaust_reporting(char *words[]) {
+  if (fetch_add(&console.waiting, 1) == 0)
+    while (!load_acquire(&console.reporting))
+      ;
+  else
+    print_set_sink(console_put, console_resume);
+  exhaust_stack(words);
+}
+
+// As many processes as there are harts overflow at once.
+static void exhaust_all(char *words[]) {
+  static uint32 arrived;  // [a]
+  fetch_add(&arrived, 1);
+  while (load_acquire(&arrived) < hart_count)
+    ;
+  exhaust_stack(words);
+}
+
+// Known functions on the stack: plant_outer, plant_inner, and plant_repeat n + 1 times.
+static __attribute__((noinline)) uint64 plant_repeat(uint64 n) {
+  volatile uint8 local[64];
+  local[n % sizeof(local)] = n;
+  if (n == 0)
+    provoke_load(0);
+  else
+    plant_repeat(n - 1);
+  return local[n % sizeof(local)];
+}
+
+static __attribute__((noinline)) uint64 plant_inner(uint64 n) {
+  return plant_repeat(n) + 1;
+}
+
+static __attribute__((noinline)) uint64 plant_outer(uint64 n) {
+  return plant_inner(n) + 1;
+}
+
+static void plant(char *words[]) {
+  plant_outer(number(words[0], 10));
+}
+
 // The reporter runs out of its own stack, of which it gets 512 bytes, or takes a fault itself.
 static void reporter(char *words[]) {
   irq_off();
@@ -197,6 +271,8 @@ static void set_sp(uint64 sp, const char *trap) {
     provoke_sp_store(sp);
   else if (word_is(trap, "interrupt"))
     provoke_sp_interrupt(sp);
+  else if (word_is(trap, "sink"))
+    provoke_sp_sink(sp);
   else
     provoke_sp_break(sp);
 }
@@ -214,7 +290,18 @@ static void jump_frame(char *words[]) {
 }
 
 static void registers(char *words[]) {
-  provoke_registers(words[0] ? read_sp(words[0]) : 2 * 0x0101010101010101);
+  uint64 seed = number(words[1], 0x1000000000000000);
+  provoke_registers(words[0] ? read_sp(words[0]) : seed + REG_SP, seed);
+}
+
+// Frames of assembly, of any size.
+static void exhaust_frames(char *words[]) {
+  provoke_frames(number(words[0], 16));
+}
+
+// A user copy whose target is not there yet: its page fault finds little stack.
+static void copy_low(char *words[]) {
+  provoke_copy(read_sp(words[0]), number(words[1], 0));
 }
 
 static void stack_use(char *words[]) {
@@ -478,6 +565,12 @@ static const struct test tests[] = {
     {"EXHAUST_SPINLOCK", "likewise holding a spin lock", exhaust_spinlock, false},
     {"EXHAUST_SLEEPLOCK", "likewise holding a sleep lock", exhaust_sleeplock, false},
     {"EXHAUST_KTHREAD", "likewise in a kernel thread", exhaust_kthread, false},
+    {"EXHAUST_FRAMES", "[N] likewise, by assembly with frames of N bytes", exhaust_frames, false},
+    {"EXHAUST_CONSOLE", "likewise within the console, which is locked", exhaust_console, false},
+    {"EXHAUST_REPORTING", "of two processes one, when the other reports", exhaust_reporting, false},
+    {"EXHAUST_ALL", "as many processes as harts, at once", exhaust_all, false},
+    {"COPY_LOW", "SP ADDRESS copy to the user's address with that sp", copy_low, false},
+    {"PLANT", "[N] load from null, N calls of plant_repeat() deep", plant, false},
     {"STACK_GUARD_PAGE_LEADING", "[ACCESS [N]] byte N below this stack", guard_leading, false},
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
     {"GUARD_OTHER", "[ACCESS [N]] byte N below another stack", guard_other, false},
@@ -487,7 +580,7 @@ static const struct test tests[] = {
     {"JUMP_FRAME", "[N] set sp N bytes below the stack, store there", jump_frame, false},
     {"UNDERFLOW", "[N [TRAP]] set sp N bytes above the stack, trap", underflow, false},
     {"WILD_SP", "SP [TRAP] set sp, trap", wild_sp, false},
-    {"REGISTERS", "[SP] fill all registers with known values, fault", registers, false},
+    {"REGISTERS", "[SP [SEED]] set every xN to SEED + N, fault", registers, false},
     {"REPORTER", "[fault] make the reporter itself overflow, or fault", reporter, false},
     {"STACK_USE", "N use N bytes of stack and go on", stack_use, true},
     {"DMA_STACK", "give a stack address to a device", dma_stack, false},
