@@ -10,7 +10,8 @@
 //     stvec | any                      | any                      | early_trap
 //     tp    | any                      | any                      | this hart's struct hart *
 //
-// 1. stvec = early_trap, physical.
+// 1. stvec = early_trap, physical; nothing is on that firmware may have left on.  What it leaves in
+//    FS and VS would end in user mode, and no one saves vector registers.
 // 2. satp = the early table; it also maps this code where it runs.
 // 3. Jump to the high half, stvec = early_trap, virtual.
 // 4. tp, sscratch = 0, a stack, C.
@@ -47,6 +48,15 @@
   sd t2, 0(t1)
 .endm
 
+// Clobbers t0.
+.macro take_hart
+  lla t0, early_trap                     // 1
+  csrw stvec, t0
+  csrw sie, zero
+  li t0, SSTATUS_SIE | SSTATUS_VS | SSTATUS_FS | SSTATUS_SUM | SSTATUS_MXR
+  csrc sstatus, t0
+.endm
+
 // satp = the early table; go on in the high half; stvec = early_trap there.  Clobbers t0, t1.
 .macro enter_high_half
   lla t0, early_root                     // 2
@@ -74,9 +84,7 @@
 _start:
   .cfi_startproc
   .cfi_undefined ra
-  lla t0, early_trap                     // 1
-  csrw stvec, t0
-  csrw sie, zero
+  take_hart
   lla t0, boot_taken
   li t1, 1
   amoswap.w.aqrl t1, t1, (t0)
@@ -131,9 +139,7 @@ _start:
 secondary_start:
   .cfi_startproc
   .cfi_undefined ra
-  lla t0, early_trap                     // 1
-  csrw stvec, t0
-  csrw sie, zero
+  take_hart
   lla t0, boot_harts_ready
 1:
   lw t1, 0(t0)

@@ -30,6 +30,12 @@ def test_sbi_timer(boot):
     assert r.code == 0, r.explain()
 
 
+def test_no_vector_registers(boot):
+    """Firmware leaves them on where there are any; no one saves them, so no program has them."""
+    r = boot("usertests fault-instructions", extra=["-cpu", "rv64,v=true,vext_spec=v1.0"])
+    assert r.code == 0, r.explain()
+
+
 def test_exit_codes(boot):
     assert boot("poweroff 0").code == 0
     assert boot("poweroff 7").code == 7

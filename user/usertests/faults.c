@@ -130,13 +130,19 @@ static void instruction(uint64 which) {
   case 8:
     __asm__ volatile("csrw sie, zero");
     break;
+  case 9:
+    __asm__ volatile("wfi");
+    break;
+  case 10:
+    __asm__ volatile(".word 0x000072d7" ::: "t0");  // vsetvli: nobody saves vector registers
+    break;
   default:
     __asm__ volatile(".word 0xffffffff");
   }
 }
 
 static void instructions(void) {
-  for (uint64 i = 0; i < 10; i++)
+  for (uint64 i = 0; i < 12; i++)
     must_die(instruction, i);
 }
 
