@@ -20,7 +20,7 @@
 //    the fault, call stack_fault().
 // 5. Bad while the record is the emergency stack already: last_resort, which uses no stack.
 //
-// RISC-V privileged 4.1.1 (sstatus), 4.1.5 (sscratch), 4.1.7 (scause).
+// RISC-V privileged 4.1.1 (sstatus), 4.1.5 (sscratch), 4.1.7 (scause); unprivileged 8.2 (sc).
 #include "kern/lib/csr.h"
 #include "offsets.h"
 
@@ -101,6 +101,7 @@ stack_check_end:
   .globl trap_returns_to
 trap_returns_to:
   frame_restore_csrs
+  sc.d zero, t1, (sp)  // sepc where it stands: what was interrupted must load-reserve again
   frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
   ld x2, 8*2(sp)
   sret
