@@ -59,20 +59,16 @@ static bool is_page_fault(uint64 scause) {
 }
 
 // A hart may have cached that an address is invalid before it was mapped (vm/tlb.h, I1).  If the
-// page table permits the access now, fence and let it be tried again: once for each sepc.
+// page table permits the access now, fence and let it be tried again; not so if there is no mapping
+// for which this hart has not fenced, so it does not go on for ever.
 static bool is_stale_translation(const struct trap_frame *frame) {
   static const pte_t needed[] = {
       [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
-  struct hart *h = this_hart();
-  if (!is_page_fault(frame->scause) || frame->stval < USER_END || h->retried_sepc == frame->sepc)
+  if (!is_page_fault(frame->scause) || frame->stval < USER_END)
     return false;
   int level;
-  if (!(pagetable_leaf(kernel_pagetable, frame->stval, &level) &
-        needed[fault_access(frame->scause)]))
-    return false;
-  h->retried_sepc = frame->sepc;
-  tlb_fence_all();
-  return true;
+  pte_t pte = pagetable_leaf(kernel_pagetable, frame->stval, &level);
+  return (pte & needed[fault_access(frame->scause)]) && tlb_refresh();
 }
 
 static bool probe_fault(struct trap_frame *frame) {

@@ -37,6 +37,14 @@ void tlb_catch_up(uint64 wanted) {
     fence_self(h);
 }
 
+bool tlb_refresh(void) {
+  struct hart *h = this_hart();
+  if (h->fence_generation == load_acquire(&generation))
+    return false;
+  fence_self(h);
+  return true;
+}
+
 void tlb_hart_online(void) {
   struct hart *h = this_hart();
   store_release(&h->online, true);

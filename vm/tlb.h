@@ -34,6 +34,10 @@ uint64 tlb_mapped(void);
 // Fence this hart if it has not fenced since generation.  Holds: interrupts off.
 void tlb_catch_up(uint64 generation);
 
+// Likewise for every mapping there is.  Returns whether there was one that this hart had not fenced
+// for: if so, a fault may be due to what it had cached before.
+bool tlb_refresh(void);
+
 // Mark this hart online and fence it, so that from here on tlb_fence_harts reaches it and nothing
 // older is cached.  Once on each hart, on the final page table.  Holds: interrupts off.
 void tlb_hart_online(void);

@@ -36,7 +36,6 @@ struct hart {
   struct runqueue *queue;   // [I] threads ready to run here (kern/sched)
   uint64 fence_generation;  // [h] kernel mappings up to this one are seen here (vm/tlb.h)
   uint64 satp;              // [h] what satp holds
-  uint64 retried_sepc;      // [h] last kernel fault retried as a stale translation
   uint64 irq_depth;         // [h] interrupt handlers active on this hart
   uint32 index;             // [I] 0 to hart_count - 1
   uint64 id;                // [I] the number firmware and device tree use (mhartid)

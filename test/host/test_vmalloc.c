@@ -6,6 +6,7 @@
 // any page at any moment, invalid entries included, and forgets only when it fences.  QEMU caches
 // no invalid entry, so only here does a missing fence after mapping show.
 // 1. A hart that has caught up with an area's generation finds each of its pages as it is now.
+//    One that has not may fault, once: then it finds that it has to fence (tlb_refresh).
 // 2. When a frame is given back, no hart that is online has a translation to it; a hart that comes
 //    online has none to a frame given back before.
 //
@@ -173,6 +174,18 @@ static void use_one(void) {
   live[live_count++] = area;
 }
 
+// Touch what another hart mapped without catching up: a fault is resolved by one fence, and only by
+// a needed one.
+static void touch_one(void) {
+  struct vm_area *area = pick();
+  if (!area)
+    return;
+  uint64 p = ((area->base - KSTACK_BASE) >> PAGE_SHIFT) + random_below(4);
+  if (!(look(this_index, p) & PTE_V))
+    CHECK(tlb_refresh() && (look(this_index, p) & PTE_V));
+  live[live_count++] = area;
+}
+
 static void go_online(void) {
   tlb_hart_online();
   for (uint64 p = 0; p < PAGES; p++)
@@ -189,8 +202,10 @@ static void step(void) {
     return;
   }
   uint64 what = random_below(100);
-  if (what < 40)
+  if (what < 20)
     use_one();
+  else if (what < 40)
+    touch_one();
   else if (what < 72)
     map_one();
   else
