@@ -142,6 +142,7 @@ static int range_map(struct space *s, uva_t start, uva_t end, pte_t bits) {
     if (!pte) {
       page_unpromise(left);
       range_unmap(s, start, va);
+      tlb_fence_user();
       return -ENOMEM;
     }
     for (; va < stop; va += PAGE_SIZE, left--) {

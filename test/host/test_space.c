@@ -280,7 +280,9 @@ static void test_no_table(void) {
   CHECK(space_sbrk(p.s, TABLE_SPAN - HEAP - 2 * PAGE_SIZE, true, &old) == 0);
   while (page_available() > 6)
     hoard[hoarded++] = page_alloc();
+  uint64 fenced = fences;
   CHECK(space_sbrk(p.s, 6 * PAGE_SIZE, false, &old) == -ENOMEM);
+  CHECK(fences > fenced);  // two pages were mapped, for a moment
   CHECK(page_available() == 6 && page_promised() == 0 && space_pages(p.s) == 6);
   CHECK(space_sbrk(p.s, 5 * PAGE_SIZE, false, &old) == 0 && old == TABLE_SPAN - 2 * PAGE_SIZE);
   CHECK(page_available() == 0 && !space_fork(p.s) && page_promised() == 0);
