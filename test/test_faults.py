@@ -299,9 +299,17 @@ def test_overflow_on_every_hart(boot, symbols):
 
 
 def test_two_harts_at_once(boot, symbols):
-    """Two harts overflow together and both must panic: both reports come out first."""
+    """Two harts overflow together: both reports come out."""
     r = boot("provoke -n 2 -j 2 EXHAUST_STACK", cpus=2)
     assert r.code == 0 and len(r.records) == 2, r.explain()
+
+
+def test_panics_at_once(boot):
+    """Eight overflow and none may live: one panics, after every report that has begun."""
+    r = boot("provoke -n 8 -j 8 EXHAUST_IRQOFF", cpus=4)
+    assert r.code == PANIC and r.output.count("panic: ") == 1, r.explain()
+    assert len(r.records) == r.output.count("Its kernel stack, on hart") > 0, r.explain()
+    assert {k["why"] for k in r.records} == {"interrupts-off"}
 
 
 def test_user_overflow_is_no_kernel_matter(boot):

@@ -40,8 +40,12 @@ static void stop_others(struct hart *me) {
 static void await_reports(void) {
   uint64 patience = REPORT_PATIENCE_SECONDS * machine.timebase;
   uint64 start = csr_read(time);
-  while (load_acquire(&reports_pending) && csr_read(time) - start < patience)
-    ;
+  uint32 before = 0, pending;
+  while ((pending = load_acquire(&reports_pending)) && csr_read(time) - start < patience)
+    if (pending != before) {  // one more has come out, or come up
+      before = pending;
+      start = csr_read(time);
+    }
 }
 
 // Nothing works any more: say so with no lock and no formatter.
@@ -56,8 +60,10 @@ void panic(const char *fmt, ...) {
   struct hart *me = this_hart();
   if (load_relaxed(&panic_hart) == me)
     panic_again();
-  if (atomic_swap(&panicked, 1))
+  if (atomic_swap(&panicked, 1)) {
+    print_abandon_report();
     stop_hart();
+  }
   store_relaxed(&panic_hart, me);
   stop_others(me);
   await_reports();

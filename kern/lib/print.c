@@ -123,6 +123,11 @@ void print_begin_report(void) {
   irq_restore(state);
 }
 
+void print_abandon_report(void) {
+  if (load_relaxed(&reporter) == this_hart())
+    store_release(&reporter, (struct hart *)NULL);
+}
+
 void print_end_report(void) {
   if (--report_depth == 0) {
     store_release(&reporter, (struct hart *)NULL);

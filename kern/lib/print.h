@@ -32,3 +32,6 @@ void print_release(void);
 // programs wait.  Nests on one hart.  Takes no lock that a faulting hart can hold.
 void print_begin_report(void);
 void print_end_report(void);
+
+// Leave the console to others if this hart has it, whatever it was about to say.
+void print_abandon_report(void);
