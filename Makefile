@@ -264,10 +264,11 @@ HOST_TESTS := $(patsubst %.c,$(B)/%,$(wildcard test/host/test_*.c))
 tested = $(shell sed -n 's,^// Links: ,,p' $(1)) $(if $(shell grep '^\#include ".*\.c"' $(1)),, \
   $(wildcard $(foreach d,trap kern/* vm,$(d)/$(patsubst test_%.c,%.c,$(notdir $(1))))))
 
+# The test comes last, since its dependencies, of which it has most, replace those of the others.
 $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 	@mkdir -p $(@D)
 	$(call say,HOSTCC,$<)$(HOSTCC) $(HOSTSTRICT) $(HOSTFLAGS) $(DEPS) -fsanitize=address,undefined \
-	  -fno-sanitize-recover=all -o $@ $< $(call tested,$<)
+	  -fno-sanitize-recover=all -o $@ $(call tested,$<) $<
 
 host: $(HOST_TESTS)
 	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
