@@ -13,8 +13,5 @@ _Noreturn void power_off(uint32 code);
 // Where the sifive,test0 node is mapped, or null: for code that cannot call power_off.
 extern volatile uint32 *power_device;
 
-// Where the sifive,test0 node is mapped, or null: for code that cannot call power_off.
-extern volatile uint32 *power_device;
-
 // Register where the sifive,test0 node is mapped.  Boot only.
 void power_set_device(volatile uint32 *test);
