@@ -178,23 +178,33 @@ static int commit(void) {
   return err;
 }
 
-int log_end(void) {
-  struct thread *t = thread_current();
-  assert(t->in_transaction);
-  t->in_transaction = false;
+// Leave the transaction.  Returns whether the caller has to commit.
+static bool leave(int *err) {
   irq_t s = spin_lock(&log.lock);
   assert(log.open > 0 && !log.committing);
-  bool last = --log.open == 0 && !log.failed;
-  int err = log.failed ? -EIO : 0;
-  log.committing = last;
+  log.committing = --log.open == 0 && !log.failed;
+  bool last = log.committing;
+  *err = log.failed ? -EIO : 0;
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, s);
-  if (!last)
-    return err;
-  err = commit();
-  s = spin_lock(&log.lock);
+  return last;
+}
+
+static void end_commit(void) {
+  irq_t s = spin_lock(&log.lock);
   log.committing = false;
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, s);
+}
+
+int log_end(void) {
+  struct thread *t = thread_current();
+  assert(t->in_transaction);
+  int err;
+  if (leave(&err)) {
+    err = commit();
+    end_commit();
+  }
+  t->in_transaction = false;  // only now: nobody can be ended in the middle of a commit
   return err;
 }

@@ -3,12 +3,15 @@
 // Pipes: a ring of bytes, copied in runs.
 //
 // I1. head - tail bytes are in the ring; both only grow, and are taken modulo the size.
-// I2. Copies happen without the lock.  `reading` makes its holder the only one to move tail,
-//     `writing` the only one to move head, so the bytes (or the room) they saw stay theirs.
+// I2. Copies happen without the lock.  Whoever has the turn to read is the only one to move tail,
+//     whoever has the turn to write the only one to move head, so the bytes (or the room) they saw
+//     stay theirs.  A turn counts as a sleep lock: its holder is not ended by a fault.
 #include "kern/fs/pipe.h"
 
 #include "kern/lib/errno.h"
+#include "kern/lib/hart.h"
 #include "kern/lib/spinlock.h"
+#include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/kmalloc.h"
 #include "vm/usercopy.h"
@@ -16,7 +19,7 @@
 #define PIPE_SIZE       16384
 #define PIPE_SIZE_SMALL 4096  // when memory is short
 
-// [I] fixed after creation  [l] lock  [c] bytes: the holder of `reading` or `writing`, see I2
+// [I] fixed after creation  [l] lock  [c] see I2
 struct pipe {
   struct spinlock lock;
   struct waitq readers;        // [l]
@@ -94,81 +97,75 @@ static void wake(struct waitq *q) {
     waitq_wake_all(q);
 }
 
-// Wait for something to read and for the turn to read it.  Returns the bytes there are, 0 at the
-// end, or -EINTR.  Holds: the lock.
-static int64 wait_readable(struct pipe *p) {
-  while (p->reading || p->head == p->tail) {
-    if (p->head == p->tail && !p->write_open)
-      return 0;
-    int err = waitq_sleep(&p->readers, &p->lock);
-    if (err < 0)
-      return err;
-  }
-  return (int64)(p->head - p->tail);
+// Holds: the lock.
+static void take_turn(bool *turn) {
+  *turn = true;
+  thread_current()->sleeplocks++;
+}
+
+// Give the turn back, with its position moved on by what was copied.
+static void end_turn(struct pipe *p, bool *turn, uint64 *position, uint64 copied) {
+  irq_t s = spin_lock(&p->lock);
+  *position += copied;
+  *turn = false;
+  thread_current()->sleeplocks--;
+  wake(&p->readers);
+  wake(&p->writers);
+  spin_unlock(&p->lock, s);
+}
+
+// Wait for something to read, and take the turn.  Returns the bytes there are, 0 at the end, or
+// -EINTR.
+static int64 begin_read(struct pipe *p) {
+  int err = 0;
+  irq_t s = spin_lock(&p->lock);
+  while (err == 0 && (p->reading || p->head == p->tail) && (p->write_open || p->head != p->tail))
+    err = waitq_sleep(&p->readers, &p->lock);
+  int64 there = err < 0 ? err : (int64)(p->head - p->tail);
+  if (there > 0)
+    take_turn(&p->reading);
+  spin_unlock(&p->lock, s);
+  return there;
 }
 
 int64 pipe_read(struct pipe *p, uva_t dst, uint64 n) {
-  if (n == 0)
-    return 0;
-  irq_t s = spin_lock(&p->lock);
-  int64 got = wait_readable(p);
-  if (got > 0) {
-    n = min(n, (uint64)got);
-    p->reading = true;
-    uint64 tail = p->tail;
-    spin_unlock(&p->lock, s);
-    int err = copy_out(p, tail, dst, n);
-    s = spin_lock(&p->lock);
-    p->reading = false;
-    got = err;
-    if (err == 0) {
-      p->tail += n;
-      got = (int64)n;
-    }
-    wake(&p->readers);
-    wake(&p->writers);
-  }
-  spin_unlock(&p->lock, s);
-  return got;
+  int64 there = n > 0 ? begin_read(p) : 0;
+  if (there <= 0)
+    return there;
+  n = min(n, (uint64)there);
+  int err = copy_out(p, p->tail, dst, n);
+  end_turn(p, &p->reading, &p->tail, err < 0 ? 0 : n);
+  return err < 0 ? err : (int64)n;
 }
 
 static uint64 room(const struct pipe *p) {
   return p->size - (p->head - p->tail);
 }
 
-// Wait for at least n bytes of room and for the turn to fill it.  Returns the room, -EPIPE or
-// -EINTR.  Holds: the lock.
-static int64 wait_writable(struct pipe *p, uint64 n) {
-  while (p->read_open && (p->writing || room(p) < n)) {
-    int err = waitq_sleep(&p->writers, &p->lock);
-    if (err < 0)
-      return err;
-  }
-  return p->read_open ? (int64)room(p) : -EPIPE;
+// Wait for room for at least n bytes, and take the turn.  Returns the room, -EPIPE or -EINTR.
+static int64 begin_write(struct pipe *p, uint64 n) {
+  int err = 0;
+  irq_t s = spin_lock(&p->lock);
+  while (err == 0 && p->read_open && (p->writing || room(p) < n))
+    err = waitq_sleep(&p->writers, &p->lock);
+  if (err == 0 && !p->read_open)
+    err = -EPIPE;
+  int64 free = err < 0 ? err : (int64)room(p);
+  if (free > 0)
+    take_turn(&p->writing);
+  spin_unlock(&p->lock, s);
+  return free;
 }
 
 // Write at least one byte and at most n, or all of them if they are few.
 static int64 write_some(struct pipe *p, uva_t src, uint64 n) {
-  irq_t s = spin_lock(&p->lock);
-  int64 put = wait_writable(p, n <= PIPE_ATOMIC ? n : 1);
-  if (put > 0) {
-    n = min(n, (uint64)put);
-    p->writing = true;
-    uint64 head = p->head;
-    spin_unlock(&p->lock, s);
-    int err = copy_in(p, head, src, n);
-    s = spin_lock(&p->lock);
-    p->writing = false;
-    put = err;
-    if (err == 0) {
-      p->head += n;
-      put = (int64)n;
-    }
-    wake(&p->writers);
-    wake(&p->readers);
-  }
-  spin_unlock(&p->lock, s);
-  return put;
+  int64 free = begin_write(p, n <= PIPE_ATOMIC ? n : 1);
+  if (free < 0)
+    return free;
+  n = min(n, (uint64)free);
+  int err = copy_in(p, p->head, src, n);
+  end_turn(p, &p->writing, &p->head, err < 0 ? 0 : n);
+  return err < 0 ? err : (int64)n;
 }
 
 int64 pipe_write(struct pipe *p, uva_t src, uint64 n) {
