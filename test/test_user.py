@@ -10,15 +10,16 @@ import pytest
 
 MKFS = guest.BUILD / "mkfs"
 PROGRAMS = guest.BUILD / "bin"
+INODE = 32 * 1024 + 64  # of the root, in the stock geometry; the others follow
 
 
 def mkfs(*args):
     return subprocess.run([MKFS, *args], capture_output=True, text=True, errors="replace")
 
 
-def make_image(path, *files):
+def make_image(path, *files, options=()):
     """A disk image with all programs and the files."""
-    made = mkfs(path, *sorted(PROGRAMS.iterdir()), *files)
+    made = mkfs(*options, path, *sorted(PROGRAMS.iterdir()), *files)
     assert made.returncode == 0, made.stderr
     return path
 
@@ -186,6 +187,45 @@ def test_stock_program(boot, tmp_path):
     assert r.code == 2 and "\nword" in r.output, r.explain()
 
 
+def test_padded_root(boot, tmp_path):
+    """Images made elsewhere round the root's size up to whole blocks: the rest is free entries."""
+    image = make_image(tmp_path / "fs.img")
+    data = bytearray(image.read_bytes())
+    (size,) = struct.unpack_from("<I", data, INODE + 8)
+    struct.pack_into("<I", data, INODE + 8, -(-size // 1024) * 1024)
+    image.write_bytes(data)
+    r = boot("usertests directory file-links", image=f"{image},snapshot=off")
+    assert r.code == 0, r.explain()
+    assert mkfs("-c", image).returncode == 0
+
+
+@pytest.mark.parametrize("moment", ["shuffle", "own-names", "same-tree", "walk"])
+def test_power_cut(boot, tmp_path, moment):
+    """QEMU is killed while programs write: the log makes good what it finds, at the next mount."""
+    image = make_image(tmp_path / "fs.img")
+    disk = f"{image},snapshot=off"
+    tests = [f"race-{moment}", "race-same-name", "race-own-files", "race-truncate"]
+    r = boot("usertests " + " ".join(tests), cpus=2, image=disk, until=f"race-{moment}: OK")
+    assert r.stopped == "seen", r.explain()
+    found = mkfs("-c", image)
+    assert found.returncode == 0, found.stdout
+    r = boot("sh -c ls", image=disk)
+    assert r.code == 0, r.explain()
+    found = mkfs("-c", image)
+    assert found.returncode == 0 and "note:" not in found.stdout, found.stdout
+
+
+@pytest.mark.parametrize(
+    "options", [("-s", "20000", "-i", "3000", "-l", "31"), ("-s", "500", "-i", "60", "-l", "40")]
+)
+def test_geometry(boot, tmp_path, options):
+    """Nothing of the layout is taken for granted."""
+    image = make_image(tmp_path / "fs.img", options=options)
+    r = boot("usertests directory file-sizes disk-many-rounds", image=f"{image},snapshot=off")
+    assert r.code == 0, r.explain()
+    assert mkfs("-c", image).returncode == 0
+
+
 # --- mkfs ---
 
 
@@ -206,8 +246,6 @@ def test_stock_geometry(image):
     assert data[46 * 1024 : 46 * 1024 + 4] == b"\1\0.\0"
     assert mkfs("-c", image).returncode == 0
 
-
-INODE = 32 * 1024 + 64  # of the root; the others follow
 
 DAMAGE = {
     "magic": (1024, "<I", 1, "wrong magic"),
