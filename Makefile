@@ -63,7 +63,7 @@ endif
 # What test/doctor has to look for, by command.
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench run-%,$(MAKECMDGOALS)),qemu) \
-  $(if $(filter gdb,$(MAKECMDGOALS)),gdb) $(if $(filter test grade,$(MAKECMDGOALS)),test) \
+  $(if $(filter gdb,$(MAKECMDGOALS)),gdb) $(if $(filter test grade bench,$(MAKECMDGOALS)),test) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -240,6 +240,7 @@ run-%: kernel image
 bench: kernel image
 	@BOOT_LOG=$(B)/bench.log test/boot $(subst -smp $(CPUS),-smp 1,$(MACHINE)) $(DISK) -snapshot \
 	  -icount shift=0 -append '$(APPEND) -- /bench $(ARGS)'
+	@$(PYTHON) test/bench $(OBJDUMP) $(B)
 
 qemu-gdb: kernel image $(GDBINIT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'

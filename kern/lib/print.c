@@ -8,8 +8,7 @@
 // I3. printing and reporter are each stored before the other is read (with a full fence between),
 //     so a message and a report cannot both miss that the other has begun.
 // I4. A driver's burst of user output counts as a message, but never waits: it sets held_back
-// before
-//     it tries, and whoever ends a message looks at held_back after.
+//     before it tries, and whoever ends a message looks at held_back after.
 #include "kern/lib/print.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/format.h"
