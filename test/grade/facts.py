@@ -135,6 +135,7 @@ class Mark:
     hart: int
     stack: Stack
     sp: int
+    satp: int
 
 
 @dataclass
@@ -171,6 +172,8 @@ class Observer:
 
     def __init__(self, guest):
         self.guest = guest
+        self.here = guest.build.provoke("provoke_here")
+        self.marks, self.traps = [], []
         self.printed = 0  # characters of output that earlier reports account for
         self.records = []
         self.reported = ""  # the last report as it was printed
@@ -179,15 +182,25 @@ class Observer:
 
     def mark(self):
         """Run to where the test begins.  Its sp must lie on a stack in the window."""
-        here = self.guest.build.provoke("provoke_here")
         try:
-            stop = self.guest.until(here)
+            self.guest.until(self.here)
         except Ended as end:
             raise Failed("the test to begin", f"{end}: {self.tail()}") from None
+        return self.take_mark(self.guest.at)
+
+    def take_mark(self, stop):
         stack = stack_of_sp(stop.sp)
         expect(stack and stack.lo <= stop.sp <= stack.hi,
-               "a system call to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}")
-        return Mark(stop.hart, stack, stop.sp)
+               "kernel code to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}")
+        self.marks.append(Mark(stop.hart, stack, stop.sp, stop.csr("satp")))
+        return self.marks[-1]
+
+    def mark_of(self, hart, sp):
+        """Return the latest mark that a fault on that hart, with that sp, belongs to."""
+        near = [m for m in self.marks if m.stack.lo - GUARD <= sp < m.stack.hi + GUARD]
+        near = near or [m for m in self.marks if m.hart == hart] or self.marks
+        expect(near, "a report of the test, which has not begun", f"sp {sp:#x}")
+        return near[-1]
 
     def tail(self):
         lines = [line for line in self.guest.output().splitlines() if line.strip()]
@@ -224,21 +237,43 @@ class Observer:
             memory[stack] = b"".join(self.guest.stub.read_memory(leaf.pa, PAGE) for leaf in leaves)
         return memory
 
-    def report(self, mark, witness=True):
-        """Run to the next rendezvous, recording traps.  Returns the Report, not yet judged."""
-        guest, traps = self.guest, []
-        vectors = self.vectors() if witness else set()
-        guest.insert(RENDEZVOUS, *vectors)
+    def report(self):
+        """Run to the next report.  Returns it, not yet judged."""
+        return next(self.reports(1))
+
+    def reports(self, count, witness=True):
+        """Iterate over the next reports.  Each is to be judged before the next is asked for.
+
+        witness False: do not record traps, for those who only count.
+        """
+        guest, vectors = self.guest, set()
+        guest.insert(self.here, RENDEZVOUS)
+        if witness and self.marks:
+            vectors = self.vectors()
+            guest.insert(*vectors)
         try:
-            while guest.go().pc != RENDEZVOUS:
-                if guest.at.pc in vectors:
-                    traps.append(self.record(guest.at))
+            while count:
+                stop = self.next_stop()
+                if stop.pc == self.here:
+                    self.take_mark(stop)
+                    if witness and not vectors:
+                        vectors = self.vectors()
+                        guest.insert(*vectors)
+                elif stop.pc == RENDEZVOUS:
+                    count -= 1
+                    yield self.take_report(stop)
+                elif stop.pc in vectors:
+                    self.traps.append(self.record(stop))
+        finally:
+            guest.remove(self.here, *vectors)
+
+    def next_stop(self):
+        try:
+            return self.guest.go()
         except Ended as end:
             raise Failed("a report, and the rendezvous after it", f"{end}: {self.tail()}") from None
-        guest.remove(*vectors)
-        return self.take_report(guest.at, mark, traps)
 
-    def take_report(self, stop, mark, traps):
+    def take_report(self, stop):
         table = stop.table()
         expect(table.paging, "Sv39 to be on", f"satp {stop.csr('satp'):#x}")
         data = table.read_virtual(stop.x[10], FRAME - 8)
@@ -253,8 +288,9 @@ class Observer:
         self.reported = new
         emergency = stack_of_sp(stop.sp)
         expect(emergency, "the reporter on a stack of the window", f"sp {stop.sp:#x}")
-        return Report(stop, mark, traps, Frame(stop.x[10], list(struct.unpack("<35Q", data))),
-                      line, new, table, emergency)
+        frame = Frame(stop.x[10], list(struct.unpack("<35Q", data)))
+        mark = self.mark_of(stop.hart, frame.sp)
+        return Report(stop, mark, self.traps, frame, line, new, table, emergency)
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -267,6 +303,18 @@ class Observer:
         except Ended as end:
             return end.code
         raise Failed("no further report", self.tail())
+
+    def panics(self):
+        """The machine ends as after a panic: no report, and init does not run any more."""
+        init = self.guest.build.program("init")
+        self.guest.insert(RENDEZVOUS, init["poweroff"])
+        try:
+            while True:
+                stop = self.guest.go()
+                expect(stop.pc == init["poweroff"] and not self.runs(stop, init, init["main"]),
+                       "nothing more after a panic", self.tail)
+        except Ended as end:
+            expect_equal("exit code after a panic", end.code, PANIC)
 
     def alive_until_end(self, code):
         """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
@@ -345,6 +393,8 @@ def check_line(report, kind, **fields):
     facts["class"] = kind
     facts["past"] = past_of(kind, trap.sp, trap.stval, stack)
     for key, value in {**facts, **fields}.items():
+        if value is None:
+            continue
         allowed = value if isinstance(value, (set, tuple)) else (value,)
         if line[key] not in allowed:
             raise Failed(f"{key}={' or '.join(map(show, allowed))} in the machine line",
@@ -373,7 +423,8 @@ def check_unharmed(report):
 
 
 def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", owner="-"):
-    """All facts of one report.  Returns the Trap."""
+    """All facts of one report.  Returns the Trap.  Of pid to owner each may be None, for what is
+    not to be judged, or a set of what will do."""
     find_trap(report)
     check_place(report)
     check_frame(report)

@@ -237,7 +237,7 @@ class Guest:
 
     def remove(self, *addresses):
         for address in addresses:
-            if address in self.breakpoints:
+            if address in self.breakpoints and self.code is None:
                 self.stub.clear_breakpoint(address)
                 self.breakpoints.discard(address)
 

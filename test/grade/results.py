@@ -153,8 +153,8 @@ def as_tap(report):
 def table(cases):
     """docs/cases.md."""
     out = ["# Cases of the graded suite", "",
-           "Made by `test/grade/grade --table`; a test compares. Points in all: "
-           f"{sum(c.points for c in cases)}. [How grading works](grading.md)."]
+           "Made by `test/grade/grade --table`; a test compares.",
+           f"Points in all: {sum(c.points for c in cases)}. [How grading works](grading.md)."]
     for group in suite.GROUPS:
         mine = [c for c in cases if c.group == group]
         if mine:

@@ -8,8 +8,8 @@ from suite import case
       hint="Whatever the victim held goes back when it exits: pages, its stack, its files.")
 def hundred(t):
     watch = t.boot("provoke -n 100 EXHAUST_STACK")
-    for _ in range(100):
-        watch.report(watch.mark(), witness=False)
+    for report in watch.reports(100, witness=False):
+        t.equal("class", report.line["class"], "overflow")
     watch.alive_until_end(0)
     t.expect("provoke: 100 of 100 killed, 0 pages lost" in watch.guest.output(),
              "100 of 100 killed, 0 pages lost", watch.tail())
