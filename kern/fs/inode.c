@@ -215,13 +215,10 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
   sleep_unlock(&slots.lock);
   if (err < 0)
     return err;
-  err = inode_lock(*out);
-  if (err < 0) {
-    log_fail("a new inode cannot be read");
-    inode_put(*out);
-    *out = NULL;
-  }
-  return err;
+  sleep_lock(&(*out)->lock);
+  (*out)->disk = d;
+  (*out)->valid = true;
+  return 0;
 }
 
 // --- The blocks of a file ---

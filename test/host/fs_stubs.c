@@ -9,6 +9,7 @@
 
 #include "kern/dev/device.h"
 #include "kern/dev/disk.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
@@ -46,23 +47,23 @@ void spin_init(struct spinlock *l, const char *name) {
 }
 
 irq_t spin_lock(struct spinlock *l) {
-  CHECK(l->owner != (struct hart *)&self);
+  CHECK(!spin_holding(l));
   if (depth++ == 0)
     pthread_mutex_lock(&big);
-  l->owner = (struct hart *)&self;
+  store_relaxed(&l->owner, (struct hart *)&self);
   return 0;
 }
 
 void spin_unlock(struct spinlock *l, irq_t state) {
   (void)state;
   CHECK(spin_holding(l));
-  l->owner = NULL;
+  store_relaxed(&l->owner, NULL);
   if (--depth == 0)
     pthread_mutex_unlock(&big);
 }
 
 bool spin_holding(const struct spinlock *l) {
-  return l->owner == (struct hart *)&self;
+  return load_relaxed(&l->owner) == (struct hart *)&self;
 }
 
 void waitq_init(struct waitq *q) {
@@ -72,12 +73,12 @@ void waitq_init(struct waitq *q) {
 void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
   CHECK(depth == 1 && spin_holding(lock));
   list_push_back(&q->waiters, &self.wait_node);
-  lock->owner = NULL;
+  store_relaxed(&lock->owner, NULL);
   depth = 0;
   while (!list_empty(&self.wait_node))
     pthread_cond_wait(&woken, &big);
   depth = 1;
-  lock->owner = (struct hart *)&self;
+  store_relaxed(&lock->owner, (struct hart *)&self);
 }
 
 int waitq_sleep(struct waitq *q, struct spinlock *lock) {
