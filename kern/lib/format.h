@@ -9,7 +9,6 @@
 
 struct format_out {
   void (*put)(struct format_out *out, char c);
-  int length;  // bytes put so far
 };
 
 // Put fmt, its conversions (kern/lib/print.h lists them) replaced by args.

@@ -46,7 +46,7 @@ static void put_console(struct format_out *out, char c) {
 }
 
 static void print_message(const char *fmt, va_list args) {
-  struct format_out out = {put_console, 0};
+  struct format_out out = {put_console};
   format(&out, fmt, args);
 }
 

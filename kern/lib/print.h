@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Printing.  Conversions: %d %i %u %x %X %p %s %c %%, with l and ll, width, '0' and '-', precision
-// for %s. %p prints 0x and 16 digits.
+// Printing.  Conversions: %d %u %x %X %p %s %c %%, with l, width, '0' and '-'.  %p prints 0x and 16
+// digits.
 #pragma once
 
 #include <stdarg.h>
@@ -13,8 +13,8 @@ void kprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void kvprintf(const char *fmt, va_list args);
 
 // Format into buf, at most size bytes with the terminator.  Returns the length of the whole text.
+// size must not be 0.
 int ksnprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int kvsnprintf(char *buf, size_t size, const char *fmt, va_list args);
 
 // Where printed bytes go: the firmware's console until a driver registers its own.
 // put writes one byte, polled; it takes no lock, never sleeps, and works in any context.  So does
