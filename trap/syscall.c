@@ -12,7 +12,7 @@
 
 typedef int64 (*system_call)(const uint64 *arg);
 
-#define ENTER_CALL(name) [SYS_##name] = sys_##name,
+#define ENTER_CALL(name, number) [SYS_##name] = sys_##name,
 static const system_call table[] = {SYSTEM_CALLS(ENTER_CALL)};
 
 static int64 unknown(uint64 number) {

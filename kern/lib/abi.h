@@ -7,33 +7,41 @@
 
 #include <stdint.h>
 
-enum syscall_number {
-  SYS_fork = 1,
-  SYS_exit,
-  SYS_wait,
-  SYS_pipe,
-  SYS_read,
-  SYS_kill,
-  SYS_exec,
-  SYS_fstat,
-  SYS_chdir,
-  SYS_dup,
-  SYS_getpid,
-  SYS_sbrk,
-  SYS_sleep,
-  SYS_uptime,
-  SYS_open,
-  SYS_write,
-  SYS_mknod,
-  SYS_unlink,
-  SYS_link,
-  SYS_mkdir,
-  SYS_close,
-  SYS_poweroff = 64,  // poweroff(code): end the machine, code 0 to 255
-  SYS_stackinfo,  // stackinfo(struct stack_info *, n): fill at most n, return how many there are
-  SYS_procinfo,   // procinfo(struct process_info *, n): likewise
-  SYS_meminfo,    // meminfo(struct memory_info *)
-};
+// Every call: name, number.  Our own:
+//   poweroff(code)                      end the machine, code 0 to 255
+//   stackinfo(struct stack_info *, n)   fill at most n, return how many there are
+//   procinfo(struct process_info *, n)  likewise
+//   meminfo(struct memory_info *)
+#define SYSTEM_CALLS(CALL)                                                                         \
+  CALL(fork, 1)                                                                                    \
+  CALL(exit, 2)                                                                                    \
+  CALL(wait, 3)                                                                                    \
+  CALL(pipe, 4)                                                                                    \
+  CALL(read, 5)                                                                                    \
+  CALL(kill, 6)                                                                                    \
+  CALL(exec, 7)                                                                                    \
+  CALL(fstat, 8)                                                                                   \
+  CALL(chdir, 9)                                                                                   \
+  CALL(dup, 10)                                                                                    \
+  CALL(getpid, 11)                                                                                 \
+  CALL(sbrk, 12)                                                                                   \
+  CALL(sleep, 13)                                                                                  \
+  CALL(uptime, 14)                                                                                 \
+  CALL(open, 15)                                                                                   \
+  CALL(write, 16)                                                                                  \
+  CALL(mknod, 17)                                                                                  \
+  CALL(unlink, 18)                                                                                 \
+  CALL(link, 19)                                                                                   \
+  CALL(mkdir, 20)                                                                                  \
+  CALL(close, 21)                                                                                  \
+  CALL(poweroff, 64)                                                                               \
+  CALL(stackinfo, 65)                                                                              \
+  CALL(procinfo, 66)                                                                               \
+  CALL(meminfo, 67)
+
+#define NUMBER_CALL(name, number) SYS_##name = number,
+enum syscall_number { SYSTEM_CALLS(NUMBER_CALL) };
+#undef NUMBER_CALL
 
 enum open_flags { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREATE = 0x200, O_TRUNC = 0x400 };
 enum file_type { T_DIR = 1, T_FILE = 2, T_DEVICE = 3 };
