@@ -6,27 +6,11 @@
 //     forbids that (-fno-tree-loop-distribute-patterns for the whole kernel).
 #include "kern/lib/string.h"
 
-enum { WORD = sizeof(uint64), TURN = 8 * WORD };
+// Whole turns of so many words have their loop unrolled.
+enum { WORD = sizeof(uint64), WORDS = 8, TURN = WORDS * WORD };
 
 static inline bool aligned(const void *a, const void *b) {
   return (((uint64)a | (uint64)b) & (WORD - 1)) == 0;
-}
-
-// Fill whole turns of eight words; returns what is left over, in bytes.
-static size_t fill_turns(uint64 **to, uint64 word, size_t n) {
-  uint64 *d = *to;
-  for (; n >= TURN; n -= TURN, d += 8) {
-    d[0] = word;
-    d[1] = word;
-    d[2] = word;
-    d[3] = word;
-    d[4] = word;
-    d[5] = word;
-    d[6] = word;
-    d[7] = word;
-  }
-  *to = d;
-  return n;
 }
 
 void *memset(void *dst, int c, size_t n) {
@@ -35,32 +19,15 @@ void *memset(void *dst, int c, size_t n) {
     *d++ = (uint8)c;
   uint64 *w = (uint64 *)(void *)d;
   uint64 word = (uint8)c * 0x0101010101010101UL;
-  n = fill_turns(&w, word, n);
+  for (; n >= TURN; n -= TURN, w += WORDS)
+#pragma GCC unroll 8
+    for (int i = 0; i < WORDS; i++)
+      w[i] = word;
   for (; n >= WORD; n -= WORD)
     *w++ = word;
   for (d = (uint8 *)w; n; n--)
     *d++ = (uint8)c;
   return dst;
-}
-
-static size_t copy_turns(uint64 **to, const uint64 **from, size_t n) {
-  uint64 *d = *to;
-  const uint64 *s = *from;
-  for (; n >= TURN; n -= TURN, d += 8, s += 8) {
-    uint64 a = s[0], b = s[1], e = s[2], f = s[3];
-    d[0] = a;
-    d[1] = b;
-    d[2] = e;
-    d[3] = f;
-    a = s[4], b = s[5], e = s[6], f = s[7];
-    d[4] = a;
-    d[5] = b;
-    d[6] = e;
-    d[7] = f;
-  }
-  *to = d;
-  *from = s;
-  return n;
 }
 
 // Ascending copy: right whenever dst is below src or they do not overlap.
@@ -70,7 +37,15 @@ static void copy_up(void *dst, const void *src, size_t n) {
   if (aligned(d, s)) {
     uint64 *dw = dst;
     const uint64 *sw = src;
-    n = copy_turns(&dw, &sw, n);
+    for (; n >= TURN; n -= TURN, dw += WORDS, sw += WORDS) {
+      uint64 w[WORDS];  // so that no store waits for the load before it
+#pragma GCC unroll 8
+      for (int i = 0; i < WORDS; i++)
+        w[i] = sw[i];
+#pragma GCC unroll 8
+      for (int i = 0; i < WORDS; i++)
+        dw[i] = w[i];
+    }
     for (; n >= WORD; n -= WORD)
       *dw++ = *sw++;
     d = (uint8 *)dw;
