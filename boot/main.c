@@ -124,7 +124,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   vmalloc_init();
   page_init();
   if (machine.test.size)
-    power_set_device(device_map(machine.test.base, machine.test.size));
+    power_device = device_map(machine.test.base, machine.test.size);
   kprintf(
       "\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB between guards of %u KiB\n",
       hart_count, hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,

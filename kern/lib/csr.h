@@ -4,17 +4,16 @@
 // Sstc extension (stimecmp).  Assembly reads the constants; C also gets the accessors.
 #pragma once
 
-#define SSTATUS_SIE        (1 << 1)   // interrupts on
-#define SSTATUS_SPIE       (1 << 5)   // interrupts were on before the trap
-#define SSTATUS_SPP        (1 << 8)   // trap came from S-mode
-#define SSTATUS_VS         (3 << 9)   // vector state
-#define SSTATUS_FS         (3 << 13)  // floating-point state: 0 off, 1 initial, 2 clean, 3 dirty
-#define SSTATUS_FS_OFF     (0 << 13)
-#define SSTATUS_FS_INITIAL (1 << 13)
-#define SSTATUS_FS_CLEAN   (2 << 13)
-#define SSTATUS_FS_DIRTY   (3 << 13)
-#define SSTATUS_SUM        (1 << 18)  // S-mode may access user pages
-#define SSTATUS_MXR        (1 << 19)  // loads may read what is only executable
+#define SSTATUS_SIE      (1 << 1)   // interrupts on
+#define SSTATUS_SPIE     (1 << 5)   // interrupts were on before the trap
+#define SSTATUS_SPP      (1 << 8)   // trap came from S-mode
+#define SSTATUS_VS       (3 << 9)   // vector state
+#define SSTATUS_FS       (3 << 13)  // floating-point state: 0 off, 1 initial, 2 clean, 3 dirty
+#define SSTATUS_FS_OFF   (0 << 13)
+#define SSTATUS_FS_CLEAN (2 << 13)
+#define SSTATUS_FS_DIRTY (3 << 13)
+#define SSTATUS_SUM      (1 << 18)  // S-mode may access user pages
+#define SSTATUS_MXR      (1 << 19)  // loads may read what is only executable
 
 #define SIE_SSIE (1 << 1)
 #define SIE_STIE (1 << 5)

@@ -5,7 +5,6 @@
 #pragma once
 
 enum {
-  EPERM = 1,
   ENOENT = 2,
   ESRCH = 3,
   EINTR = 4,
@@ -17,14 +16,11 @@ enum {
   EAGAIN = 11,
   ENOMEM = 12,
   EFAULT = 14,
-  EBUSY = 16,
   EEXIST = 17,
-  EXDEV = 18,
   ENODEV = 19,
   ENOTDIR = 20,
   EISDIR = 21,
   EINVAL = 22,
-  ENFILE = 23,
   EMFILE = 24,
   EFBIG = 27,
   ENOSPC = 28,
@@ -32,6 +28,5 @@ enum {
   EMLINK = 31,
   EPIPE = 32,
   ENAMETOOLONG = 36,
-  ENOSYS = 38,
   ENOTEMPTY = 39,
 };

@@ -61,42 +61,39 @@ static inline struct hart *this_hart(void) {
   return this_hart_unchecked();
 }
 
-// Return the running thread.  One load from tp, so it is right whatever hart it happens on.
+// Return a field of this hart by one load from tp, so whole whatever hart it happens on.
+#define HART_LOAD(load, field)                                                                     \
+  ({                                                                                               \
+    __typeof__(((struct hart *)0)->field) field_;                                                  \
+    asm volatile(load " %0, %1(tp)" : "=r"(field_) : "i"(offsetof(struct hart, field)));           \
+    field_;                                                                                        \
+  })
+
+// Return the running thread.
 static inline struct thread *thread_current(void) {
-  struct thread *t;
-  asm volatile("ld %0, %1(tp)" : "=r"(t) : "i"(offsetof(struct hart, current)));
-  return t;
+  return HART_LOAD("ld", current);
 }
 
-// Return whether the running thread should give way.  One load from tp; interrupts off, so it stays
-// true.
+// Return whether the running thread should give way.  Interrupts off, so it stays true.
 static inline bool hart_must_yield(void) {
-  bool must;
-  asm volatile("lbu %0, %1(tp)" : "=r"(must) : "i"(offsetof(struct hart, need_resched)));
-  return must;
+  return HART_LOAD("lbu", need_resched);
 }
 
-// Return the running thread's user space, null in a kernel thread.  One load from tp, likewise.
+// Return the running thread's user space, null in a kernel thread.
 static inline struct space *space_current(void) {
-  struct space *s;
-  asm volatile("ld %0, %1(tp)" : "=r"(s) : "i"(offsetof(struct hart, space)));
-  return s;
+  return HART_LOAD("ld", space);
 }
 
-// Return the lock this hart took last and holds, or null.  One load from tp: what is not null stays
-// so until this flow releases it, since holding keeps interrupts off.
+// Return the lock this hart took last and holds, or null.  What is not null stays so until this
+// flow releases it, since holding keeps interrupts off.
 static inline struct spinlock *hart_held(void) {
-  struct spinlock *l;
-  asm volatile("ld %0, %1(tp)" : "=r"(l) : "i"(offsetof(struct hart, held)));
-  return l;
+  return HART_LOAD("ld", held);
 }
 
-// Return this hart's index.  One load from tp; stale as soon as the thread moves, so only for
-// choosing among things that any hart may use.
+// Return this hart's index.  Stale as soon as the thread moves, so only for choosing among things
+// that any hart may use.
 static inline uint32 hart_index(void) {
-  uint32 index;
-  asm volatile("lw %0, %1(tp)" : "=r"(index) : "i"(offsetof(struct hart, index)));
-  return index;
+  return HART_LOAD("lw", index);
 }
 
 #else

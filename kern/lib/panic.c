@@ -10,14 +10,13 @@
 #include "kern/lib/machine.h"
 #include "kern/lib/power.h"
 #include "kern/lib/print.h"
-#include "kern/lib/report.h"
 #include "kern/lib/sbi.h"
 
 #define PANIC_EXIT_CODE         1
 #define REPORT_PATIENCE_SECONDS 2
 
-uint32 panicked;
 uint32 reports_pending;
+static uint32 panicked;          // [a] nonzero once a hart has begun to panic
 static struct hart *panic_hart;  // [a]
 
 static _Noreturn void stop_hart(void) {

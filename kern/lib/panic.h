@@ -5,7 +5,8 @@
 
 #include "kern/lib/types.h"
 
-extern uint32 panicked;  // [a] nonzero once a hart has begun to panic; every spin loop polls it
+// [a] Harts between a fault and the end of its report: a panic lets those on other harts come out.
+extern uint32 reports_pending;
 
 // Stop all harts, print "panic: " and the message once, and end the machine with a failing exit
 // code, or wait for the debugger when there is one.  Any context.

@@ -8,10 +8,6 @@ enum { TEST_PASS = 0x5555, TEST_FAIL = 0x3333 };
 
 volatile uint32 *power_device;
 
-void power_set_device(volatile uint32 *test) {
-  power_device = test;
-}
-
 void power_off(uint32 code) {
   irq_off();
   if (power_device) {

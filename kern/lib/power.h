@@ -10,8 +10,6 @@
 // this hart stops.  Any context once the node is mapped.
 _Noreturn void power_off(uint32 code);
 
-// Where the sifive,test0 node is mapped, or null: for code that cannot call power_off.
+// [I] Where the sifive,test0 node is mapped, or null.  Set at boot; trap/last_resort.S, which
+// cannot call power_off, reads it too.
 extern volatile uint32 *power_device;
-
-// Register where the sifive,test0 node is mapped.  Boot only.
-void power_set_device(volatile uint32 *test);
