@@ -75,6 +75,7 @@ echo 'a  b' "c;d" e'f'"g" '' | cat
 echo first > f; echo second >> f; cat < f
 echo swapped >g cat <f; cat g
 (echo in; (echo inner)) | wc
+((((((((((echo 10 deep; echo piped | cat))))))))))
 mkdir d; cd d; echo deep > x; cd ..; cat d/x; rm d/x d
 cat nothing
 nothing
@@ -100,6 +101,8 @@ first
 second
 swapped cat
 2 2 9 \n\
+10 deep
+piped
 deep
 cat: cannot open nothing
 sh: cannot run nothing
@@ -133,7 +136,7 @@ def test_shell(boot, tmp_path):
         ("cat <", "the line ends too early"),
         ("echo a (echo b)", "did not expect ("),
         ("(echo a) b", "did not expect word b"),
-        ("(" * 50 + "echo" + ")" * 50, "too many ( inside each other"),
+        ("(" * 11 + "echo" + ")" * 11, "too many ( inside each other"),
         ("echo " + "w " * 40, "too many words"),
         ("echo " + "w " * 400, "too many words"),
         ("echo " + "x" * 2000, "the line is too long"),

@@ -18,7 +18,7 @@
 #define TOKENS_MAX 256
 #define WORDS_MAX  32  // of one command, the terminating null included
 #define STAGES_MAX 32  // of one pipeline
-#define DEPTH_MAX  16
+#define DEPTH_MAX  10  // 256 bytes of stack each
 
 enum token_kind { WORD, LESS, GREATER, APPEND, PIPE, SEMICOLON, AND, OPEN, CLOSE };
 
@@ -224,8 +224,10 @@ static int fork_or_complain(void) {
   int pid = fork();
   if (pid < 0)
     complain("cannot fork", "");
-  if (pid == 0 && script > 2)
+  if (pid == 0 && script > 2) {
     close(script);
+    script = -1;  // the number will soon be another file's
+  }
   return pid;
 }
 
@@ -302,7 +304,7 @@ static _Noreturn void run_command(int from, int to) {
 
 // Run cd or exit here.  Returns whether the command was one of them.
 static bool run_builtin(int from, int to) {
-  char *argv[WORDS_MAX];
+  static char *argv[WORDS_MAX];
   if (tokens[from].kind != WORD)
     return false;
   bool is_cd = strcmp(tokens[from].text, "cd") == 0;
@@ -371,7 +373,8 @@ static void wait_all(const int pids[], int n) {
 }
 
 static void run_pipeline(int from, int to) {
-  int pids[STAGES_MAX], n = 0, in = 0;
+  static int pids[STAGES_MAX];  // a command that makes the shell go deeper runs in a child
+  int n = 0, in = 0;
   if (find_end(from, to, ends_command) == to && run_builtin(from, to))
     return;
   while (from < to) {
