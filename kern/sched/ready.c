@@ -31,15 +31,16 @@ static __attribute__((noinline)) struct runqueue *follow(const struct thread *t,
     spin_unlock(&q->lock, 0);
     q = load_relaxed(&t->hart)->queue;
     spin_lock(&q->lock);
-  } while (load_relaxed(&t->hart) != q->hart);
+  } while (load_acquire(&t->hart) != q->hart);
   return q;
 }
 
 // Lock the queue that guards t.  Holds: interrupts off.
+// The second look is an acquire: t may just have come from another hart, under that one's lock.
 static inline struct runqueue *lock_of(const struct thread *t) {
   struct runqueue *q = load_relaxed(&t->hart)->queue;
   spin_lock(&q->lock);
-  return __builtin_expect(load_relaxed(&t->hart) == q->hart, 1) ? q : follow(t, q);
+  return __builtin_expect(load_acquire(&t->hart) == q->hart, 1) ? q : follow(t, q);
 }
 
 // Return the queue on which a thread that last was on last should wait.
