@@ -8,19 +8,18 @@
 
 #include "user/user.h"
 
-#define BAR 64
+#define BAR 44  // columns; a line has 79
 
-static const char *kinds[] = {"?", "thread", "idle", "emergency", "interrupt"};
+static const char *kinds[] = {"?", "thread", "idle", "emerg", "irq"};
 
 static const char *kind_name(int kind) {
   return kind < 0 || kind > STACK_INTERRUPT ? kinds[0] : kinds[kind];
 }
 
 static void show_table(const struct stack_info *s, int n) {
-  printf(
-      "  PID NAME             KIND      HART LOW                HIGH               NOW   PEAK\n");
+  printf(" PID NAME          KIND  HART LOW                HIGH                 NOW  PEAK\n");
   for (int i = 0; i < n; i++)
-    printf("%5d %-16s %-9s %3d%c 0x%016lx 0x%016lx %5lu %5lu\n", s[i].pid, s[i].name,
+    printf("%4d %-13s %-6s %2d%c 0x%016lx 0x%016lx %5lu %5lu\n", s[i].pid, s[i].name,
            kind_name(s[i].kind), s[i].hart, s[i].running ? '*' : ' ', s[i].lo, s[i].hi, s[i].depth,
            s[i].peak);
 }
@@ -41,12 +40,12 @@ static void show_bar(const struct stack_info *s) {
   memset(bar + BAR - peak, ':', (size_t)peak);
   memset(bar + BAR - now, '#', (size_t)now);
   bar[BAR] = 0;
-  printf("%5d %-16s |xxx|%s|xxx| %lu%%\n", s->pid, s->name, bar, size ? s->peak * 100 / size : 0);
+  printf("%4d %-13s |xxx|%s|xxx| %3lu%%\n", s->pid, s->name, bar, size ? s->peak * 100 / size : 0);
 }
 
 static void show_picture(const struct stack_info *s, int n) {
-  printf("\n  x guard   . never used   : used before   # in use now   (* in the table: running)\n");
-  printf("%22s  |   |low%*s|   | peak\n", "", BAR - 3, "high");
+  printf("\n  x guard   . never used   : used before   # in use now   (* above: running)\n");
+  printf("%18s |   |low%*s|   | peak\n", "", BAR - 3, "high");
   for (int i = 0; i < n; i++)
     show_bar(&s[i]);
 }
