@@ -197,7 +197,7 @@ class Observer:
 
     def mark_of(self, hart, sp):
         """Return the latest mark that a fault on that hart, with that sp, belongs to."""
-        near = [m for m in self.marks if m.stack.lo - GUARD <= sp < m.stack.hi + GUARD]
+        near = [m for m in self.marks if m.stack.lo - GUARD <= sp < m.stack.hi]
         near = near or [m for m in self.marks if m.hart == hart] or self.marks
         expect(near, "a report of the test, which has not begun", f"sp {sp:#x}")
         return near[-1]
@@ -316,28 +316,28 @@ class Observer:
         except Ended as end:
             expect_equal("exit code after a panic", end.code, PANIC)
 
-    def alive_until_end(self, code):
-        """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
+    def until_init_ends(self):
+        """Run to where init, seen in user mode, is about to end the machine.  Returns the Stop."""
         init = self.guest.build.program("init")
-        poweroff, main = init["poweroff"], init["main"]
-        self.guest.insert(RENDEZVOUS, poweroff)
-        seen = None
+        self.guest.insert(RENDEZVOUS, init["poweroff"])
         try:
             while True:
                 stop = self.guest.go()
                 expect(stop.pc != RENDEZVOUS, "no further report", self.tail)
-                if stop.pc == poweroff and stop.user and self.runs(stop, init, main):
-                    seen = stop.x[10]
+                if stop.pc == init["poweroff"] and self.runs(stop, init, init["main"]):
+                    return stop
         except Ended as end:
-            expect(seen is not None, "init to go on in user mode after the report",
-                   lambda: f"the machine ended with exit code {end.code}: {self.tail()}")
-            expect_equal("init to end the machine with", seen, code)
-            expect_equal("exit code", end.code, code)
+            raise Failed("init to go on in user mode", f"{end}: {self.tail()}") from None
+
+    def alive_until_end(self, code):
+        """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
+        expect_equal("init to end the machine with", self.until_init_ends().x[10], code)
+        expect_equal("exit code", self.finish(), code)
 
     @staticmethod
     def runs(stop, program, va, size=64):
-        """Whether the running page table has the program's code at va."""
-        return stop.table().read_virtual(va, size) == program.bytes_at(va, size)
+        """Whether it is in user mode, and its page table has the program's code at va."""
+        return stop.user and stop.table().read_virtual(va, size) == program.bytes_at(va, size)
 
 
 # --- judgement ----------------------------------------------------------------------------------

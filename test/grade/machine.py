@@ -8,6 +8,7 @@ limited by the CPU time of QEMU.  Wall clock is the last resort.
 
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -85,7 +86,7 @@ class Build:
         with open(self.directory / name, "rb") as file:
             table = ELFFile(file).get_section_by_name(".symtab")
             return {s.name: s["st_value"] for s in table.iter_symbols()
-                    if s.name and s["st_shndx"] != "SHN_UNDEF"}
+                    if s["st_shndx"] != "SHN_UNDEF" and re.match(r"[A-Za-z_]", s.name)}
 
     def provoke(self, name):
         """Address of a function or label of kern/dev/provoke.S or provoke.c."""
@@ -249,6 +250,12 @@ class Guest:
         self.stub.clear_breakpoint(pc)
         self.stub.step(hart)
         self.stub.set_breakpoint(pc)
+
+    def write(self, stop, name, value):
+        """Set a register of the hart that is stopped."""
+        self.stub.write_register(stop.hart, name, value)
+        if name == "pc":
+            stop.pc = value
 
     # --- running ---------------------------------------------------------------------------------
 

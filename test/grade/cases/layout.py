@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Where stacks are, what surrounds them, and who may do what there."""
 
-from facts import expect, mapped_stacks
-from machine import STACK
+from cases.overflow import wfi_addresses
+from facts import check_guarded, expect, mapped_stacks, stack_of_sp
+from machine import IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
 from suite import case
-from sv39 import PAGE, A, D, G, R, U, V, W, X
+from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
+
+DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)  # vm/layout.h
+KERNEL_HALF = 256  # the first root entry of it
+GIGABYTE = 1 << 30
+TOP = 1 << 64
 
 QUIET = "provoke STACK_USE 1024"  # a test that reaches its mark and returns
+HALVES = "Map only the upper half of a slot; its lower half and the next slot's are the guards."
+ROOTS = "Fill the kernel half of the root at boot; copy it to each page table; never change it."
 
 
 def at_mark(t, **machine):
@@ -16,10 +24,8 @@ def at_mark(t, **machine):
     return watch, mark, watch.guest.at.table()
 
 
-@case("layout.guards", "Nothing but stacks is mapped in the window", 2,
-      "Map only the upper half of a slot; its lower half and the next slot's are the guards.")
-def guards(t):
-    _, _, table = at_mark(t, cpus=2)
+def check_halves(table):
+    """In each slot all pages of the stack half are mapped and none else."""
     for stack, leaves in mapped_stacks(table).items():
         seen = sorted(leaf.va for leaf in leaves)
         expect(seen == list(range(stack.lo, stack.hi, PAGE)),
@@ -27,24 +33,212 @@ def guards(t):
                " ".join(f"{va:#x}" for va in seen))
 
 
+def check_rights(table):
+    for leaves in mapped_stacks(table).values():
+        for leaf in leaves:
+            expect(leaf.flags == V | R | W | G | A | D, "VRW--GAD for each page of a stack",
+                   leaf.describe())
+
+
+def check_frames(table):
+    owner = {}
+    for stack, leaves in mapped_stacks(table).items():
+        for leaf in leaves:
+            expect(leaf.pa not in owner, f"frames of {stack} used for nothing else",
+                   lambda pa=leaf.pa: f"frame {pa:#x} is {owner[pa]} too")
+            owner[leaf.pa] = stack
+
+
+def kernel_roots(table):
+    return table.entries(table.root)[KERNEL_HALF:]
+
+
+def check_same_roots(guest, satps):
+    """The page tables in these satp agree in the kernel half.  Returns how many there are."""
+    tables = {satp: PageTable(guest.stub.read_memory, satp) for satp in satps}
+    first = kernel_roots(next(iter(tables.values())))
+    for satp, table in tables.items():
+        for i, (a, b) in enumerate(zip(first, kernel_roots(table))):
+            expect(a == b, f"root entry {KERNEL_HALF + i} the same in every page table",
+                   f"{a:#x} and, with satp {satp:#x}, {b:#x}")
+    return len({table.root for table in tables.values()})
+
+
+# --- stacks of every kind -------------------------------------------------------------------------
+
+
+@case("layout.thread_stack", "A system call runs on a guarded stack of the window", 1, HALVES)
+def thread_stack(t):
+    _, mark, table = at_mark(t)
+    check_guarded(table, mark.stack, "stack of a system call")
+
+
+@case("layout.kernel_thread_stack", "A kernel thread runs on a guarded stack of the window", 1,
+      "Every thread gets its stack by the one path, kstack_alloc.")
+def kernel_thread_stack(t):
+    watch = t.boot("provoke EXHAUST_KTHREAD")
+    caller, mark = watch.mark(), watch.mark()
+    t.expect(mark.stack != caller.stack, "a stack of its own for the thread", mark.stack)
+    check_guarded(watch.guest.at.table(), mark.stack, "stack of a kernel thread")
+
+
+@case("layout.idle_stacks", "Every hart idles on a guarded stack of the window, its own", 2,
+      "Leave the boot stack for one of the window as soon as there is one, on every hart.")
+def idle_stacks(t):
+    watch = t.boot("sleep 100", cpus=3)
+    guest, found = watch.guest, {}
+    guest.insert(*wfi_addresses(guest))
+    for _ in range(5000):
+        stop = guest.go()
+        guest.write(stop, "pc", stop.pc + 4)  # a wfi need not wait; a step over it would
+        if stop.hart in found:
+            continue
+        stack = stack_of_sp(stop.sp)
+        expect(stack, "an idle hart on a stack of the window", f"sp {stop.sp:#x}")
+        check_guarded(stop.table(), stack, f"idle stack of hart {stop.hart}")
+        found[stop.hart] = stack
+        if len(found) == 3:
+            break
+    t.equal("harts that idle", sorted(found), [0, 1, 2])
+    t.equal("idle stacks", len(set(found.values())), 3)
+
+
+@case("layout.emergency_stacks", "Every hart has a guarded emergency stack, its own", 2,
+      "One emergency stack for all harts fails as soon as two overflow at once.")
+def emergency_stacks(t):
+    found = {}
+    for hart in range(2):
+        watch = t.boot(f"provoke ON_HART {hart} EXHAUST_STACK", cpus=2)
+        report = watch.report()
+        t.equal("hart", report.stop.hart, hart)
+        expect(report.emergency != report.mark.stack, "a report on another stack",
+               report.emergency)
+        check_guarded(report.table, report.emergency, f"emergency stack of hart {hart}")
+        found[report.emergency] = hart
+    t.equal("emergency stacks", len(found), 2)
+
+
+# --- all that is mapped in the window -------------------------------------------------------------
+
+
+@case("layout.guards", "Nothing but stacks is mapped in the window", 2, HALVES)
+def guards(t):
+    check_halves(at_mark(t, cpus=3)[2])
+
+
 @case("layout.rights", "Stacks are readable and writable by the kernel alone", 2,
       "The leaves of a stack have V, R, W, G, A and D; never U, never X.")
 def rights(t):
-    _, _, table = at_mark(t, cpus=2)
-    for leaves in mapped_stacks(table).values():
-        for leaf in leaves:
-            expect(leaf.flags & ~(1 << 8) == V | R | W | G | A | D and not leaf.flags & (U | X),
-                   "VRW--GAD for each page of a stack", leaf.describe())
+    check_rights(at_mark(t, cpus=3)[2])
 
 
 @case("layout.frames", "No two stacks share a page of memory", 1,
       "Each page of a stack needs a frame of its own.")
 def frames(t):
-    _, _, table = at_mark(t, cpus=2)
-    owner = {}
-    for stack, leaves in mapped_stacks(table).items():
-        expect(len(leaves) * PAGE == STACK, f"{STACK} bytes mapped for {stack}", len(leaves) * PAGE)
-        for leaf in leaves:
-            expect(leaf.pa not in owner, f"frames of {stack} used for nothing else",
-                   lambda pa=leaf.pa: f"frame {pa:#x} is {owner[pa]} too")
-            owner[leaf.pa] = stack
+    check_frames(at_mark(t, cpus=3)[2])
+
+
+@case("layout.aliases", "Nothing but the direct map reaches the frames of stacks", 2,
+      "A frame of a stack is mapped in its slot and in the direct map, and nowhere else.")
+def aliases(t):
+    watch, _, table = at_mark(t, cpus=3)
+    frames_of = {leaf.pa for leaves in mapped_stacks(table).values() for leaf in leaves}
+    for leaf in [*table.leaves(0, USER_END), *table.leaves(DIRECT[1], WINDOW[0]),
+                 *table.leaves(WINDOW[1], TOP)]:
+        inside = [pa for pa in range(leaf.pa, leaf.pa + min(leaf.size, 1 << 21), PAGE)
+                  if pa in frames_of]
+        expect(not inside, "frames of stacks in their slots and the direct map only",
+               lambda found=leaf: f"a frame of a stack is {found.describe()}")
+
+
+@case("layout.no_user", "The user half has only user pages, the kernel half none", 1,
+      "U belongs to leaves below 2^38 and to no others.")
+def no_user(t):
+    table = at_mark(t)[2]
+    for leaf in table.leaves(0, USER_END):
+        expect(leaf.flags & U, "U in each leaf of the user half", leaf.describe())
+    for leaf in table.leaves(DIRECT[0], TOP):
+        expect(not leaf.flags & U, "no U in the kernel half", leaf.describe())
+
+
+@case("layout.w_xor_x", "No page can be written and executed, by whatever address", 2,
+      "Text and constants are read-only in the direct map, too, and that is never executable.")
+def w_xor_x(t):
+    table = at_mark(t)[2]
+    executable, writable = [], []
+    for leaf in table.leaves(DIRECT[0], TOP):
+        expect(not (leaf.flags & W and leaf.flags & X), "W or X, never both", leaf.describe())
+        expect(not leaf.flags & X or leaf.va >= IMAGE_BASE, "X in the image only", leaf.describe())
+        if leaf.flags & X:
+            executable.append(leaf)
+        if leaf.flags & W:
+            writable.append(leaf)
+    expect(executable, "executable text", "none")
+    for text in executable:
+        for leaf in writable:
+            expect(leaf.pa + leaf.size <= text.pa or text.pa + text.size <= leaf.pa,
+                   "no writable mapping of the frames of text",
+                   lambda a=leaf, b=text: f"{a.describe()} maps text, {b.describe()}")
+
+
+@case("layout.preset", "Every leaf of the kernel has G, A and, if writable, D", 1,
+      "Hardware need not set A and D; the kernel does, before it uses the page.")
+def preset(t):
+    for leaf in at_mark(t)[2].leaves(DIRECT[0], TOP):
+        expect(leaf.flags & (G | A) == G | A and (leaf.flags & D or not leaf.flags & W),
+               "G, A and, where there is W, D", leaf.describe())
+
+
+# --- page tables ----------------------------------------------------------------------------------
+
+
+@case("layout.roots_fixed", "The kernel half of the root never changes", 2, ROOTS)
+def roots_fixed(t):
+    watch = t.boot("provoke -n 40 -j 40 STACK_USE 256", cpus=2)
+    first = watch.mark()
+    roots = kernel_roots(watch.guest.at.table())
+    for _ in range(39):
+        watch.mark()
+    later = kernel_roots(PageTable(watch.guest.stub.read_memory, watch.marks[-1].satp))
+    for i, (a, b) in enumerate(zip(roots, later)):
+        expect(a == b, f"root entry {KERNEL_HALF + i} as it was 40 processes before, {a:#x}",
+               f"{b:#x}")
+    t.expect(first.satp != watch.marks[-1].satp, "another page table", hex(first.satp))
+
+
+@case("layout.roots_equal", "All live page tables agree in the kernel half", 2, ROOTS)
+def roots_equal(t):
+    watch = t.boot("provoke -n 3 -j 3 EXHAUST_ALL", cpus=3)
+    satps = {watch.mark().satp for _ in range(3)}
+    satps |= {watch.guest.stub.read_register(hart, "satp") for hart in range(3)}
+    count = check_same_roots(watch.guest, satps)
+    t.expect(count >= 3, "at least three page tables", count)
+
+
+@case("layout.larger_than_memory", "The window holds more stacks than memory can back", 1,
+      "A machine with 2 GiB runs out of memory long before the window runs out of slots.")
+def larger_than_memory(t):
+    watch, mark, table = at_mark(t, mem="2G")
+    roots = table.entries(table.root)[WINDOW[0] >> 30 & 511: (WINDOW[1] >> 30 & 511)]
+    room = sum(pte & (V | R | W | X) == V for pte in roots) * GIGABYTE // SLOT * STACK
+    t.expect(room >= 2 * GIGABYTE, "root entries for at least 2 GiB of stacks", f"{room:#x} bytes")
+    check_guarded(table, mark.stack, "stack of a system call")
+
+
+@case("layout.after_1000_forks", "All of this still holds after 1,000 forks", 3, tags=("stress",),
+      hint="Stacks that are used again have to be mapped, guarded and owned like new ones.")
+def after_1000_forks(t):
+    watch = t.boot("provoke -n 1000 -j 20 STACK_USE 256", icount=False, cpus=2)
+    guest = watch.guest
+    watch.mark()
+    roots = kernel_roots(guest.at.table())
+    watch.until_init_ends()
+    t.expect("provoke: 0 of 1000 killed, 0 pages lost" in guest.output(),
+             "1,000 children, and no page lost", watch.tail())
+    table = guest.at.table()
+    for check in (check_halves, check_rights, check_frames):
+        check(table)
+    t.equal("kernel half of the root unchanged", kernel_roots(table) == roots, True)
+    check_same_roots(guest, [guest.stub.read_register(hart, "satp") for hart in range(2)])
+    t.expect(len(mapped_stacks(table)) < 80, "stacks of dead processes given back",
+             f"{len(mapped_stacks(table))} stacks mapped")

@@ -1,13 +1,350 @@
 # SPDX-License-Identifier: MIT
 """The stack runs out: wherever that happens, it is noticed, named and measured."""
 
-from facts import STORE
+import re
+
+from facts import (BREAKPOINT, INTERRUPT, LAST_RESORT, SOFTWARE, SPIE, STORE, TIMER, Observer,
+                   expect, judge, stack_of_sp)
+from machine import FRAME, GUARD, IMAGE_PA, RENDEZVOUS, WFI, Ended
 from suite import case
 
+CHECK_FIRST = "Check sp and the room for a frame before the trap entry stores anything through sp."
+IN_FULL = "The room for the whole frame counts, not sp alone."
+BY_SP = "Below the stack by up to the guard's size is overflow, whatever the cause of the trap."
+FORCED = "Killing is for a process in a system call, interrupts on, no spin lock held; else panic."
 
-@case("overflow.recursion", "Endless recursion in a system call", 2,
-      "Check sp and the room for a frame before the trap entry stores anything through sp.")
+
+def overflow(t, program, scause=STORE, function=None, **options):
+    """One report of class overflow, of a trap with that scause in that function of provoke."""
+    report = t.fault(program, "overflow", **options)
+    t.equal("scause", hex(report.trap.scause), hex(scause))
+    if function:
+        t.equal("the fault in", t.build.function(report.trap.sepc), function)
+    return report
+
+
+def distance(t, report, below):
+    """The sp at the fault is so many bytes below the stack."""
+    t.equal("bytes from sp up to the stack", report.mark.stack.lo - report.trap.sp, below)
+
+
+# --- large and small steps ------------------------------------------------------------------------
+
+
+@case("overflow.recursion", "Endless recursion in a system call", 2, CHECK_FIRST)
 def recursion(t):
-    trap = t.fault("provoke EXHAUST_STACK", "overflow").trap
-    t.equal("scause", trap.scause, STORE)
-    t.equal("the fault in", t.build.function(trap.sepc), "recurse")
+    report = overflow(t, "provoke EXHAUST_STACK", function="recurse")
+    lo = report.mark.stack.lo
+    t.expect(lo - GUARD <= report.trap.stval < lo, "the first store below the stack to fault",
+             hex(report.trap.stval))
+
+
+@case("overflow.small_frames", "Recursion with frames of 16 bytes", 1, CHECK_FIRST)
+def small_frames(t):
+    distance(t, overflow(t, "provoke EXHAUST_FRAMES 16", function="provoke_frames"), 16)
+
+
+def large_frame(t, size):
+    """The first frame of that size reaches below any stack, and its lowest byte is stored to."""
+    report = overflow(t, f"provoke EXHAUST_FRAMES {size}", function="provoke_frames")
+    t.expect(0 < report.mark.sp - size - report.trap.sp < 2048, f"a frame of {size} bytes",
+             hex(report.trap.sp))
+
+
+@case("overflow.frame_guard_less_one", "A frame one byte smaller than the guard", 1, BY_SP)
+def frame_guard_less_one(t):
+    large_frame(t, GUARD - 1)
+
+
+@case("overflow.frame_guard", "A frame as large as the guard", 1, BY_SP)
+def frame_guard(t):
+    large_frame(t, GUARD)
+
+
+@case("overflow.frame_guard_plus_one", "A frame one byte larger than the guard", 1, BY_SP)
+def frame_guard_plus_one(t):
+    large_frame(t, GUARD + 1)
+
+
+def jump(t, below):
+    report = overflow(t, f"provoke JUMP_FRAME {below}", function="provoke_sp_store")
+    distance(t, report, below)
+    t.equal("the address", hex(report.trap.stval), hex(report.mark.stack.lo - below))
+
+
+@case("overflow.first_byte", "sp one byte below the stack", 1, BY_SP)
+def first_byte(t):
+    jump(t, 1)
+
+
+@case("overflow.last_byte", "sp at the lowest byte of the guard", 1, BY_SP)
+def last_byte(t):
+    jump(t, GUARD)
+
+
+@case("overflow.past_guard", "A jump of sp over the whole guard, found at the next trap", 2,
+      "Below the guard nothing need fault; the next trap's check finds a wild sp.")
+def past_guard(t):
+    report = t.fault(f"provoke JUMP_FRAME {GUARD + 16}", "wild-sp", owner=None)
+    distance(t, report, GUARD + 16)
+
+
+@case("overflow.alloca_into_guard", "An alloca-like jump into the guard", 1, BY_SP)
+def alloca_into_guard(t):
+    report = overflow(t, "provoke WILD_SP here-20000 store", function="provoke_sp_store")
+    t.expect(0 < report.mark.stack.lo - report.trap.sp <= GUARD, "sp in the guard",
+             hex(report.trap.sp))
+
+
+@case("overflow.alloca_past_guard", "An alloca-like jump past the guard", 1,
+      "Below the guard nothing need fault; the next trap's check finds a wild sp.")
+def alloca_past_guard(t):
+    report = t.fault("provoke WILD_SP here-40000 store", "wild-sp", owner=None)
+    t.expect(report.mark.stack.lo - report.trap.sp > GUARD, "sp below the guard",
+             hex(report.trap.sp))
+
+
+# --- the trap path itself -------------------------------------------------------------------------
+
+
+def low_at_timer(t, above):
+    """A timer interrupt comes when sp is so little above the stack's base."""
+    report = overflow(t, f"provoke WILD_SP lo+{above} interrupt", scause=TIMER,
+                      function="provoke_sp_interrupt")
+    distance(t, report, -above)
+
+
+@case("overflow.timer_at_base", "A timer interrupt with sp at the very base", 1, IN_FULL)
+def timer_at_base(t):
+    low_at_timer(t, 0)
+
+
+@case("overflow.timer_8_above", "A timer interrupt with sp 8 bytes above the base", 1, IN_FULL)
+def timer_8_above(t):
+    low_at_timer(t, 8)
+
+
+@case("overflow.timer_frame_less_8", "A timer interrupt 8 bytes short of room for the frame", 2,
+      IN_FULL)
+def timer_frame_less_8(t):
+    low_at_timer(t, FRAME - 8)
+
+
+def in_handler(t, report):
+    """The trap came while another trap was being handled."""
+    trap = report.trap
+    t.expect(not trap.sstatus & SPIE, "a fault with interrupts off", f"sstatus {trap.sstatus:#x}")
+    t.expect(not trap.scause & INTERRUPT, "a fault in the handler", f"scause {trap.scause:#x}")
+
+
+@case("overflow.timer_frame", "A timer interrupt with room for the frame, and for no more", 2,
+      "The handler overflows then: with interrupts off, so the kernel cannot go on.")
+def timer_frame(t):
+    report = t.fault(f"provoke WILD_SP lo+{FRAME} interrupt", "overflow", code=1,
+                     why=("interrupts-off", "interrupt"))
+    in_handler(t, report)
+
+
+@case("overflow.timer_frame_plus_8", "A timer interrupt with sp odd, just above the frame's room",
+      1, "No room is lacking, but sp is no multiple of 16: wild-sp.")
+def timer_frame_plus_8(t):
+    report = t.fault(f"provoke WILD_SP lo+{FRAME + 8} interrupt", "wild-sp")
+    distance(t, report, -FRAME - 8)
+
+
+@case("overflow.break_frame_less_16", "A breakpoint 16 bytes short of room for the frame", 1,
+      IN_FULL)
+def break_frame_less_16(t):
+    report = overflow(t, f"provoke WILD_SP lo+{FRAME - 16} break", scause=BREAKPOINT)
+    distance(t, report, 16 - FRAME)
+
+
+@case("overflow.interrupt_handler", "In an interrupt handler", 2, FORCED)
+def interrupt_handler(t):
+    report = t.fault("provoke WILD_SP lo+2048 sink", "overflow", code=1,
+                     why=("interrupts-off", "interrupt"))
+    in_handler(t, report)
+    before = [trap.scause for trap in report.traps if trap.scause & INTERRUPT]
+    t.expect(before and before[-1] in (SOFTWARE, TIMER), "an interrupt before the fault",
+             " ".join(map(hex, before[-3:])))
+
+
+@case("overflow.user_copy", "In the page fault of a user copy", 2, FORCED)
+def user_copy(t):
+    buffer = t.build.program("provoke")["text"]  # shared with the parent until it is written
+    watch = t.boot(f"provoke -n 1 COPY_LOW lo+416 {buffer:#x}")
+    report = watch.report()
+    judge(report, "overflow", pid=3, verdict="panic", why=("interrupts-off", "interrupt"))
+    taken = [trap for trap in report.traps if trap.stval == buffer]
+    t.expect(taken, f"a page fault of the copy at {buffer:#x} before",
+             " ".join(hex(trap.stval) for trap in report.traps))
+    watch.panics()
+
+
+# --- in which context -----------------------------------------------------------------------------
+
+
+@case("overflow.kernel_thread", "In a kernel thread", 2, FORCED)
+def kernel_thread(t):
+    overflow(t, "provoke EXHAUST_KTHREAD", function="recurse", code=1, pid=0, process="exhaust",
+             why="kernel-thread")
+
+
+@case("overflow.forked_child", "In a child just forked", 1,
+      "A new thread's stack is guarded, and its record set, before it first runs.")
+def forked_child(t):
+    overflow(t, "provoke -n 1 EXHAUST_STACK", function="recurse", code=0, pid=3)
+
+
+@case("overflow.interrupts_off", "With interrupts off", 2, FORCED)
+def interrupts_off(t):
+    overflow(t, "provoke EXHAUST_IRQOFF", function="recurse", code=1, why="interrupts-off")
+
+
+@case("overflow.spin_lock", "Holding a spin lock", 2, FORCED)
+def spin_lock(t):
+    report = overflow(t, "provoke EXHAUST_SPINLOCK", function="recurse", code=1, why="spinlock")
+    t.expect(report.trap.sstatus & SPIE, "interrupts on, so that the lock alone decides",
+             hex(report.trap.sstatus))
+
+
+@case("overflow.option", "Every fault panics when the boot arguments say so", 1,
+      "panic_on_fault among the boot arguments forces a panic: why=option.")
+def option(t):
+    overflow(t, "provoke EXHAUST_STACK", append="panic_on_fault", function="recurse", code=1,
+             why="option")
+
+
+@case("overflow.console", "While printing, with the console locked", 2,
+      "The reporter takes no lock that the victim may hold.")
+def console(t):
+    overflow(t, "provoke EXHAUST_CONSOLE", function="recurse", code=1,
+             why=("spinlock", "interrupts-off"))
+
+
+def wfi_addresses(guest):
+    """Every wfi of the image, by its physical memory before the guest has run."""
+    code = guest.stub.read_memory(IMAGE_PA, 256 * 1024)
+    word = WFI.to_bytes(4, "little")
+    base = RENDEZVOUS - 4096
+    return [base + at for at in range(0, len(code), 4) if code[at: at + 4] == word]
+
+
+def hijack(watch, name, *arguments):
+    """Have the hart that is stopped call a function of provoke, on the stack it is on."""
+    stop = watch.guest.at
+    watch.take_mark(stop)
+    for number, value in enumerate(arguments):
+        watch.guest.write(stop, f"a{number}", value)
+    watch.guest.write(stop, "pc", watch.guest.build.provoke(name))
+
+
+@case("overflow.idle", "On an idle stack", 2, FORCED)
+def idle(t):
+    watch = t.boot("sleep 100")
+    waits = wfi_addresses(watch.guest)
+    watch.guest.insert(*waits)
+    while True:
+        stop = watch.guest.go()
+        if stack_of_sp(stop.sp):
+            break
+    watch.guest.remove(*waits)
+    hijack(watch, "recurse", 100000)
+    report = watch.report()
+    judge(report, "overflow", pid=0, process=None, verdict="panic", why="idle")
+    watch.panics()
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+def on_hart(t, number):
+    report = overflow(t, f"provoke ON_HART {number} EXHAUST_STACK", cpus=3, function="recurse")
+    t.equal("hart", report.trap.hart, number)
+
+
+@case("overflow.hart_0", "On hart 0 of three", 1, CHECK_FIRST)
+def hart_0(t):
+    on_hart(t, 0)
+
+
+@case("overflow.hart_1", "On hart 1 of three", 1, "Each hart needs a vector, record and stacks.")
+def hart_1(t):
+    on_hart(t, 1)
+
+
+@case("overflow.hart_2", "On hart 2 of three", 1, "Each hart needs a vector, record and stacks.")
+def hart_2(t):
+    on_hart(t, 2)
+
+
+@case("overflow.all_harts", "On three harts at once", 3,
+      "Each hart has an emergency stack of its own, and reports wait their turn.")
+def all_harts(t):
+    watch = t.boot("provoke -n 3 -j 3 EXHAUST_ALL", cpus=3, icount=False)
+    seen = {}
+    for report in watch.reports(3):
+        judge(report, "overflow", pid={3, 4, 5})
+        expect(report.emergency not in seen.values() and report.stop.hart not in seen,
+               "another hart, and another emergency stack, each time",
+               f"hart {report.stop.hart} on {report.emergency}")
+        expect(report.text.count("kstack: ") == 1, "one whole report at a time", report.text[-300:])
+        seen[report.stop.hart] = report.emergency
+    watch.alive_until_end(0)
+
+
+@case("overflow.during_report", "On one hart while another one reports", 3,
+      "A second reporter waits until the first has ended; neither report is lost or mixed up.")
+def during_report(t):
+    watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING", cpus=2, icount=False)
+    pids = set()
+    for report in watch.reports(2):
+        judge(report, "overflow", pid={3, 4})
+        pids.add(report.line["pid"])
+        expect(report.text.count("Registers as at the fault") == 1, "one whole report at a time",
+               report.text[-300:])
+    t.equal("processes reported", sorted(pids), [3, 4])
+    watch.alive_until_end(0)
+
+
+# --- the reporter itself --------------------------------------------------------------------------
+
+
+def last_resort(t, name, *arguments):
+    """Let the reporter go wrong at the rendezvous: one line through the firmware, and the end."""
+    watch = t.boot("provoke EXHAUST_STACK")
+    report = watch.report()
+    judge(report, "overflow")
+    hijack(watch, name, *arguments)
+    guest, emergency, traps = watch.guest, report.emergency, []
+    vectors = watch.vectors()
+    guest.insert(*vectors)
+    try:
+        while True:
+            stop = guest.go()
+            expect(stop.pc in vectors, "no further report", watch.tail)
+            traps.append(watch.record(stop))
+            expect(len(traps) < 4, "an end of traps after the last resort", f"{len(traps)} traps")
+    except Ended as end:
+        t.equal("exit code after the last resort", end.code, LAST_RESORT)
+    line = re.findall(r"last resort.*", guest.output())
+    t.equal("lines of the last resort", len(line), 1)
+    found = dict(re.findall(r"(\w+)=0x([0-9a-f]+)", line[0]))
+    for key in ("sepc", "scause", "stval", "sp"):
+        t.equal(f"{key} in that line", int(found.get(key, "0"), 16), getattr(traps[0], key))
+    return emergency, traps[0]
+
+
+@case("overflow.emergency_stack", "The emergency stack overflows in the middle of a report", 3,
+      "An overflow while the record is the emergency stack goes to a path that needs no stack.")
+def emergency_stack(t):
+    emergency, trap = last_resort(t, "recurse", 100000)
+    t.expect(emergency.lo - GUARD <= trap.sp < emergency.lo, "sp in the emergency stack's guard",
+             hex(trap.sp))
+
+
+@case("overflow.reporter_faults", "The reporter takes a fault, its stack being good", 2,
+      "A fault of the reporter itself is the last resort too, never a second report.")
+def reporter_faults(t):
+    _, trap = last_resort(t, "provoke_load", 0)
+    t.expect(Observer.is_good(trap.sp) and trap.stval == 0, "a good sp, address 0", hex(trap.sp))
