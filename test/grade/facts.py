@@ -22,6 +22,7 @@ FIELDS = "class pid name hart scause sepc stval sp lo hi past verdict owner why 
 NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 "
          "t3 t4 t5 t6 scause stval sstatus").split()
 PANIC, LAST_RESORT, KILLED = 1, 3, 255  # exit codes
+FAULTS_MAX = 64  # in the kernel, on the way to one report
 
 
 class Failed(Exception):
@@ -264,8 +265,16 @@ class Observer:
                     yield self.take_report(stop)
                 elif stop.pc in vectors:
                     self.traps.append(self.record(stop))
+                    self.check_progress()
         finally:
             guest.remove(self.here, *vectors)
+
+    def check_progress(self):
+        """A kernel that faults in its own trap entry would go on for ever."""
+        kernel = [trap for trap in self.traps if trap.stacks]
+        expect(len(kernel) <= FAULTS_MAX, f"a report after at most {FAULTS_MAX} faults",
+               lambda: f"{len(kernel)} faults, the last at pc {kernel[-1].sepc:#x} "
+                       f"with sp {kernel[-1].sp:#x}")
 
     def next_stop(self):
         try:

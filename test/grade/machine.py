@@ -279,7 +279,9 @@ class Guest:
                         self.stub.resume()
                         continue
                 self.stalled = 0
-                return self.stopped(stop[1])
+                self.stopped(stop[1])
+                self.check_time()
+                return self.at
         except rsp.Gone:
             raise Ended(self.ended()) from None
         except rsp.ProtocolError as error:
@@ -307,6 +309,14 @@ class Guest:
     def check_limits(self):
         """The machine was interrupted to look at the clock."""
         before, self.ticks = self.ticks, self.clock()
+        self.check_time()
+        if self.icount and self.ticks == before and self.all_asleep():
+            self.stalled += 1
+            if self.stalled > 2:
+                raise TimedOut("every hart waits for an interrupt, and none will come")
+
+    def check_time(self):
+        """Raise TimedOut when the guest has used up what it was given."""
         if time.monotonic() - self.start > WALL_LIMIT * SCALE:
             raise TimedOut(f"{WALL_LIMIT * SCALE:.0f} s of wall time were not enough")
         if not self.icount:
@@ -314,10 +324,6 @@ class Guest:
                 raise TimedOut(f"{self.limit:.0f} s of CPU time were not enough")
         elif self.ticks > self.limit * TIMEBASE:
             raise TimedOut(f"{self.limit:.0f} s of the guest's time were not enough")
-        elif self.ticks == before and self.all_asleep():
-            self.stalled += 1
-            if self.stalled > 2:
-                raise TimedOut("every hart waits for an interrupt, and none will come")
 
     def all_asleep(self):
         """Whether each hart stands behind a wfi."""
