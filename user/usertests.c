@@ -107,7 +107,7 @@ static uint64 free_memory(void) {
 
 // Orphans may still be on their way out: give them time.
 static bool memory_came_back(uint64 before) {
-  for (int i = 0; i < 20; i++) {
+  for (int i = 0; i < 100; i++) {
     if (free_memory() >= before)
       return true;
     sleep(1);

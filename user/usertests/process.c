@@ -131,6 +131,9 @@ static void fork_trees(void) {
 
 // Processes that fork without end, until one of them finds that no more can be had.
 static void fork_bomb(void) {
+  int p[2];
+  char c;
+  check(pipe(p) == 0);
   if (must_fork() == 0) {
     int fd;
     while ((fd = open("stop", O_RDONLY)) < 0)
@@ -138,8 +141,8 @@ static void fork_bomb(void) {
         close(open("stop", O_CREATE | O_RDWR));
     exit(0);
   }
-  check(wait_status() == 0);
-  sleep(20);  // the orphans end, too
+  close(p[1]);
+  check(wait_status() == 0 && read(p[0], &c, 1) == 0);  // and the orphans have ended
   check(unlink("stop") == 0);
 }
 
@@ -156,9 +159,9 @@ static int find_process(int pid, struct process_info *found) {
 
 // An orphan goes to init, which waits for it.
 static void orphan(void) {
-  int p[2], pid = 0;
+  int p[2], end[2], pid = 0;
   struct process_info info;
-  check(pipe(p) == 0);
+  check(pipe(p) == 0 && pipe(end) == 0);
   if (must_fork() == 0) {
     pid = must_fork();
     if (pid > 0) {
@@ -166,14 +169,13 @@ static void orphan(void) {
       exit(0);
     }
     close(p[1]);
-    sleep(4);
-    exit(0);
+    close(end[1]);
+    exit(read(end[0], &pid, 1));
   }
   check(read(p[0], &pid, sizeof(pid)) == (int)sizeof(pid) && wait_status() == 0);
   check(find_process(pid, &info) == 0 && info.parent == 1);
-  close(p[1]);
-  check(read(p[0], &pid, 1) == 0);
-  for (int i = 0; i < 20 && find_process(pid, &info) == 0; i++)
+  close(end[1]);
+  for (int i = 0; i < 100 && find_process(pid, &info) == 0; i++)
     sleep(1);
   check(find_process(pid, &info) == -1);
   wait_none();
