@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The pid table: a hash of chains, a power of two of buckets, the pid's low bits the hash.
-// Numbers are given in sequence, so a chain longer than one is rare.
+// The pid table: a power of two of slots, and a pid's low bits are the slot it may have.  Numbers
+// are given in sequence, passing over those whose slot is taken; at least half of the slots are
+// free, so few are.
 #include "kern/proc/pid.h"
 
 #include "kern/lib/errno.h"
@@ -16,30 +17,31 @@
 
 struct spinlock process_lock = SPINLOCK_INIT("process");
 
-static struct process **table;  // [I] the chains' heads; the chains are process_lock's
-static uint32 mask;             // [I] buckets - 1
-static uint32 limit;            // [I] processes there may be
-static uint32 count;            // [process_lock] numbers reserved
-static int last;                // [process_lock] number given last
+static struct process **table;   // [I] the slots are process_lock's
+static struct process reserved;  // in the slots of numbers that no process bears yet
+static uint32 mask;              // [I] slots - 1
+static uint32 limit;             // [I] processes there may be
+static uint32 count;             // [process_lock] numbers reserved
+static int last;                 // [process_lock] number given last
 
 void pid_init(void) {
   uint64 wanted = bootarg_number("nproc", NPROC_DEFAULT);
   if (wanted < NPROC_MIN || wanted > NPROC_MAX)
     panic("nproc=%lu: must be from %u to %u", wanted, NPROC_MIN, NPROC_MAX);
-  uint32 buckets = PAGE_SIZE / sizeof(*table);
-  while (buckets < wanted)
-    buckets *= 2;
+  uint32 slots = PAGE_SIZE / sizeof(*table);
+  while (slots < 2 * wanted)
+    slots *= 2;
   struct vm_area *area =
-      vmalloc_range(&vmalloc_general, buckets * sizeof(*table), PAGE_SIZE, PROT_KERNEL_RW);
+      vmalloc_range(&vmalloc_general, slots * sizeof(*table), PAGE_SIZE, PROT_KERNEL_RW);
   if (area == NULL)
-    panic("nproc=%lu: no memory for a table of %u processes", wanted, buckets);
+    panic("nproc=%lu: no memory for a table of %u processes", wanted, slots);
   table = (struct process **)area->base;
   memset(table, 0, area->size);
-  mask = buckets - 1;
+  mask = slots - 1;
   limit = wanted;
 }
 
-static struct process **bucket_of(int pid) {
+static struct process **slot_of(int pid) {
   return &table[(uint32)pid & mask];
 }
 
@@ -50,53 +52,36 @@ int pid_reserve(void) {
   count++;
   do {
     last = last == INT32_MAX ? 1 : last + 1;
-  } while (pid_find(last) != NULL);
+  } while (*slot_of(last) != NULL);
+  *slot_of(last) = &reserved;
   return last;
 }
 
-void pid_release(void) {
-  assert(spin_holding(&process_lock) && count > 0);
+void pid_release(int pid) {
+  assert(spin_holding(&process_lock) && count > 0 && *slot_of(pid) != NULL);
   count--;
+  *slot_of(pid) = NULL;
 }
 
 void pid_insert(struct process *p) {
-  assert(spin_holding(&process_lock));
-  struct process **bucket = bucket_of(p->pid);
-  p->pid_next = *bucket;
-  *bucket = p;
-}
-
-void pid_remove(struct process *p) {
-  assert(spin_holding(&process_lock));
-  struct process **link = bucket_of(p->pid);
-  while (*link != p) {
-    assert(*link != NULL);
-    link = &(*link)->pid_next;
-  }
-  *link = p->pid_next;
+  assert(spin_holding(&process_lock) && *slot_of(p->pid) == &reserved);
+  *slot_of(p->pid) = p;
 }
 
 struct process *pid_find(int pid) {
   assert(spin_holding(&process_lock));
-  struct process *p = *bucket_of(pid);
-  while (p != NULL && p->pid != pid)
-    p = p->pid_next;
-  return p;
+  struct process *p = *slot_of(pid);
+  return p != NULL && p->pid == pid && p != &reserved ? p : NULL;
 }
 
-// The cursor is a bucket, and in its upper half how many of that chain have been returned.
 struct process *pid_next(uint64 *cursor) {
   assert(spin_holding(&process_lock));
-  uint32 bucket = *cursor, seen = *cursor >> 32;
-  for (; bucket <= mask; bucket++, seen = 0) {
-    struct process *p = table[bucket];
-    for (uint32 i = 0; i < seen && p != NULL; i++)
-      p = p->pid_next;
-    if (p != NULL) {
-      *cursor = (uint64)(seen + 1) << 32 | bucket;
+  for (; *cursor <= mask; ++*cursor) {
+    struct process *p = table[*cursor];
+    if (p != NULL && p != &reserved) {
+      ++*cursor;
       return p;
     }
   }
-  *cursor = bucket;
   return NULL;
 }

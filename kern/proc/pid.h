@@ -4,8 +4,8 @@
 //
 // I1. A pid is reserved before its process is made and released after its process is gone; between
 //     the two it counts against the limit (nproc= in the boot arguments).
-// I2. The table has at least as many buckets as there can be processes, so finding one is constant
-//     work however many there are.
+// I2. No two pids share a slot of the table, so finding one is constant work however many there
+// are.
 #pragma once
 
 #include "kern/lib/spinlock.h"
@@ -22,12 +22,11 @@ void pid_init(void);
 // Holds: process_lock.
 int pid_reserve(void);
 
-// Give a reserved number back.  Holds: process_lock.
-void pid_release(void);
+// Give a number back, whether a process was entered under it or not.  Holds: process_lock.
+void pid_release(int pid);
 
-// Enter a process under its reserved number; take it out again.  Holds: process_lock.
+// Enter a process under its reserved number.  Holds: process_lock.
 void pid_insert(struct process *p);
-void pid_remove(struct process *p);
 
 // Return the process with that number or NULL.  Holds: process_lock.
 struct process *pid_find(int pid);

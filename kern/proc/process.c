@@ -26,11 +26,15 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   irq_t s = spin_lock(&process_lock);
   p->pid = pid_reserve();
   spin_unlock(&process_lock, s);
-  if (p->pid < 0)
-    goto no_pid;
+  if (p->pid < 0) {
+    kfree(p);
+    return NULL;
+  }
   p->thread = thread_create(name, p->pid, start, NULL);
-  if (p->thread == NULL)
-    goto no_thread;
+  if (p->thread == NULL) {
+    process_discard(p);
+    return NULL;
+  }
   p->thread->process = p;
   list_init(&p->children);
   list_init(&p->zombies);
@@ -38,20 +42,13 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   waitq_init(&p->child_exited);
   string_copy(p->name, name, sizeof(p->name));
   return p;
-
-no_thread:
-  s = spin_lock(&process_lock);
-  pid_release();
-  spin_unlock(&process_lock, s);
-no_pid:
-  kfree(p);
-  return NULL;
 }
 
 void process_discard(struct process *p) {
-  thread_discard(p->thread);
+  if (p->thread != NULL)
+    thread_discard(p->thread);
   irq_t s = spin_lock(&process_lock);
-  pid_release();
+  pid_release(p->pid);
   spin_unlock(&process_lock, s);
   kfree(p);
 }
@@ -187,8 +184,7 @@ int process_wait(uva_t status) {
   int pid = zombie->pid;
   irq_t s = spin_lock(&process_lock);
   list_remove(&zombie->sibling);
-  pid_remove(zombie);
-  pid_release();
+  pid_release(pid);
   spin_unlock(&process_lock, s);
   kfree(zombie);
   return pid;

@@ -31,7 +31,6 @@ struct process {
   struct list children;           // [t] alive, by sibling
   struct list zombies;            // [t] not waited for, by sibling
   struct list sibling;            // [t]
-  struct process *pid_next;       // [t] chain of the pid table
   struct waitq child_exited;      // [t]
   struct file *files[FILES_MAX];  // [o]
   struct inode *cwd;              // [o]
