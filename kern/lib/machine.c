@@ -7,27 +7,34 @@
 
 struct machine machine;
 
-// Return the word after the one at s, or the end of the arguments.
-static const char *next_word(const char *s) {
-  while (*s && *s != ' ')
-    s++;
+static const char *skip_blanks(const char *s) {
   while (*s == ' ')
     s++;
   return s;
 }
 
-static bool is_word(const char *s, const char *word, size_t n) {
-  return strncmp(s, word, n) == 0 && (s[n] == ' ' || s[n] == 0);
+const char *next_word(const char **rest, size_t *length) {
+  const char *word = skip_blanks(*rest);
+  for (*length = 0; word[*length] && word[*length] != ' '; ++*length)
+    ;
+  *rest = skip_blanks(word + *length);
+  return *length ? word : NULL;
+}
+
+// Return the next word in front of the word --, or NULL, *rest then being behind that.
+static const char *next_argument(const char **rest, size_t *length) {
+  const char *word = next_word(rest, length);
+  return word && !(*length == 2 && strncmp(word, "--", 2) == 0) ? word : NULL;
 }
 
 // Return what follows NAME where it stands as a word or before '=', or NULL.  The last one wins, so
 // that what is appended overrides.
 static const char *find(const char *name) {
-  size_t n = strlen(name);
-  const char *found = NULL;
-  for (const char *s = machine.bootargs; *s && !is_word(s, "--", 2); s = next_word(s))
-    if (is_word(s, name, n) || (strncmp(s, name, n) == 0 && s[n] == '='))
-      found = s + n;
+  size_t n = strlen(name), length;
+  const char *found = NULL, *rest = machine.bootargs, *word;
+  while ((word = next_argument(&rest, &length)) != NULL)
+    if (strncmp(word, name, n) == 0 && (length == n || word[n] == '='))
+      found = word + n;
   return found;
 }
 
@@ -84,8 +91,9 @@ bool bootarg_flag(const char *name) {
 }
 
 const char *bootarg_rest(void) {
-  const char *s = machine.bootargs;
-  while (*s && !is_word(s, "--", 2))
-    s = next_word(s);
-  return *s ? next_word(s) : s;
+  size_t length;
+  const char *rest = machine.bootargs;
+  while (next_argument(&rest, &length))
+    ;
+  return rest;
 }

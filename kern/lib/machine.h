@@ -51,6 +51,10 @@ struct machine {
 
 extern struct machine machine;
 
+// Return the first word, between blanks, of *rest and its length, and move *rest behind it; NULL
+// when there is none.
+const char *next_word(const char **rest, size_t *length);
+
 // Return the value of NAME=value in the boot arguments, copied to buf (at most size bytes with the
 // terminator), or NULL when it is absent or does not fit.
 const char *bootarg_string(const char *name, char *buf, size_t size);

@@ -37,16 +37,12 @@ static bool segment_ok(const struct elf_segment *s) {
 }
 
 static enum prot segment_prot(uint32 flags) {
-  static const enum prot prots[] = {
-      [ELF_X] = PROT_USER_X,
-      [ELF_W] = PROT_USER_RW,  // no W without R.  RISC-V privileged 4.3.1
-      [ELF_W | ELF_X] = PROT_USER_RWX,
-      [ELF_R] = PROT_USER_R,
-      [ELF_R | ELF_X] = PROT_USER_RX,
-      [ELF_R | ELF_W] = PROT_USER_RW,
-      [ELF_R | ELF_W | ELF_X] = PROT_USER_RWX,
-  };
-  return prots[flags & (ELF_R | ELF_W | ELF_X)];
+  bool execute = (flags & ELF_X) != 0;
+  if (flags & ELF_W)  // no W without R.  RISC-V privileged 4.3.1
+    return execute ? PROT_USER_RWX : PROT_USER_RW;
+  if (flags & ELF_R)
+    return execute ? PROT_USER_RX : PROT_USER_R;
+  return PROT_USER_X;
 }
 
 static int load_segment(struct space *space, struct inode *file, const struct elf_segment *s) {

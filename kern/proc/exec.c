@@ -33,19 +33,19 @@ void exec_args_free(struct exec_args *args) {
   page_put(args->text);
 }
 
-// The string of that length now lies at the end of the text.
+// A string of that length now lies at the end of the text: end it.
 static void args_accept(struct exec_args *args, uint64 length) {
-  uint64 end = args->used + length + 1;
+  uint64 end = args->used + length;
   args->at[args->count++] = args->used;
-  args->used = ROUND_UP(end, STACK_ALIGN);
+  args->used = ROUND_UP(end + 1, STACK_ALIGN);
   memset(args->text + end, 0, args->used - end);
 }
 
-int exec_args_add(struct exec_args *args, const char *string) {
-  uint64 room = PAGE_SIZE - args->used;
-  if (args->count == ARGS_MAX || room == 0 || !string_copy(args->text + args->used, string, room))
+int exec_args_add(struct exec_args *args, const char *string, uint64 length) {
+  if (args->count == ARGS_MAX || length >= PAGE_SIZE - args->used)
     return -E2BIG;
-  args_accept(args, strlen(string));
+  memcpy(args->text + args->used, string, length);
+  args_accept(args, length);
   return 0;
 }
 
@@ -95,12 +95,13 @@ static int build_program(struct program *program, struct inode *file,
 }
 
 // The registers with which a program begins.
-static void set_user_frame(struct trap_frame *frame, const struct program *program) {
+static void set_user_frame(struct trap_frame *frame, const struct program *program, int argc) {
   memset(frame, 0, sizeof(*frame));
   frame->sepc = program->entry;
   frame->sstatus =
       (csr_read(sstatus) & ~(uint64)(SSTATUS_SPP | SSTATUS_FS | SSTATUS_SIE)) | SSTATUS_SPIE;
   frame_reg(frame, REG_SP) = program->sp;
+  frame_reg(frame, REG_A0) = argc;
   frame_reg(frame, REG_A1) = program->sp;
 }
 
@@ -115,7 +116,7 @@ static void rename_process(const char *path) {
   kstack_rename(t->stack_area, t->name);
 }
 
-int process_exec(const char *path, const struct exec_args *args) {
+int process_exec(const char *path, struct exec_args *args) {
   struct program program = {0};
   struct inode *file;
   int r = name_lookup(process_current()->cwd, path, &file);
@@ -132,7 +133,8 @@ int process_exec(const char *path, const struct exec_args *args) {
   rename_process(path);
   fpu_drop();
   process_replace_space(program.space);
-  set_user_frame(thread_user_frame(thread_current()), &program);
+  set_user_frame(thread_user_frame(thread_current()), &program, args->count);
   fence_instructions();
-  return args->count;
+  exec_args_free(args);
+  user_return();
 }

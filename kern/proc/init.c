@@ -16,28 +16,12 @@
 
 #define INIT_PATH "/init"
 
-// Take the next word off *rest, which is changed in place.  Returns it, or NULL after the last.
-static char *next_word(char **rest) {
-  char *word = *rest;
-  while (*word == ' ')
-    word++;
-  if (*word == '\0')
-    return NULL;
-  char *end = word;
-  while (*end != ' ' && *end != '\0')
-    end++;
-  *rest = *end == '\0' ? end : end + 1;
-  *end = '\0';
-  return word;
-}
-
 static int collect_args(struct exec_args *args) {
-  static char words[MACHINE_BOOTARGS];
-  char *rest = words, *word;
-  string_copy(words, bootarg_rest(), sizeof(words));
-  int r = exec_args_add(args, INIT_PATH);
-  while (r == 0 && (word = next_word(&rest)) != NULL)
-    r = exec_args_add(args, word);
+  size_t length;
+  const char *rest = bootarg_rest(), *word;
+  int r = exec_args_add(args, INIT_PATH, strlen(INIT_PATH));
+  while (r == 0 && (word = next_word(&rest, &length)) != NULL)
+    r = exec_args_add(args, word, length);
   return r;
 }
 
@@ -62,11 +46,7 @@ static void init_start(void *arg) {
   if (r < 0)
     give_up("cannot start " INIT_PATH, "the arguments in the boot arguments do not fit", -r);
   r = process_exec(INIT_PATH, &args);
-  exec_args_free(&args);
-  if (r < 0)
-    give_up("cannot start " INIT_PATH, "the disk has no such program, or not a sound one", -r);
-  frame_reg(thread_user_frame(thread_current()), REG_A0) = r;
-  user_return();
+  give_up("cannot start " INIT_PATH, "the disk has no such program, or not a sound one", -r);
 }
 
 void process_init(void) {

@@ -74,8 +74,5 @@ int64 sys_exec(const uint64 *arg) {
   if (r == 0)
     r = process_exec(path, &args);
   exec_args_free(&args);
-  if (r < 0)
-    return r;
-  frame_reg(thread_user_frame(thread_current()), REG_A0) = (uint64)r;
-  user_return();
+  return r;
 }
