@@ -87,6 +87,11 @@ static inline void irq_off(void) {
   csr_clear(sstatus, SSTATUS_SIE);
 }
 
+// Sleep until an interrupt is pending, or shorter.  With interrupts off it stays pending.
+static inline void wait_for_interrupt(void) {
+  asm volatile("wfi" : : : "memory");
+}
+
 // Make this hart fetch the instructions that were stored.  RISC-V unprivileged 3 (Zifencei).
 static inline void fence_instructions(void) {
   asm volatile("fence.i" : : : "memory");

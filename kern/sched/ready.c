@@ -143,7 +143,7 @@ static void idle_wait(struct runqueue *q) {
   fetch_or(&idle_mask, bit);
   fence_all();  // I1
   if (load_relaxed(&q->count) == 0)
-    asm volatile("wfi" : : : "memory");
+    wait_for_interrupt();
   fetch_and(&idle_mask, ~bit);
 }
 
