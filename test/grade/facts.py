@@ -399,7 +399,8 @@ def check_frame(report):
 def check_line(report, kind, **fields):
     """Every field of the machine line against the facts."""
     trap, line, stack = report.trap, report.line, report.mark.stack
-    facts = dict(run=report.stop.guest.nonce, hart=report.stop.hart, scause=trap.scause,
+    guest = report.stop.guest
+    facts = dict(run=guest.nonce, hart=guest.index(report.stop.hart), scause=trap.scause,
                  sepc=trap.sepc, stval=trap.stval, sp=trap.sp, lo=stack.lo, hi=stack.hi)
     facts["class"] = kind
     facts["past"] = past_of(kind, trap.sp, trap.stval, stack)

@@ -178,6 +178,7 @@ class Guest:
         self.limit = (limit or (GUEST_LIMIT if icount else CPU_LIMIT)) * SCALE
         self.breakpoints = set()
         self.at = None  # the Stop that the machine is in
+        self.boot_hart = 0 if cpus == 1 else None  # known once the machine runs
         self.code = None
         self.ticks = 0
         self.stalled = 0
@@ -259,11 +260,21 @@ class Guest:
 
     # --- running ---------------------------------------------------------------------------------
 
+    def index(self, hart):
+        """The kernel's number for a hart: the boot hart, whichever the firmware chose, is 0."""
+        return 0 if hart == self.boot_hart else hart + (hart < self.boot_hart)
+
     def go(self):
         """Let the machine run to its next breakpoint.  Returns the Stop.
 
         Raises Ended when the machine has ended, TimedOut when its time is up.
         """
+        if self.boot_hart is None:
+            self.boot_hart = 0
+            self.boot_hart = self.until(IMAGE_PA).hart
+        return self.run()
+
+    def run(self):
         try:
             self.step_over()
             self.stub.resume()

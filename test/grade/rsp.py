@@ -203,8 +203,8 @@ class Stub:
         self.buffer = (self.buffer + data).lstrip(b"+")
         return True
 
-    @staticmethod
-    def stop_reply(body):
+    def stop_reply(self, body):
+        self.hart = None  # QEMU selects the hart that stopped
         if body[:1] in (b"W", b"X"):
             raise Gone()
         if body[:1] != b"T":

@@ -110,7 +110,7 @@ def emergency_stacks(t):
     for hart in range(2):
         watch = t.boot(f"provoke ON_HART {hart} EXHAUST_STACK", cpus=2)
         report = watch.report()
-        t.equal("hart", report.stop.hart, hart)
+        t.equal("hart", watch.guest.index(report.stop.hart), hart)
         expect(report.emergency != report.mark.stack, "a report on another stack",
                report.emergency)
         check_guarded(report.table, report.emergency, f"emergency stack of hart {hart}")

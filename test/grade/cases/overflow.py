@@ -124,6 +124,12 @@ def timer_8_above(t):
     low_at_timer(t, 8)
 
 
+@case("overflow.timer_frame_less_16", "A timer interrupt 16 bytes short of room for the frame", 1,
+      IN_FULL)
+def timer_frame_less_16(t):
+    low_at_timer(t, FRAME - 16)
+
+
 @case("overflow.timer_frame_less_8", "A timer interrupt 8 bytes short of room for the frame", 2,
       IN_FULL)
 def timer_frame_less_8(t):
@@ -260,7 +266,7 @@ def idle(t):
 
 def on_hart(t, number):
     report = overflow(t, f"provoke ON_HART {number} EXHAUST_STACK", cpus=3, function="recurse")
-    t.equal("hart", report.trap.hart, number)
+    t.equal("hart", t.guests[-1].index(report.trap.hart), number)
 
 
 @case("overflow.hart_0", "On hart 0 of three", 1, CHECK_FIRST)
