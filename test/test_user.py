@@ -170,24 +170,7 @@ def test_init_reports_death(boot):
     assert boot("sh -c (exit").code == 2
 
 
-# --- programs of other making ---
-
-
-def cross(*args):
-    prefix = guest.os.environ.get("CROSS", "")
-    if not prefix:
-        names = ["riscv64-unknown-elf-", "riscv64-linux-gnu-"]
-        prefix = next(n for n in names if shutil.which(n + "gcc"))
-    subprocess.run([prefix + args[0], *map(str, args[1:])], check=True)
-
-
-def test_stock_program(boot, tmp_path):
-    source = guest.TOP / "test" / "stock.S"
-    cross("gcc", "-march=rv64gc", "-mabi=lp64d", "-c", "-o", tmp_path / "stock.o", source)
-    cross("ld", "-N", "-e", "main", "-Ttext", "0", "-o", tmp_path / "_stock", tmp_path / "stock.o")
-    image = make_image(tmp_path / "fs.img", tmp_path / "_stock")
-    r = boot("stock word", image=image)
-    assert r.code == 2 and "\nword" in r.output, r.explain()
+# --- disks ---
 
 
 def test_padded_root(boot, tmp_path):

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""Programs and disk images from elsewhere, in the format of xv6-riscv."""
+
+import os
+import shutil
+import struct
+import subprocess
+
+import guest
+import pytest
+from xv6image import BLOCK, DEVICE, DIRECTORY, Image, Reader
+
+SOURCES = guest.TOP / "test" / "compat"
+CFLAGS = ["-O", "-ggdb", "-march=rv64gc", "-mabi=lp64d", "-mcmodel=medany", "-ffreestanding",
+          "-fno-common", "-fno-omit-frame-pointer", "-nostdlib", "-fno-pie", "-fno-stack-protector"]
+OLDER = ["-z", "max-page-size=4096", "-N", "-e", "main", "-Ttext", "0"]
+NEWER = ["-z", "max-page-size=4096", "-T", SOURCES / "newer.ld"]
+NAMES = ("init", "sh", "cat", "echo", "grep", "ls", "mkdir", "poweroff", "rm", "true", "wc")
+LONG = b"".join(b"line %d\n" % i for i in range(20000))[:200 * BLOCK + 5]
+
+
+def mkfs(*args):
+    return subprocess.run([guest.BUILD / "mkfs", *args], capture_output=True, text=True)
+
+
+def check(path):
+    """This tree's own check, as a second opinion.  Returns what it prints."""
+    done = mkfs("-c", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- programs ---
+
+
+def cross(tool, *args):
+    names = [os.environ.get("CROSS", ""), "riscv64-unknown-elf-", "riscv64-linux-gnu-"]
+    prefix = next(n for n in names if n and shutil.which(n + tool))
+    subprocess.run([prefix + tool, *map(str, args)], check=True)
+
+
+@pytest.mark.parametrize("way, defines, link", [
+    ("older", ["-DOLD", "-DTEXT_WRITABLE=1"], OLDER),
+    ("between", ["-DOLD", "-DTEXT_WRITABLE=0"], [*NEWER, "-e", "main"]),
+    ("newer", ["-DTEXT_WRITABLE=0"], NEWER),
+])
+def test_program(boot, tmp_path, way, defines, link):
+    for source in "program.c", "calls.S":
+        cross("gcc", *CFLAGS, *defines, "-c", "-o", tmp_path / source[0], SOURCES / source)
+    name = f"_{way}"
+    cross("ld", *link, "-o", tmp_path / name, tmp_path / "p", tmp_path / "c")
+    made = mkfs(tmp_path / "fs.img", *sorted((guest.BUILD / "bin").iterdir()), tmp_path / name)
+    assert made.returncode == 0, made.stderr
+    r = boot(f"{way} the-word {way}", cpus=2, image=tmp_path / "fs.img")
+    assert r.code == 7 and "\nthe-word\n" in r.output, r.explain()
+
+
+# --- images ---
+
+
+def with_programs(*scripts, **geometry):
+    """An image with the usual programs, and the scripts 0, 1, ... of the given lines."""
+    image = Image(**geometry)
+    for name in NAMES:
+        image.add(name, (guest.BUILD / "bin" / name).read_bytes())
+    for number, lines in enumerate(scripts):
+        image.add(str(number), "".join(f"{line}\n" for line in lines).encode())
+    return image
+
+
+def run(boot, path, program):
+    """Boot; what is written stays.  Returns the output and the image."""
+    r = boot(program, image=f"{path},snapshot=off")
+    assert r.code == 0, r.explain()
+    check(path)
+    return r.output, Reader(path)
+
+
+GEOMETRIES = {
+    "stock": {},
+    "newer": {"nlog": 31},
+    "whole-blocks": {"size": 8192, "ninodes": 256},
+    "large": {"size": 40000, "ninodes": 5000, "nlog": 200},
+    "small": {"size": 700, "ninodes": 33, "nlog": 15},
+    "elsewhere": {"gaps": (3, 7, 1, 20), "ninodes": 47},
+}
+FIRST = ("cat sub/deeper/fourteenletter", "wc long", "mkdir sub/made", "echo kept > sub/made/file",
+         "cat long > copy", "rm sub/deeper/fourteenletter", "echo again > README")
+SECOND = ("cat sub/made/file README", "rm long", "cat copy > long", "rm copy sub/deeper")
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_image(boot, tmp_path, geometry):
+    """It mounts, is read and written, keeps what was written, and stays sound."""
+    image = with_programs(FIRST, SECOND, **GEOMETRIES[geometry])
+    image.add("long", LONG)
+    sub = image.mkdir("sub")
+    image.add("fourteenletter", b"found\n", parent=image.mkdir("deeper", parent=sub))
+    path = image.finish(tmp_path / "fs.img")
+    check(path)
+    output, _ = run(boot, path, "sh 0")
+    assert "\nfound\n" in output and f" {len(LONG)} long" in output
+    output, after = run(boot, path, "sh 1")
+    assert "\nkept\nagain\n" in output
+    assert after.read("sub/made/file") == b"kept\n" and after.read("long") == LONG
+    assert set(after.names(after.names()["sub"])) == {".", "..", "made"}
+
+
+def test_root_directory_of_whole_blocks(boot, tmp_path):
+    """The stock tool rounds its size up from a whole block too: the last block is a hole."""
+    image = with_programs(["ls", "echo > new"])
+    while len(image.entries[1]) < 64:
+        image.add(f"empty{len(image.entries[1])}", b"")
+    path = image.finish(tmp_path / "fs.img")
+    assert Reader(path).inode(1)[2] == 2 * BLOCK and Reader(path).inode(1)[3][1] == 0
+    check(path)
+    output, after = run(boot, path, "sh 0")
+    assert "\nempty63 " in output and "new" in after.names()
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 29])
+def test_log(boot, tmp_path, blocks):
+    """What was committed is in its place after the boot; what was not has never happened."""
+    image = with_programs()
+    inum, addrs = image.add("file", b"old\n" * 256 * 29)
+    indirect = image.data[addrs[12] * BLOCK:][:BLOCK]
+    homes = [*addrs[:12], *struct.unpack("<17I", indirect[:68])]
+    image.put(image.logstart, struct.pack("<30I", blocks, *homes))
+    for i in range(29):
+        image.put(image.logstart + 1 + i, b"new\n" * 256)
+    path = image.finish(tmp_path / "fs.img")
+    assert ("came from the log" in check(path)) == (blocks > 0)
+    _, after = run(boot, path, "true")
+    assert after.word(after.logstart, 0) == 0
+    assert after.read("file") == b"new\n" * 256 * blocks + b"old\n" * 256 * (29 - blocks)
+
+
+def test_orphans(boot, tmp_path):
+    """Files, and a directory, that were unlinked while open."""
+    image = with_programs()
+    orphans = [image.add(None, data, links=0) for data in (b"short", LONG, b"")]
+    dots = struct.pack("<H14sH14s", image.next_inode, b".", 1, b"..")
+    orphans.append(image.add(None, dots, kind=DIRECTORY, links=0))
+    path = image.finish(tmp_path / "fs.img")
+    assert check(path).count("is an orphan") == 4
+    _, after = run(boot, path, "true")
+    for inum, addrs in orphans:
+        assert after.inode(inum)[0] in (0, DEVICE)  # init makes devices, which may get its number
+        assert not any(after.is_used(block) for block in addrs if block)
