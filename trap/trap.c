@@ -3,9 +3,9 @@
 // Traps, once entry.S has saved them.
 //
 // I1. Everything here runs with interrupts off, but for system calls and faults of user mode.
-// I2. What a frame restores is checked on the way out: SPP and sepc.  An interrupt may find any sepc,
-//     since it can come between a wild jump and the fault of its target; so it must not change it,
-//     and a fault must go on in the text.
+// I2. What a frame restores is checked on the way out: SPP and sepc.  An interrupt may find any
+//     sepc, since it can come between a wild jump and the fault of its target; so it must not
+//     change it, and a fault must go on in the text.
 // I3. A kernel fault that nothing here resolves leaves this stack at once
 // (fault_on_emergency_stack).
 #include "trap/trap.h"
