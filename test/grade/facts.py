@@ -155,16 +155,19 @@ class Report:
 
 
 def parse_line(line):
-    """Return the fields of a machine line, numbers as ints, or None if it is none."""
-    words = line.split()
-    if not words or words[0] != "kstack:" or any("=" not in word for word in words[1:]):
+    """Return the fields of a machine line, numbers as ints, or None if it is none.
+
+    Fields that stand after those we know are ignored.
+    """
+    words = line.split(" ")
+    if words[0] != "kstack:" or [w.partition("=")[0] for w in words[1:len(FIELDS) + 1]] != FIELDS:
         return None
-    record = dict(word.split("=", 1) for word in words[1:])
-    if [word.split("=", 1)[0] for word in words[1:]][:len(FIELDS)] != FIELDS:
+    record = dict(word.split("=", 1) for word in words[1:len(FIELDS) + 1] if "=" in word)
+    if len(record) != len(FIELDS):
         return None
     for key, value in record.items():
         if re.fullmatch(r"-?[0-9]{1,20}|0x[0-9a-f]{1,16}", value) and key not in ("name", "run"):
-            record[key] = int(value, 0)
+            record[key] = int(value, 0) if value.startswith("0x") else int(value)
     return record
 
 
@@ -176,7 +179,7 @@ class Observer:
         self.here = guest.build.provoke("provoke_here")
         self.marks, self.traps = [], []
         self.known = 0  # traps up to the last report
-        self.printed = 0  # characters of output that earlier reports account for
+        self.printed = 0  # bytes of output that earlier reports account for
         self.records = []
         self.reported = ""  # the last report as it was printed
 
@@ -288,8 +291,7 @@ class Observer:
         expect(table.paging, "Sv39 to be on", f"satp {stop.csr('satp'):#x}")
         data = table.read_virtual(stop.x[10], FRAME - 8)
         expect(data, "a trap frame in a0 at the rendezvous", f"a0 {stop.x[10]:#x}, not mapped")
-        text = self.guest.output()
-        new, self.printed = text[self.printed:], len(text)
+        new, self.printed = self.guest.output_from(self.printed)
         lines = [line for line in new.splitlines() if line.strip()]
         line = parse_line(lines[-1]) if lines else None
         expect(line, "the machine line as the last line before the rendezvous",

@@ -9,6 +9,7 @@ limited by the CPU time of QEMU.  Wall clock is the last resort.
 import ctypes
 import os
 import re
+import resource
 import secrets
 import shutil
 import signal
@@ -46,6 +47,7 @@ CPU_LIMIT = 40  # seconds of QEMU's CPU time, without icount
 WALL_LIMIT = 240
 POLL = 0.5  # seconds between two looks at a guest that says nothing
 STUB_PATIENCE = 60
+OUTPUT_LIMIT = 64 << 20  # bytes of console output
 
 
 class Ended(Exception):
@@ -152,8 +154,9 @@ class Stop:
         return PageTable(self.guest.stub.read_memory, self.csr("satp"))
 
 
-def die_with_parent():
-    """So that no QEMU outlives a grader that was killed."""
+def confine():
+    """In QEMU's process: let it not outlive the grader, nor fill the disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     except (OSError, AttributeError):
@@ -207,7 +210,7 @@ class Guest:
         with open(self.scratch / "qemu", "wb") as complaints:
             return subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL,
                                     stdout=complaints, stderr=complaints,
-                                    preexec_fn=die_with_parent)
+                                    preexec_fn=confine)
 
     def complaint(self):
         try:
@@ -224,10 +227,17 @@ class Guest:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def output(self):
+        return self.output_from(0)[0]
+
+    def output_from(self, start):
+        """Return the console's output from byte start on, and where it ends."""
         try:
-            return self.log.read_text(errors="replace").replace("\r", "")
+            with open(self.log, "rb") as file:
+                file.seek(start)
+                data = file.read()
         except OSError:
-            return ""
+            return "", start
+        return data.decode(errors="replace").replace("\r", ""), start + len(data)
 
     # --- breakpoints -----------------------------------------------------------------------------
 
@@ -313,6 +323,8 @@ class Guest:
             self.code = self.qemu.wait(STUB_PATIENCE * SCALE)
         except subprocess.TimeoutExpired:
             raise Broken("QEMU does not end") from None
+        if self.code == -signal.SIGXFSZ:
+            raise TimedOut("the guest prints without end")
         if self.code < 0:
             raise Broken(f"QEMU died of signal {-self.code}: {self.complaint()}")
         return self.code

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""The grader: what it reads from a guest, what it writes, and that printing alone gets nothing."""
+
+import json
+import struct
+import subprocess
+import sys
+import types
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import guest
+import pytest
+
+GRADE = guest.TOP / "test" / "grade"
+sys.path.insert(0, str(GRADE))
+
+import facts  # noqa: E402
+import machine  # noqa: E402
+import results  # noqa: E402
+import rsp  # noqa: E402
+import suite  # noqa: E402
+from sv39 import A, D, G, PAGE, PageTable, R, V, W, X  # noqa: E402
+
+LINE = ("kstack: class=overflow pid=2 name=provoke hart=0 scause=0xf sepc=0xffffffff80003ab4 "
+        "stval=0xfffffff80000ff94 sp=0xfffffff80000ff10 lo=0xfffffff800010000 "
+        "hi=0xfffffff800014000 past=240 verdict=killed owner=- why=- run=")
+
+
+# --- machine lines -------------------------------------------------------------------------------
+
+
+def test_line():
+    record = facts.parse_line(LINE + "12")
+    assert record["class"] == "overflow" and record["past"] == 240 and record["run"] == "12"
+    assert record["sp"] == 0xFFFFFFF80000FF10
+
+
+@pytest.mark.parametrize("line", [
+    "", "kstack:", "kstack: class=overflow", " " + LINE + "1", LINE.replace("pid=2 ", "") + "1",
+    LINE.replace("pid=2", "pid") + "1", LINE.replace("pid=2 name=provoke", "name=p pid=2") + "1",
+    LINE.replace(" pid", "  pid") + "1", "x" + LINE + "1", LINE.replace("kstack", "KSTACK") + "1"])
+def test_line_that_is_none(line):
+    assert facts.parse_line(line) is None
+
+
+def test_later_fields_change_nothing():
+    record = facts.parse_line(LINE + "1 class=null past=0 junk")
+    assert record["class"] == "overflow" and record["past"] == 240
+
+
+def test_hostile_numbers():
+    line = LINE.replace("past=240", "past=" + "9" * 100000).replace("pid=2", "pid=0x") + "1"
+    record = facts.parse_line(line)
+    assert record["past"] == "9" * 100000 and record["pid"] == "0x"
+    assert facts.parse_line(LINE.replace("pid=2", "pid=007") + "1")["pid"] == 7
+
+
+# --- page tables ---------------------------------------------------------------------------------
+
+
+def tables(entries):
+    """A reader of physical memory with these 8-byte words; what lies beyond page 63 is missing."""
+    memory = bytearray(64 * PAGE)
+    for pa, value in entries.items():
+        struct.pack_into("<Q", memory, pa, value)
+    return lambda pa, size: bytes(memory[pa: pa + size]) if pa + size <= len(memory) else None
+
+
+def pte(pa, flags):
+    return pa >> 12 << 10 | flags
+
+
+def test_walk():
+    va = 0xFFFFFFF800004000
+    read = tables({
+        PAGE + 8 * (va >> 30 & 511): pte(2 * PAGE, V),
+        2 * PAGE + 8 * (va >> 21 & 511): pte(3 * PAGE, V),
+        3 * PAGE + 8 * (va >> 12 & 511): pte(9 * PAGE, V | R | W | A | D | G),
+        3 * PAGE + 8 * ((va >> 12 & 511) + 1): pte(10 * PAGE, V | W),  # reserved: not valid
+        3 * PAGE + 8 * ((va >> 12 & 511) + 2): pte(10 * PAGE, R | W),  # not valid
+        2 * PAGE + 8 * ((va >> 21 & 511) + 1): pte(PAGE, V | R),  # a misaligned superpage
+        2 * PAGE + 8 * ((va >> 21 & 511) + 2): pte(4 << 21, V | R | X),
+    })
+    table = PageTable(read, 8 << 60 | 1)
+    assert table.translate(va + 5) == 9 * PAGE + 5
+    assert table.lookup(va).flags == V | R | W | A | D | G
+    for missing in (va - 1, va + PAGE, va + 2 * PAGE, va + (1 << 21), 0, 1 << 38, 1 << 63):
+        assert table.lookup(missing) is None, hex(missing)
+    big = table.lookup((va & -1 << 21) + (2 << 21) + 12345)
+    assert big.size == 1 << 21 and big.pa == 4 << 21
+    assert [leaf.pa for leaf in table.leaves(0, 1 << 64)] == [9 * PAGE, 4 << 21]
+    assert not PageTable(read, 1).paging
+
+
+def test_walk_ends():
+    """A table that is its own child, or lies where there is no memory, is nothing special."""
+    table = PageTable(tables({PAGE: pte(PAGE, V), PAGE + 8: pte(1 << 40, V)}), 8 << 60 | 1)
+    assert table.lookup(0) is None and table.lookup(1 << 30) is None
+    assert list(table.leaves(0, 1 << 64)) == []
+
+
+# --- the protocol --------------------------------------------------------------------------------
+
+
+def test_packets():
+    assert rsp.expand(b"0* 1") == b"00001"
+    assert rsp.unescape(b"a}\x03b") == b"a#b"
+    assert rsp.strip_doctype('<?xml?><!DOCTYPE a "b"><c/>') == "<?xml?><c/>"
+
+
+# --- results -------------------------------------------------------------------------------------
+
+HOSTILE = '<script>"\x1b[31m\x00]]>& # \ufffe'
+
+
+def options(tmp_path):
+    return types.SimpleNamespace(json=tmp_path / "j", junit=tmp_path / "x", tap=tmp_path / "t",
+                                 html=tmp_path / "h", quiet=False)
+
+
+def make_cases():
+    return [suite.Case(f"overflow.case{i}", f"title {i} {HOSTILE}", i, "a hint", ("core",), None)
+            for i in (1, 2, 3, 4)]
+
+
+def outcome(c, status):
+    o = suite.Outcome.of(c)
+    o.status, o.points = status, c.points if status == "pass" else 0
+    o.expected, o.seen, o.reason, o.report = "one", HOSTILE, HOSTILE, "\npid 2 (x) fell\n" + HOSTILE
+    return o
+
+
+def test_results(tmp_path, capsys):
+    cases = make_cases()
+    report = results.Report(cases, options(tmp_path))
+    for c, status in zip(cases, ("pass", "fail", "timeout", "error")):
+        report.add(outcome(c, status))
+    report.end(1.5)
+    assert not report.full() and "Score: 1/10" in capsys.readouterr().out
+    found = json.loads((tmp_path / "j").read_text())
+    assert found["complete"] and (found["score"], found["max"]) == (1, 10)
+    assert [c["status"] for c in found["cases"]] == ["pass", "fail", "timeout", "error"]
+    tree = ET.parse(tmp_path / "x").getroot()
+    assert tree.attrib["tests"] == "4" and tree.attrib["failures"] == "1"
+    tap = (tmp_path / "t").read_text().splitlines()
+    assert tap[:2] == ["TAP version 14", "1..4"] and tap[2].startswith("ok 1 - overflow.case1")
+    assert sum(line.startswith("not ok ") for line in tap) == 3
+    page = (tmp_path / "h").read_text()
+    assert "<script>" not in page and "pid 2 (x) fell" in page and "http" not in page
+
+
+def test_interrupted_run_keeps_what_it_has(tmp_path, capsys):
+    cases = make_cases()
+    report = results.Report(cases, options(tmp_path))
+    report.add(outcome(cases[2], "pass"))  # the first two are still running
+    found = json.loads((tmp_path / "j").read_text())
+    assert not found["complete"] and found["score"] == 3 and len(found["cases"]) == 1
+    report.end(0.1)
+    assert "title 3" in capsys.readouterr().out
+    assert not report.full() and not json.loads((tmp_path / "j").read_text())["complete"]
+
+
+def test_broken_build(tmp_path, capsys):
+    report = results.Report(make_cases(), options(tmp_path))
+    report.fail_all("the kernel does not build: a.c:1: error")
+    report.end(0)
+    assert "does not build" in capsys.readouterr().out
+    found = json.loads((tmp_path / "j").read_text())
+    assert found["score"] == 0 and {c["status"] for c in found["cases"]} == {"error"}
+
+
+def test_selection():
+    cases = suite.load()
+    one = suite.select(cases, ["overflow.recursion"])
+    assert [c.id for c in one] == ["overflow.recursion"]
+    assert {c.group for c in suite.select(cases, ["layout", "wild_sp.*"])} == {"layout", "wild_sp"}
+    assert all("core" in c.tags for c in suite.select(cases, ["tag:core"]))
+    with pytest.raises(ValueError):
+        suite.select(cases, ["overflow.recursio"])
+
+
+def test_cases():
+    for c in suite.load():
+        assert c.title and c.hint and c.points > 0 and set(c.tags) <= {"core", "stress"}, c.id
+
+
+def test_table_is_fresh():
+    made = results.table(suite.load())
+    assert (guest.TOP / "docs" / "cases.md").read_text() == made, "test/grade/grade --table"
+
+
+def test_nothing_to_grade(tmp_path):
+    run = subprocess.run([sys.executable, GRADE / "grade", "--build", tmp_path, "--json",
+                          tmp_path / "j"], stdout=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1 and "no kernel to grade" in run.stdout
+    assert json.loads((tmp_path / "j").read_text())["score"] == 0
+
+
+# --- guests --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trial(tmp_path):
+    c = suite.Case("overflow.test", "t", 1, "h", ("core",), None)
+    t = suite.Trial(c, machine.Build(guest.BUILD), Path(tmp_path))
+    yield t
+    t.close()
+
+
+def test_printed_line_is_no_report(trial, monkeypatch):
+    """A user program prints a perfect machine line, nonce and all: nothing is to be had for it."""
+    monkeypatch.setattr(machine.secrets, "token_hex", lambda n: "0123")
+    watch = trial.boot("echo " + LINE + "0123")
+    with pytest.raises(facts.Failed, match="a report, and the rendezvous after it"):
+        watch.report()
+    assert LINE + "0123" in trial.guests[0].output()
+
+
+def test_report_is_not_anothers(trial):
+    """A report of a fault that did happen is no report of a fault that did not."""
+    watch = trial.boot("provoke STACK_GUARD_PAGE_LEADING write 1")
+    report = watch.report()
+    with pytest.raises(facts.Failed, match="class=overflow"):
+        facts.judge(report, "overflow")
+    report.frame.words[0] += 4
+    report.trap = None
+    with pytest.raises(facts.Failed, match="a report of a trap that was taken"):
+        facts.judge(report, "guard-below")
+
+
+def test_frame_must_be_true(trial):
+    watch = trial.boot("provoke EXHAUST_STACK")
+    report = watch.report()
+    facts.judge(report, "overflow")
+    report.frame.words[facts.NAMES.index("stval")] ^= 8
+    with pytest.raises(facts.Failed, match="stval in the frame"):
+        facts.judge(report, "overflow")
+
+
+def test_unharmed(trial):
+    """One changed byte of the victim's stack is found."""
+    watch = trial.boot("provoke EXHAUST_STACK")
+    report = watch.report()
+    trap = facts.find_trap(report)
+    data = bytearray(trap.stacks[report.mark.stack])
+    data[100] ^= 1
+    trap.stacks[report.mark.stack] = bytes(data)
+    with pytest.raises(facts.Failed, match="a changed byte at"):
+        facts.check_unharmed(report)
+
+
+def test_guests_limit(trial):
+    """A guest that computes for ever ends as a timeout, in its own time."""
+    watch = trial.boot("provoke WILD_SP here interrupt", limit=1)
+    with pytest.raises(machine.TimedOut, match="guest's time"):
+        watch.report()
