@@ -148,7 +148,7 @@ provoke_registers_fault:
 // void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, and not
 // with zeros, so that it counts as used.
 //   t0 the lowest address to write
-  .globl provoke_use
+  .globl provoke_use, provoke_use_end
 provoke_use:
   .cfi_startproc
   mv t1, sp
@@ -159,6 +159,7 @@ provoke_use:
   sd sp, 8(sp)
   sd sp, 0(sp)
   bltu t0, sp, 1b
+provoke_use_end:
   mv sp, t1
   .cfi_def_cfa sp, 0
   ret

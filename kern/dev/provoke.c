@@ -85,11 +85,13 @@ static void access(char *words[], uint64 address) {
     provoke_load(address);
 }
 
-// Find a live stack that is neither the running one nor the one above, whose guard is ours too.
-static bool other_stack(struct stack_info *info) {
+// Find a live stack, of that process unless pid is 0, which is neither the running one nor the one
+// above, whose guard is ours too.
+static bool other_stack(struct stack_info *info, uint64 pid) {
   const struct thread *me = thread_current();
   for (uint64 i = 0; i < kstack_slots(); i++)
-    if (kstack_info(i, info) && info->lo != me->stack_lo && info->lo != me->stack_lo + KSTACK_SLOT)
+    if (kstack_info(i, info) && info->lo != me->stack_lo &&
+        info->lo != me->stack_lo + KSTACK_SLOT && (!pid || (uint64)info->pid == pid))
       return true;
   return false;
 }
@@ -106,7 +108,7 @@ static uint64 sp_base(const char *word) {
   if (word_is(word, "direct"))
     return DIRECT_BASE + ROUND_UP(IMAGE_PA + IMAGE_MAX, PAGE_SIZE);
   if (word_is(word, "other"))
-    return other_stack(&other) ? other.hi - KSTACK_SIZE / 2 : 0;
+    return other_stack(&other, 0) ? other.hi - KSTACK_SIZE / 2 : 0;
   if (word_is(word, "odd"))
     return me->stack_hi - KSTACK_SIZE / 2 + 8;
   if (word_is(word, "lo"))
@@ -228,8 +230,13 @@ static void exhaust_all(char *words[]) {
   exhaust_stack(words);
 }
 
-// Known functions on the stack: plant_outer, plant_inner, and plant_repeat n + 1 times.
-static __attribute__((noinline)) uint64 plant_repeat(uint64 n) {
+// Known functions on the stack: plant_outer, plant_inner, and plant_repeat n + 1 times.  Not
+// static, like recurse().
+uint64 plant_repeat(uint64 n);
+uint64 plant_inner(uint64 n);
+uint64 plant_outer(uint64 n);
+
+__attribute__((noinline)) uint64 plant_repeat(uint64 n) {
   volatile uint8 local[64];
   local[n % sizeof(local)] = n;
   if (n == 0)
@@ -239,11 +246,11 @@ static __attribute__((noinline)) uint64 plant_repeat(uint64 n) {
   return local[n % sizeof(local)];
 }
 
-static __attribute__((noinline)) uint64 plant_inner(uint64 n) {
+__attribute__((noinline)) uint64 plant_inner(uint64 n) {
   return plant_repeat(n) + 1;
 }
 
-static __attribute__((noinline)) uint64 plant_outer(uint64 n) {
+__attribute__((noinline)) uint64 plant_outer(uint64 n) {
   return plant_inner(n) + 1;
 }
 
@@ -322,7 +329,7 @@ static void guard_trailing(char *words[]) {
 
 static void guard_other(char *words[]) {
   struct stack_info other;
-  if (!other_stack(&other))
+  if (!other_stack(&other, number(words[0] && words[1] ? words[2] : NULL, 0)))
     return;
   kprintf("provoke: the guard of pid %d (%s)\n", other.pid, other.name);
   access(words, other.lo - number(words[1], 8));
@@ -436,6 +443,30 @@ static void exec_kmalloc(char *words[]) {
     code = kzalloc(sizeof(*code));
   if (code)
     call((uint64)code);
+}
+
+static struct vm_area *vmalloc_page(void) {
+  return vmalloc_range(&vmalloc_general, PAGE_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+}
+
+static void exec_vmalloc(char *words[]) {
+  (void)words;
+  struct vm_area *area = vmalloc_page();
+  if (!area)
+    return;
+  *(uint32 *)area->base = CODE_RETURN;
+  call(area->base);
+  vmalloc_free(area);
+}
+
+// Behind the last byte of an allocated area there is a guard, too.
+static void overflow_vmalloc(char *words[]) {
+  (void)words;
+  struct vm_area *area = vmalloc_page();
+  if (!area)
+    return;
+  provoke_store(area->base + area->size);
+  vmalloc_free(area);
 }
 
 static void exec_null(char *words[]) {
@@ -573,7 +604,7 @@ static const struct test tests[] = {
     {"PLANT", "[N] load from null, N calls of plant_repeat() deep", plant, false},
     {"STACK_GUARD_PAGE_LEADING", "[ACCESS [N]] byte N below this stack", guard_leading, false},
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
-    {"GUARD_OTHER", "[ACCESS [N]] byte N below another stack", guard_other, false},
+    {"GUARD_OTHER", "[ACCESS [N [PID]]] byte N below another stack", guard_other, false},
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
     {"STALE_REMOTE", "read a freed stack where another hart had it cached", stale_remote, false},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
@@ -588,11 +619,13 @@ static const struct test tests[] = {
     {"EXEC_RODATA", "execute read-only data", exec_rodata, false},
     {"EXEC_DATA", "execute data", exec_data, false},
     {"EXEC_KMALLOC", "execute allocated memory", exec_kmalloc, false},
+    {"EXEC_VMALLOC", "execute an allocated area", exec_vmalloc, false},
     {"EXEC_NULL", "call a null pointer", exec_null, false},
     {"EXEC_USERSPACE", "execute user code in the kernel", exec_userspace, false},
     {"ACCESS_NULL", "[ACCESS [N]] use a null pointer, offset N", access_null, false},
     {"ACCESS_USERSPACE", "[ACCESS] reach user memory without the user copy", access_userspace,
      false},
+    {"VMALLOC_LINEAR_OVERFLOW", "store behind an allocated area", overflow_vmalloc, false},
     {"WRITE_RO", "[direct] store to read-only data", write_ro, false},
     {"WRITE_KERN", "[direct] store to kernel code", write_kern, false},
     {"UNMAPPED", "[ACCESS] use a kernel address that nothing is mapped at", unmapped, false},

@@ -109,13 +109,16 @@ class Trial:
         return self.observers[-1]
 
     def fault(self, program, kind, code=KILLED, owner="-", why="-", pid=2, process="provoke",
-              **machine):
+              look=None, **machine):
         """Boot, run the program to its one report, judge that, and see how it ends: the machine's
-        exit code tells whether the process was killed or the kernel panics."""
+        exit code tells whether the process was killed or the kernel panics.  look(report) is called
+        before it goes on, while there is memory to look at."""
         verdict = "panic" if code == PANIC else "killed"
         watch = self.boot(program, **machine)
         report = watch.report()
         judge(report, kind, pid, process, verdict, why, owner)
+        if look:
+            look(report)
         if verdict == "killed":
             watch.alive_until_end(code)
         else:
