@@ -6,8 +6,7 @@
 // I2. What a frame restores is checked on the way out: SPP and sepc.  An interrupt may find any
 //     sepc, since it can come between a wild jump and the fault of its target; so it must not
 //     change it, and a fault must go on in the text.
-// I3. A kernel fault that nothing here resolves leaves this stack at once
-// (fault_on_emergency_stack).
+// I3. A kernel fault that nothing here resolves leaves this stack at once, for the emergency stack.
 #include "trap/trap.h"
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
