@@ -111,7 +111,6 @@ def test_doctor_bad_choice():
     (["KASAN=y"], "not available yet"),
     (["VMAP_STACK=n"], "not available yet"),
     (["qmeu"], 'no command or file "qmeu"'),
-    (["grade"], "not part of this version"),
 ])
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
