@@ -329,22 +329,24 @@ class Observer:
         except Ended as end:
             expect_equal("exit code after a panic", end.code, PANIC)
 
-    def until_init_ends(self):
-        """Run to where init, seen in user mode, is about to end the machine.  Returns the Stop."""
-        init = self.guest.build.program("init")
-        self.guest.insert(RENDEZVOUS, init["poweroff"])
+    def until_user(self, name, function):
+        """Run to where that program, seen in user mode, enters its function.  Returns the Stop."""
+        program = self.guest.build.program(name)
+        address = program[function]
+        self.guest.insert(RENDEZVOUS, address)
         try:
             while True:
                 stop = self.guest.go()
                 expect(stop.pc != RENDEZVOUS, "no further report", self.tail)
-                if stop.pc == init["poweroff"] and self.runs(stop, init, init["main"]):
+                if stop.pc == address and self.runs(stop, program, program["main"]):
+                    self.guest.remove(address)
                     return stop
         except Ended as end:
-            raise Failed("init to go on in user mode", f"{end}: {self.tail()}") from None
+            raise Failed(f"{name} to go on in user mode", f"{end}: {self.tail()}") from None
 
     def alive_until_end(self, code):
         """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
-        expect_equal("init to end the machine with", self.until_init_ends().x[10], code)
+        expect_equal("init to end the machine with", self.until_user("init", "poweroff").x[10], code)
         expect_equal("exit code", self.finish(), code)
 
     @staticmethod
