@@ -163,6 +163,13 @@ def test_room_for_the_frame(boot, symbols):
     assert k["sp"] < k["lo"] and k["why"] == "interrupts-off"
 
 
+def test_every_depth(boot):
+    """An interrupt at every 16 bytes, from the very top of the stack down to where none fits."""
+    k = check_common(boot("provoke WILD_SP hi sink"), code=PANIC)
+    assert k["class"] == "overflow" and 0 < k["past"] < 1024
+    assert k["why"] in ("interrupt", "interrupts-off")
+
+
 @pytest.mark.parametrize("past,name", [(16, "overflow"), (GUARD - 16, "overflow"),
                                        (GUARD, "overflow"), (GUARD + 16, "wild-sp")])
 def test_frame_jumps(boot, symbols, past, name):
