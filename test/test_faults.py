@@ -274,6 +274,13 @@ def test_plain_panic(boot):
     assert r.code == PANIC and "panic: provoked" in r.output, r.explain()
 
 
+@pytest.mark.parametrize("what, said", [("", "sepc < "), ("mode", "SSTATUS_SPP")])
+def test_corrupt_frame(boot, what, said):
+    """What a saved frame would restore is looked at first."""
+    r = boot(f"provoke CORRUPT_FRAME {what}")
+    assert r.code == PANIC and re.search(f"panic: trap/.*{said}", r.output), r.explain()
+
+
 def test_dma_to_the_stack(boot):
     r = boot("provoke DMA_STACK", cpus=2)
     assert r.code == PANIC and "dma_stack" in r.output and "pid 2 (provoke)" in r.output

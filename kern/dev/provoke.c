@@ -407,6 +407,15 @@ static void corrupt_stack(char *words[]) {
   corrupt(number(words[0], 64));
 }
 
+// Spoil what the way back to user mode restores.
+static void corrupt_frame(char *words[]) {
+  struct trap_frame *frame = thread_user_frame(thread_current());
+  if (word_is(words[0], "mode"))
+    frame->sstatus |= SSTATUS_SPP;
+  else
+    frame->sepc = (uint64)provoke_load;
+}
+
 static void dma_stack(char *words[]) {
   (void)words;
   char local[16] = "";
@@ -608,6 +617,7 @@ static const struct test tests[] = {
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
     {"STALE_REMOTE", "read a freed stack where another hart had it cached", stale_remote, false},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
+    {"CORRUPT_FRAME", "[mode] return to kernel code, or in kernel mode", corrupt_frame, true},
     {"JUMP_FRAME", "[N] set sp N bytes below the stack, store there", jump_frame, false},
     {"UNDERFLOW", "[N [TRAP]] set sp N bytes above the stack, trap", underflow, false},
     {"WILD_SP", "SP [TRAP] set sp, trap", wild_sp, false},
