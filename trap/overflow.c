@@ -81,6 +81,7 @@ static void end_victim(int status) {
 
 static _Noreturn void report_and_decide(const struct trap_frame *frame) {
   struct fault f;
+  assert(this_hart()->stack_hi == this_hart()->emergency_hi);
   fetch_add(&reports_pending, 1);
   collect(&f, frame);
   print_begin_report();

@@ -376,14 +376,16 @@ static void stale_remote(char *words[]) {
   struct thread *t = thread_create("reader", 0, remote_reader, NULL);
   if (!area || !t)
     return;
-  irq_t s = irq_save();  // this hart stays busy, so another one takes the thread
+  irq_t s = irq_save();
   remote.address = area->base;
   remote.hart = this_hart()->index;
   store_release(&remote.step, 0);
-  thread_ready(t);
-  for (uint64 end = csr_read(time) + 5 * machine.timebase; csr_read(time) < end;)
-    if (load_acquire(&remote.step) == 1)
-      break;
+  thread_place(t, &harts[(remote.hart + 1) % hart_count]);
+  uint64 end = csr_read(time) + 5 * machine.timebase;
+  while (load_acquire(&remote.step) != 1 && csr_read(time) < end)
+    ;
+  if (remote.step != 1)
+    kprintf("FAIL: no other hart reads\n");
   kstack_free(area);
   kstack_drain();
   vmalloc_drain();

@@ -90,7 +90,7 @@ void thread_ready(struct thread *t) {
 void thread_place(struct thread *t, struct hart *h) {
   irq_t irq = irq_save();
   struct runqueue *q = lock_of(t);
-  if (t->state == THREAD_SLEEPING)
+  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
     make_ready(t, q, h->queue);
   else
     spin_unlock(&q->lock, 0);

@@ -36,6 +36,7 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   struct hart *h = q->hart;
   assert(h->held == &q->lock && q->lock.held_next == NULL);
   assert(next != prev && next->hart == h);
+  assert(!(csr_read(sstatus) & (SSTATUS_SUM | SSTATUS_FS)));
   assert(h->stack_lo == prev->stack_lo && h->stack_hi == prev->stack_hi);
   assert(h->stack_floor == prev->stack_lo + sizeof(struct trap_frame));
   if (prev->fpu != NULL)

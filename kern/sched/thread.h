@@ -71,7 +71,7 @@ void thread_discard(struct thread *t);
 // Make a new or sleeping thread ready; nothing happens in any other state.  Any context.
 void thread_ready(struct thread *t);
 
-// Make a sleeping thread ready to run on h, unless other harts even out their load first; nothing
+// Make a new or sleeping thread ready to run on h, unless other harts even out their load first; nothing
 // happens in any other state.  Any context.
 void thread_place(struct thread *t, struct hart *h);
 

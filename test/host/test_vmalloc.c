@@ -62,9 +62,9 @@ static pte_t look(uint32 hart, uint64 p) {
   return e->pte;
 }
 
-// Let every hart look at what it likes: mostly where the next stacks will be, and at live ones.
+// Let every hart look at what it likes: mostly where stacks are about to be, and at live ones.
 static void speculate(void) {
-  uint64 next = vmalloc_stacks.granules.next;
+  uint64 next = vmalloc_stacks.granules.next + vmalloc_stacks.granules.count - 1;
   for (uint32 h = 0; h < hart_count; h++)
     for (uint32 i = 0; i < 4; i++) {
       uint64 slot = (next + random_below(3)) % vmalloc_stacks.granules.count;
