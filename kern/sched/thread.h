@@ -71,8 +71,8 @@ void thread_discard(struct thread *t);
 // Make a new or sleeping thread ready; nothing happens in any other state.  Any context.
 void thread_ready(struct thread *t);
 
-// Make a new or sleeping thread ready to run on h, unless other harts even out their load first; nothing
-// happens in any other state.  Any context.
+// Make a new or sleeping thread ready to run on h, unless other harts even out their load first;
+// nothing happens in any other state.  Any context.
 void thread_place(struct thread *t, struct hart *h);
 
 // Let another ready thread run, if there is one.  Holds: no spin lock.
