@@ -7,6 +7,7 @@ limited by the CPU time of QEMU.  Wall clock is the last resort.
 """
 
 import ctypes
+import functools
 import os
 import re
 import resource
@@ -43,7 +44,7 @@ MTIME = 0x0200BFF8  # of QEMU's virt machine
 SHIFT = 5  # icount: an instruction takes 2**SHIFT ns of the guest's time
 TIMEBASE = 10_000_000  # ticks of the guest's clock a second
 GUEST_LIMIT = 15  # seconds of the guest's time, by default
-CPU_LIMIT = 40  # seconds of QEMU's CPU time, without icount
+CPU_LIMIT = 20  # seconds of QEMU's CPU time, without icount
 WALL_LIMIT = 240
 POLL = 0.5  # seconds between two looks at a guest that says nothing
 STUB_PATIENCE = 60
@@ -106,7 +107,12 @@ class Build:
         return max(below)[1] if below else None
 
     def program(self, name):
-        return Program(self.directory / "user" / f"{name}.elf")
+        return program_at(self.directory / "user" / f"{name}.elf")
+
+
+@functools.lru_cache(maxsize=None)
+def program_at(path):
+    return Program(path)
 
 
 class Program:
@@ -154,13 +160,18 @@ class Stop:
         return PageTable(self.guest.stub.read_memory, self.csr("satp"))
 
 
-def confine():
-    """In QEMU's process: let it not outlive the grader, nor fill the disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
+def die_with_parent():
+    """So that nothing outlives a grader that was killed."""
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     except (OSError, AttributeError):
         pass
+
+
+def confine():
+    """In QEMU's process: let it not outlive the grader, nor fill the disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
+    die_with_parent()
 
 
 def cpu_seconds(pid):

@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 
 CHUNK = 2000  # bytes of memory a packet, well below QEMU's limit of 4096 digits
 GENERAL = 33  # x0 to x31, pc: what a g packet holds
+REGISTERS = {}  # numbers by name
 
 
 class Gone(Exception):
@@ -32,7 +33,9 @@ class Stub:
         self.buffer = b""
         self.hart = None  # the one that register packets are about
         self.command(b"qSupported:xmlRegisters=riscv")
-        self.registers = self.read_register_numbers()
+        target = self.read_feature("target.xml")  # QEMU numbers more registers once it is read
+        if not REGISTERS:  # the same for every guest: they share QEMU and the kind of hart
+            REGISTERS.update(self.read_register_numbers(target))
         if self.command(b"Qqemu.PhyMemMode:1") != b"OK":
             raise ProtocolError("no physical memory mode")
 
@@ -102,10 +105,10 @@ class Stub:
             if part[:1] == b"l":
                 return text.decode()
 
-    def read_register_numbers(self):
+    def read_register_numbers(self, target):
         """Return the number of each register by its name."""
         numbers, following = {}, 0
-        for name in re.findall(r'include href="([^"]+)"', self.read_feature("target.xml")):
+        for name in re.findall(r'include href="([^"]+)"', target):
             feature = ET.fromstring(strip_doctype(self.read_feature(name)))
             for register in feature.iter("reg"):
                 following = int(register.attrib.get("regnum", following))
@@ -126,7 +129,7 @@ class Stub:
 
     def read_register(self, hart, name):
         self.select(hart)
-        value = self.command(b"p%x" % self.registers[name])
+        value = self.command(b"p%x" % REGISTERS[name])
         if not value or value[:1] == b"E":
             raise ProtocolError(f"cannot read {name}")
         return int.from_bytes(bytes.fromhex(value.decode()), "little")
@@ -134,7 +137,7 @@ class Stub:
     def write_register(self, hart, name, value):
         self.select(hart)
         digits = value.to_bytes(8, "little").hex().encode()
-        if self.command(b"P%x=%s" % (self.registers[name], digits)) != b"OK":
+        if self.command(b"P%x=%s" % (REGISTERS[name], digits)) != b"OK":
             raise ProtocolError(f"cannot write {name}")
 
     def harts(self):

@@ -11,6 +11,7 @@ import re
 import time
 from dataclasses import dataclass, field
 
+import rsp
 from facts import FIELDS, KILLED, PANIC, Failed, Observer, expect, judge
 from machine import Broken, Guest, TimedOut
 
@@ -152,6 +153,8 @@ def perform(c, build, logs):
         outcome.status, outcome.reason = "timeout", str(late)
     except Broken as broken:
         outcome.reason = str(broken)
+    except (rsp.Gone, rsp.ProtocolError) as gone:
+        outcome.reason = f"QEMU is gone: {gone}"
     except Exception as error:  # a defect of the case, or output that nobody thought of
         outcome.reason = f"{type(error).__name__}: {error}"
     finally:
