@@ -346,7 +346,8 @@ class Observer:
 
     def alive_until_end(self, code):
         """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
-        expect_equal("init to end the machine with", self.until_user("init", "poweroff").x[10], code)
+        stop = self.until_user("init", "poweroff")
+        expect_equal("init to end the machine with", stop.x[10], code)
         expect_equal("exit code", self.finish(), code)
 
     @staticmethod
