@@ -133,7 +133,7 @@ tools:
 	@test/doctor $(NEEDS)
 
 $(B)/options: tools
-	@mkdir -p $(B)/include
+	@mkdir -p $(B)/include || { echo 'make: to build elsewhere: BUILD=/some/folder'; exit 1; }
 	@echo '$(OPTIONS)' | cmp -s - $@ || echo '$(OPTIONS)' > $@
 
 # --- kernel --------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ static void print_registers(const struct fault *f) {
   const uint64 *words = &f->frame->sepc;
   kprintf("\nRegisters as at the fault:\n");
   for (uint32 i = 0; i < 32; i++)
-    kprintf("  %-3s 0x%016lx%s", names[i], words[i], i % 4 == 3 ? "\n" : "");
+    kprintf("  %-3s 0x%016lx%s", names[i], words[i], i % 3 == 2 || i == 31 ? "\n" : "");
   kprintf("  scause 0x%lx  stval 0x%lx  sstatus 0x%lx\n", f->frame->scause, f->frame->stval,
           f->frame->sstatus);
 }
@@ -203,7 +203,7 @@ static void print_advice(const struct fault *f) {
       [FAULT_OVERFLOW] = "Look for recursion (a count xN above) or a large local array.",
       [FAULT_UNDERFLOW] = "Look for assembly that pops more than it pushed.",
       [FAULT_WILD_SP] = "Look for assembly that sets sp, or a saved sp that was overwritten.",
-      [FAULT_EXCEPTION] = "Look at the instruction at pc: objdump -d build/kernel.",
+      [FAULT_EXCEPTION] = "Look at the instruction at pc: in GDB, x/4i and the pc.",
       [FAULT_GUARD_BELOW] = "sp is good: this is a stray pointer or an index below an array.",
       [FAULT_GUARD_ABOVE] = "sp is good: this is a stray pointer or an array written past its end.",
       [FAULT_STALE_STACK] = "A pointer to a local variable outlived its thread.",

@@ -39,6 +39,8 @@ static uint32 context_of(const struct hart *h) {
 void irq_init(void) {
   if (machine.plic.size == 0)
     panic("the device tree has no PLIC; on QEMU, use -machine virt without aia=");
+  if (machine.plic_count > 1)
+    panic("the device tree has %u PLICs, not one; on QEMU, leave out -numa", machine.plic_count);
   plic = device_map(machine.plic.base, machine.plic.size);
   for (uint32 source = 1; source < SOURCES && source <= machine.plic_sources; source++)
     mmio_write(plic, PLIC_PRIORITY(source), handlers[source].handle != NULL);

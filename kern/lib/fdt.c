@@ -299,7 +299,7 @@ static void add_device(struct parse *p) {
     m->uart_irq = interrupt_source(p);
     m->uart_shift = number(p, p->depth, "reg-shift", 0);
     m->uart_width = number(p, p->depth, "reg-io-width", 1);
-  } else if (plic && m->plic.size == 0) {
+  } else if (plic && m->plic_count++ == 0) {
     m->plic = reg;
     m->plic_sources = number(p, p->depth, "riscv,ndev", 0);
     p->contexts = find(p, p->depth, "interrupts-extended");

@@ -41,7 +41,8 @@ struct machine {
   uint32 uart_irq;
   uint32 uart_shift;     // reg-shift
   uint32 uart_width;     // reg-io-width, bytes
-  struct pa_range plic;  // size 0: none
+  struct pa_range plic;  // the first; size 0: none
+  uint32 plic_count;
   uint32 plic_sources;   // riscv,ndev
   struct pa_range test;  // sifive,test0: exit codes; size 0: none
   struct virtio_slot virtio[MACHINE_VIRTIO];
