@@ -456,28 +456,27 @@ static void exec_kmalloc(char *words[]) {
     call((uint64)code);
 }
 
-static struct vm_area *vmalloc_page(void) {
-  return vmalloc_range(&vmalloc_general, PAGE_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+// An area of one page, kept like that of exec_kmalloc().  Returns its address, or 0.
+static uint64 vmalloc_page(void) {
+  static struct vm_area *area;
+  if (!area)
+    area = vmalloc_range(&vmalloc_general, PAGE_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+  return area ? area->base : 0;
 }
 
 static void exec_vmalloc(char *words[]) {
   (void)words;
-  struct vm_area *area = vmalloc_page();
-  if (!area)
+  uint32 *code = (uint32 *)vmalloc_page();
+  if (!code)
     return;
-  *(uint32 *)area->base = CODE_RETURN;
-  call(area->base);
-  vmalloc_free(area);
+  *code = CODE_RETURN;
+  call((uint64)code);
 }
 
-// Behind the last byte of an allocated area there is a guard, too.
+// Behind the last byte of an area there is a guard, too.
 static void overflow_vmalloc(char *words[]) {
   (void)words;
-  struct vm_area *area = vmalloc_page();
-  if (!area)
-    return;
-  provoke_store(area->base + area->size);
-  vmalloc_free(area);
+  provoke_store(vmalloc_page() + PAGE_SIZE);
 }
 
 static void exec_null(char *words[]) {

@@ -72,7 +72,6 @@ def each(t, *tests, **machine):
     for number, test in enumerate(tests):
         yield test, 3 + number, next(reports)
         watch.marks.clear()  # the next test marks its own stack
-        watch.traps.clear()
     reports.close()
     verdict(watch)
     watch.alive_until_end(0)

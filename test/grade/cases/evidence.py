@@ -1,26 +1,231 @@
 # SPDX-License-Identifier: MIT
-"""The report holds what the hardware handed over, to the last bit."""
+"""The report holds what the hardware handed over, to the last bit, and what led there."""
 
 import re
 
-from facts import NAMES
+from facts import NAMES, SPIE, TIMER, judge
+from gradeuser import each, judge_each, stack_bytes
+from machine import FRAME, GUARD, PROVOKE, PROVOKE_END
 from suite import case
+
+SPILL = "Spill to struct hart what the check needs, and put it back before the frame is saved."
+EXACT = "past= says by how many bytes, as docs/traps.md defines it for each class."
+UNWIND = "Start at sepc, ra, s0 and sp of the frame; then each s0 points behind a saved ra and s0."
+PRINTED_AFTER = "Registers as at the fault:"
+
+
+# --- registers ------------------------------------------------------------------------------------
+
+
+def printed(report, name):
+    """The value of a register in the text, or None."""
+    shown = re.search(rf"(?<!\S){name} +0x([0-9a-f]+)\b", report.text.split(PRINTED_AFTER)[-1])
+    return int(shown[1], 16) if shown else None
 
 
 def check_registers(t, report):
     """Each register in the frame, and in the text, is as it was when the trap came."""
-    truth = dict(zip(NAMES, report.trap.words()))
-    for name, value in truth.items():
+    for name, value in zip(NAMES, report.trap.words()):
         t.equal(f"{name} in the frame", hex(getattr(report.frame, name)), hex(value))
-        shown = re.search(rf"(?<!\S){'pc' if name == 'sepc' else name} +0x([0-9a-f]+)\b",
-                          report.text.split("Registers as at the fault:")[-1])
-        t.expect(shown and int(shown[1], 16) == value, f"{name} {value:#x} in the report",
-                 shown[0] if shown else "nothing")
+        shown = printed(report, "pc" if name == "sepc" else name)
+        t.expect(shown == value, f"{name} {value:#x} in the report",
+                 "nothing" if shown is None else hex(shown))
 
 
-@case("evidence.registers", "All registers, planted, with sp gone", 3,
-      "Spill to struct hart what the check needs, and put it back before the frame is saved.")
-def registers(t):
-    report = t.fault("provoke REGISTERS", "wild-sp")
-    t.equal("the fault at", report.trap.sepc, t.build.provoke("provoke_registers_fault"))
+def planted(t, where, seed, kind):
+    """Every xN but tp and sp is seed + N when the load from null faults."""
+    report = t.fault(f"provoke REGISTERS {where} {seed:#x}", kind)
+    trap = report.trap
+    t.equal("the fault at", hex(trap.sepc), hex(t.build.provoke("provoke_registers_fault")))
+    for number in [1, 3, *range(5, 32)]:
+        t.equal(f"x{number} as planted", hex(trap.x[number]), hex(seed + number))
     check_registers(t, report)
+
+
+@case("evidence.registers", "All registers, planted, with sp gone", 3, SPILL)
+def registers(t):
+    planted(t, "0x1000000000000002", 0x1000000000000000, "wild-sp")
+
+
+@case("evidence.registers_overflow", "All registers, planted, with sp in the guard", 2, SPILL)
+def registers_overflow(t):
+    planted(t, "lo-16", 0xFEDCBA9876543210, "overflow")
+
+
+@case("evidence.registers_good_sp", "All registers, planted, on a good stack", 2,
+      "The frame holds what the trap found, before any C code has run.")
+def registers_good_sp(t):
+    planted(t, "here", 0x0123456789ABCD00, "null")
+
+
+@case("evidence.fault_address", "scause and stval of a store to an address of its own", 1,
+      "Read scause and stval in the entry code: the next trap overwrites them.")
+def fault_address(t):
+    report = t.fault("provoke ACCESS_NULL write 0x3123456789", "user-access")
+    t.equal("stval", hex(report.trap.stval), hex(0x3123456789))
+    check_registers(t, report)
+
+
+@case("evidence.interrupt_cause", "scause of an interrupt, its top bit included", 1,
+      "scause has 64 bits; the top one says interrupt.")
+def interrupt_cause(t):
+    report = t.fault("provoke WILD_SP null interrupt", "wild-sp")
+    t.equal("scause", hex(report.trap.scause), hex(TIMER))
+    check_registers(t, report)
+
+
+@case("evidence.sstatus", "sstatus as at the fault, with interrupts off", 1,
+      "Save sstatus before the entry code changes any bit of it.")
+def sstatus(t):
+    report = t.fault("provoke EXHAUST_IRQOFF", "overflow", code=1, why="interrupts-off")
+    t.equal("SPIE in sstatus", report.trap.sstatus & SPIE, 0)
+    check_registers(t, report)
+
+
+# --- the backtrace --------------------------------------------------------------------------------
+
+
+def backtrace(report):
+    """The lines of the backtrace: [(number, bytes, name, offset, count)]."""
+    lines = re.findall(r"^ +#(\d+) +(\d+) bytes +([\w.]+)\+0x([0-9a-f]+)(?: +x(\d+))?$",
+                       report.text, re.MULTILINE)
+    return [(int(number), int(size), name, int(offset, 16), int(count or 1))
+            for number, size, name, offset, count in lines]
+
+
+def unfold(lines):
+    return [(size, name, offset) for _, size, name, offset, count in lines
+            for _ in range(min(count, 10000))]
+
+
+def walk(report):
+    """What the stack itself says: [(pc, bytes of the frame)], innermost first, while in provoke.
+
+    The innermost function is a leaf: nothing of it is on the stack.
+    """
+    trap, stack, memory = report.trap, report.mark.stack, stack_bytes(report)
+
+    def word(address):
+        return int.from_bytes(memory[address - stack.lo: address - stack.lo + 8], "little")
+
+    frames, sp, fp, pc = [(trap.sepc, 0)], trap.sp, trap.x[8], trap.x[1] - 4
+    while PROVOKE <= pc < PROVOKE_END and sp < fp <= stack.hi:
+        frames.append((pc, fp - sp))
+        pc, sp, fp = word(fp - 8) - 4, fp, word(fp - 16)
+    return frames
+
+
+def planted_calls(t, depth):
+    """A load from null below depth + 1 calls of plant_repeat.  Returns the lines of the report,
+    which agree with the stack."""
+    report = t.fault(f"provoke PLANT {depth}", "null")
+    lines, truth = backtrace(report), walk(report)
+    t.expect(len(truth) >= depth + 5, "the planted calls on the stack", f"{len(truth)} frames")
+    shown = [(t.build.provoke(name) + offset, size)
+             for size, name, offset in unfold(lines)[:len(truth)]
+             if name in t.build.compiled or name in t.build.assembly]
+    for number, (seen, true) in enumerate(zip(shown, truth)):
+        t.expect(seen == true, f"frame {number} of {true[1]} bytes at {true[0]:#x} "
+                 f"in {t.build.function(true[0])}", f"{seen[1]} bytes at {seen[0]:#x}")
+    t.equal("frames of provoke in the backtrace", len(shown), len(truth))
+    return lines
+
+
+@case("evidence.backtrace", "The backtrace names the planted calls, with the size of each frame", 3,
+      UNWIND)
+def backtrace_chain(t):
+    names = [name for _, name, _ in unfold(planted_calls(t, 1))]
+    t.equal("the innermost functions", " ".join(names[:5]),
+            "provoke_load plant_repeat plant_repeat plant_inner plant_outer")
+
+
+@case("evidence.backtrace_folds", "The backtrace folds frames alike, and counts them", 2,
+      "Frames with the same pc and size become one line, with a count: x37.")
+def backtrace_folds(t):
+    lines = planted_calls(t, 37)
+    calls = [line for line in lines if line[2] == "plant_repeat"]
+    t.equal("calls of plant_repeat", sum(line[4] for line in calls), 38)
+    t.expect(len(calls) <= 3, "them folded to a line or two", f"{len(calls)} lines")
+
+
+@case("evidence.backtrace_overflow", "The backtrace of an overflow counts every call", 3,
+      "The innermost frame may be half made: read the prologue up to sepc to see how far it came.")
+def backtrace_overflow(t):
+    report = t.fault("provoke EXHAUST_STACK", "overflow")
+    stack, memory, sp = report.mark.stack, stack_bytes(report), report.trap.sp
+    lines = backtrace(report)
+    words = [int.from_bytes(memory[at: at + 8], "little") for at in range(0, len(memory), 8)]
+    # All calls but the first have this return address, at the same distance from one another.
+    again = report.trap.x[1]
+    t.equal("the recursion in", t.build.function(again), "recurse")
+    slots = [stack.lo + 8 * i for i, value in enumerate(words) if value == again]
+    size = slots[1] - slots[0]
+    innermost = sp + size - 8
+    t.equal("the remainder of the stack by the size of a frame", (slots[-1] - innermost) % size, 0)
+    calls = 2 + (slots[-1] - innermost) // size
+    t.equal("calls of recurse in the backtrace",
+            sum(line[4] for line in lines if line[2] == "recurse"), calls)
+    t.equal("bytes from sp to the end of the backtrace",
+            sum(line[1] * line[4] for line in lines), stack.hi - FRAME - sp)
+
+
+# --- past -----------------------------------------------------------------------------------------
+
+
+def check_past(t, kind, *tests):
+    """tests: (test, what past= has to be)."""
+    reports = judge_each(t, kind, *[test for test, _ in tests])
+    for (test, past), report in zip(tests, reports):
+        t.equal(f"past= of {test}", report.line["past"], past)
+
+
+@case("evidence.past_below", "past= for sp below the stack", 1, EXACT)
+def past_below(t):
+    check_past(t, "overflow", *[(f"JUMP_FRAME {n}", n) for n in (1, 15, 4096, GUARD)])
+
+
+@case("evidence.past_above_base", "past= where a frame lacks room", 1, EXACT)
+def past_above_base(t):
+    check_past(t, "overflow", *[(f"WILD_SP lo+{n}", FRAME - n) for n in (0, 1, 16, FRAME - 1)])
+
+
+@case("evidence.past_underflow", "past= for sp above the stack", 1, EXACT)
+def past_underflow(t):
+    check_past(t, "underflow", *[(f"UNDERFLOW {n}", n) for n in (1, 16, 4097, GUARD)])
+
+
+@case("evidence.past_guards", "past= for addresses in the guards", 1, EXACT)
+def past_guards(t):
+    check_past(t, "guard-below",
+               *[(f"STACK_GUARD_PAGE_LEADING write {n}", n) for n in (1, 4097, GUARD)])
+    check_past(t, "guard-above",
+               *[(f"STACK_GUARD_PAGE_TRAILING read {n}", n) for n in (1, 4097, GUARD)])
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+@case("evidence.name", "A process with a strange name cannot spoil the machine line", 1,
+      "Bytes of the name outside A-Za-z0-9._- print as %XX.")
+def strange_name(t):
+    t.fault("gradeuser named EXHAUST_STACK", "overflow", process="a%20b%3D%0Ak%25%01z")
+
+
+@case("evidence.sentence", "The report begins with who ran off what, by how much and where", 1,
+      "First a sentence for people: pid, name, bytes and the function.")
+def sentence(t):
+    report = t.fault("provoke EXHAUST_STACK", "overflow")
+    words = ("pid 2", "(provoke)", str(report.line["past"]), "recurse")
+    t.expect(any(all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line) for word in words)
+                 for line in report.text.splitlines()),
+             f"a line with {', '.join(words)}", report.text.strip()[-600:])
+
+
+@case("evidence.each_its_own", "Reports one after another are about their own faults", 2,
+      "Nothing of the last report may be left over: clear or set each field.")
+def each_its_own(t):
+    kinds = {"EXHAUST_STACK": "overflow", "ACCESS_NULL read": "null", "UNDERFLOW": "underflow",
+             "WRITE_RO": "write-rodata", "WILD_SP null": "wild-sp", "ILLEGAL": "exception"}
+    for test, pid, report in each(t, *kinds):
+        judge(report, kinds[test], pid=pid, process="gradeuser")
+        check_registers(t, report)

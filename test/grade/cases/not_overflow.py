@@ -196,8 +196,11 @@ def stack_of_reader(t, report):
 @case("not_overflow.freed_stack_remote", "A load from a freed stack that another hart had used", 2,
       "Unmapping is done when every hart has fenced, not only the one that unmaps.")
 def freed_stack_remote(t):
-    watch = t.boot("provoke STALE_REMOTE", cpus=2)
+    watch = t.boot("provoke STALE_REMOTE", cpus=2, icount=False)
+    watch.mark()
+    reader = watch.guest.until(t.build.provoke("provoke_load") + 4).hart  # from the live stack
     report = watch.report()
+    t.equal("the hart that loads again", report.stop.hart, reader)
     report.mark.stack = stack_of_reader(t, report)
     judge(report, "stale-stack", pid=0, process="reader", verdict="panic", owner=0,
           why=("kernel-thread", "interrupts-off"))

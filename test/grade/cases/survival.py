@@ -1,15 +1,124 @@
 # SPDX-License-Identifier: MIT
-"""After a process was killed for an overflow the kernel is as good as new."""
+"""After a process was killed for what it did in the kernel, the kernel is as good as new."""
 
+import shutil
+
+from facts import expect, judge, mapped_stacks
+from gradeuser import SMALL, check_image, disk, each, verdict
 from suite import case
 
+GIVE_BACK = "Whatever the victim held goes back when it exits: pages, its stack, its files."
 
-@case("survival.hundred", "A hundred overflows in a row", 2, tags=("stress",),
-      hint="Whatever the victim held goes back when it exits: pages, its stack, its files.")
-def hundred(t):
-    watch = t.boot("provoke -n 100 EXHAUST_STACK")
-    for report in watch.reports(100, witness=False):
-        t.equal("class", report.line["class"], "overflow")
+
+def overflows(t, watch, count, pids, process):
+    """So many reports of overflows that were survived, each of another process."""
+    left = set(pids)
+    for report in watch.reports(count, witness=False):
+        line = report.line
+        t.equal("run", line["run"], watch.guest.nonce)
+        t.equal("class and verdict", (line["class"], line["verdict"], line["name"]),
+                ("overflow", "killed", process))
+        expect(line["pid"] in left, "each process reported once", f"pid={line['pid']}")
+        expect(report.emergency != report.mark.stack, "a report on another stack",
+               report.emergency)
+        left.discard(line["pid"])
+        yield report
+
+
+def in_a_row(t, count):
+    watch = t.boot(f"provoke -n {count} EXHAUST_STACK", mem=SMALL)
+    for _ in overflows(t, watch, count, range(3, 3 + count), "provoke"):
+        watch.marks.clear()
     watch.alive_until_end(0)
-    t.expect("provoke: 100 of 100 killed, 0 pages lost" in watch.guest.output(),
-             "100 of 100 killed, 0 pages lost", watch.tail())
+    t.expect(f"provoke: {count} of {count} killed, 0 pages lost" in watch.guest.output(),
+             f"{count} of {count} killed, 0 pages lost", watch.tail())
+
+
+@case("survival.twenty", "Twenty overflows in a row", 2, GIVE_BACK)
+def twenty(t):
+    in_a_row(t, 20)
+
+
+@case("survival.thousand", "A thousand overflows in a row", 3, tags=("stress",), hint=GIVE_BACK)
+def thousand(t):
+    in_a_row(t, 1000)
+
+
+@case("survival.stacks", "The stacks of victims are freed", 2,
+      "The exit path frees a victim's stack like any other.")
+def stacks(t):
+    watch = t.boot("provoke -n 24 -j 8 EXHAUST_STACK", mem=SMALL)
+    first = None
+    for report in overflows(t, watch, 24, range(3, 27), "provoke"):
+        first = first or len(mapped_stacks(report.table))
+    watch.until_user("init", "poweroff")
+    last = len(mapped_stacks(watch.guest.at.table()))
+    t.expect(last <= first, f"at most {first} stacks mapped after the last process has ended", last)
+    t.equal("exit code", watch.finish(), 0)
+
+
+@case("survival.every_class", "One fault of each class after another, and nothing is lost", 2,
+      "Every class but those that force a panic ends with the exit of the process alone.")
+def every_class(t):
+    kinds = {"EXHAUST_STACK": "overflow", "UNDERFLOW 16": "underflow", "WILD_SP user": "wild-sp",
+             "BREAKPOINT": "exception", "STACK_GUARD_PAGE_LEADING": "guard-below",
+             "STACK_GUARD_PAGE_TRAILING": "guard-above", "ACCESS_NULL": "null",
+             "ACCESS_USERSPACE": "user-access", "EXEC_STACK": "exec-nx",
+             "WRITE_RO": "write-rodata", "UNMAPPED": "unmapped"}
+    for test, pid, report in each(t, *kinds):
+        judge(report, kinds[test], pid=pid, process="gradeuser")
+
+
+def on_a_disk(t, program, **machine):
+    """Boot with a disk of its own.  Returns the Observer and the disk's path."""
+    path = t.logs / f"{t.case.id}.img"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(t.build.image, path)
+    return t.boot(program, **disk(path), **machine), path
+
+
+@case("survival.files", "The victim's pipe, file, directory and child are let go", 3,
+      "The exit path closes descriptors, lets the directory go and gives children to init.")
+def files(t):
+    watch, path = on_a_disk(t, "gradeuser held EXHAUST_STACK")
+    judge(watch.report(), "overflow", pid=3, process="gradeuser")
+    verdict(watch)
+    watch.alive_until_end(0)
+    check_image(t, path)
+    path.unlink()
+
+
+@case("survival.memory", "Memory that others share with the victim stays as it was", 2,
+      "The victim's pages are freed by count: those that are shared belong to the others now.")
+def memory(t):
+    watch = t.boot("gradeuser memory EXHAUST_STACK")
+    for _ in overflows(t, watch, 4, range(3, 7), "gradeuser"):
+        pass
+    verdict(watch)
+    watch.alive_until_end(0)
+
+
+def storm(t, count, **machine):
+    watch, path = on_a_disk(t, f"gradeuser storm {count}", mem="64M", **machine)
+    harts = {}
+    for report in overflows(t, watch, count, range(3, 1000), "gradeuser"):
+        seen = harts.setdefault(report.stop.hart, report.emergency)
+        t.equal(f"emergency stack of hart {report.stop.hart}", str(report.emergency), str(seen))
+    verdict(watch)
+    watch.alive_until_end(0)
+    check_image(t, path)
+    path.unlink()
+    t.equal("emergency stacks of harts", len(set(harts.values())), len(harts))
+    return harts
+
+
+@case("survival.storm", "Overflows while others fork, write files and watch their memory", 2,
+      "What interrupts a victim, or runs after it, must not notice.")
+def small_storm(t):
+    storm(t, 12)
+
+
+@case("survival.storm_all_harts", "A storm of overflows on three harts under load", 4,
+      tags=("stress",), hint="Each hart has its own emergency stack; reports wait their turn.")
+def storm_all_harts(t):
+    t.equal("harts that reported", len(storm(t, 90, cpus=3, icount=False)), 3)
