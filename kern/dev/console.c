@@ -2,11 +2,12 @@
 //
 // The console's line discipline.
 //
-// What is typed is edited in line[]; Enter (or ^D) moves it, whole, to ready[], which readers take
-// from.  A read returns at most one line.  In ready[] the byte END ends a part that ^D handed over:
-// alone it is end of file.
-// I1. ready[] holds whole parts, each ended by a newline or END, neither of which is inside one.
-// I2. While a reader copies, taking is set and nobody else takes; the bytes leave ready[] only once
+// What is typed goes into ring[].  The line at its end can be edited until Enter (or ^D) hands it
+// over to the readers.  A read returns at most one line.  The byte END ends a part that ^D handed
+// over: alone it is end of file. I1. From taken to ready lie whole parts, each ended by a newline
+// or END, neither of which is inside
+//     one; from ready to typed lies the line being edited.
+// I2. While a reader copies, taking is set and nobody else takes; the bytes leave ring[] only once
 //     the copy has succeeded, so a bad pointer loses nothing.
 // Lock order: console_lock, then the UART's.
 #include "kern/dev/console.h"
@@ -26,17 +27,15 @@
 #define BACKSPACE    CTRL('H')
 #define DELETE       0x7f
 #define LINE_SIZE    256   // a line, its newline included
-#define READY_SIZE   1024  // a power of two
+#define RING_SIZE    1024  // a power of two
 #define CHUNK        128
 
 static struct spinlock console_lock = SPINLOCK_INIT("console");
-static char line[LINE_SIZE];           // [console_lock]
-static uint32 line_length;             // [console_lock]
-static char ready[READY_SIZE];         // [console_lock]
-static uint32 ready_put, ready_taken;  // [console_lock] bytes ever put, ever taken
-static bool taking;                    // [console_lock]
-static struct waitq readers;           // [console_lock]
-static void (*listing)(void);          // [I]
+static char ring[RING_SIZE];        // [console_lock]
+static uint32 taken, ready, typed;  // [console_lock] bytes ever taken, handed over, typed
+static bool taking;                 // [console_lock]
+static struct waitq readers;        // [console_lock]
+static void (*listing)(void);       // [I]
 
 void console_set_listing(void (*list)(void)) {
   listing = list;
@@ -47,22 +46,20 @@ static void echo(char c) {
 }
 
 static void erase(uint32 n) {
-  for (; n > 0 && line_length > 0; n--) {
-    line_length--;
+  for (; n > 0 && typed != ready; n--) {
+    typed--;
     uart_echo("\b \b", 3);
   }
 }
 
 // Hand the line over, ended by last; ring the bell if nobody has read for very long.
 static void line_done(char last) {
-  if (READY_SIZE - (ready_put - ready_taken) < line_length + 1) {
+  if (typed - taken == RING_SIZE) {
     echo(BELL);
     return;
   }
-  for (uint32 i = 0; i < line_length; i++)
-    ready[ready_put++ % READY_SIZE] = line[i];
-  ready[ready_put++ % READY_SIZE] = last;
-  line_length = 0;
+  ring[typed++ % RING_SIZE] = last;
+  ready = typed;
   if (last == '\n')
     uart_echo("\r\n", 2);
   waitq_wake_all(&readers);
@@ -72,12 +69,10 @@ static void line_add(char c) {
   bool printable = (uint8)c >= ' ' || c == '\t';
   if (!printable)
     return;
-  if (line_length == LINE_SIZE - 1) {
-    echo(BELL);
-    return;
-  }
-  line[line_length++] = c;
-  echo(c);
+  bool room = typed - ready < LINE_SIZE - 1 && typed - taken < RING_SIZE - 1;
+  if (room)
+    ring[typed++ % RING_SIZE] = c;
+  echo(room ? c : BELL);
 }
 
 static void edit(int c) {
@@ -87,10 +82,10 @@ static void edit(int c) {
     erase(1);
     break;
   case CTRL('U'):
-    erase(line_length);
+    erase(LINE_SIZE);
     break;
   case CTRL('C'):
-    line_length = 0;
+    typed = ready;
     uart_echo("^C\r\n", 4);
     break;
   case '\r':
@@ -116,24 +111,15 @@ void console_input(int c) {
   spin_unlock(&console_lock, s);
 }
 
-// Copy the first line of ready[] to buf, at most n bytes.  *taken gets how many bytes of ready[]
-// that is: an END counts, but is not copied.  Holds: console_lock.
-static uint32 peek_line(char *buf, uint32 n, uint32 *taken) {
-  uint32 i = 0, count = ready_put - ready_taken;
-  for (; i < n && i < count; i++) {
-    buf[i] = ready[(ready_taken + i) % READY_SIZE];
-    if (buf[i] == END) {
-      *taken = i + 1;
-      return i;
-    }
-    if (buf[i] == '\n') {
-      *taken = i + 1;
-      return i + 1;
-    }
-  }
-  // A part that exactly fills the buffer takes its END along, or the next read would see the end.
-  bool end = i < count && ready[(ready_taken + i) % READY_SIZE] == END;
-  *taken = i + end;
+// Copy the first part to buf, at most n bytes.  *used gets how many bytes of the ring that is: an
+// END is not copied, but counts, also where it follows a full buffer, or the next read would see
+// the end.  Holds: console_lock.
+static uint32 peek_line(char *buf, uint32 n, uint32 *used) {
+  uint32 i = 0;
+  char c = 0;
+  while (c != '\n' && (c = ring[(taken + i) % RING_SIZE]) != END && i < n)
+    buf[i++] = c;
+  *used = i + (c == END);
   return i;
 }
 
@@ -144,17 +130,17 @@ static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
     return 0;
   int64 err = 0;
   irq_t s = spin_lock(&console_lock);
-  while ((taking || ready_put == ready_taken) && err == 0)
+  while ((taking || ready == taken) && err == 0)
     err = waitq_sleep(&readers, &console_lock);
   if (err == 0) {
-    uint32 taken, count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &taken);
+    uint32 used, count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &used);
     taking = true;
     spin_unlock(&console_lock, s);
     err = copy_to_user(dst, buf, count);
     s = spin_lock(&console_lock);
     taking = false;
     if (err == 0) {
-      ready_taken += taken;
+      taken += used;
       err = count;
     }
     waitq_wake_all(&readers);
