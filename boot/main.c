@@ -79,7 +79,7 @@ static void make_stacks(struct hart *h) {
 static void start_other_harts(void) {
   store_release(&boot_harts_ready, 1);
   for (uint32 i = 1; i < hart_count; i++)
-    if (sbi_hart_start(harts[i].id, IMAGE_PA + (uint64)secondary_start - IMAGE_BASE, 0))
+    if (sbi_hart_start(harts[i].id, IMAGE_PA + (uint64)secondary_start - IMAGE_BASE))
       kprintf("boot: hart %lu does not start; going on without it\n", harts[i].id);
 }
 

@@ -170,7 +170,7 @@ void console_flush(void) {
 }
 
 void console_init(void) {
-  static const struct device console = {"console", console_read, console_write};
+  static const struct device console = {console_read, console_write};
   waitq_init(&readers);
   uart_init();
   device_register(DEV_CONSOLE, &console);

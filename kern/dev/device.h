@@ -6,7 +6,6 @@
 #include "kern/lib/types.h"
 
 struct device {
-  const char *name;
   // Transfer at most n bytes at user address.  Return the count, 0 at end of file, or negative
   // errno.
   int64 (*read)(uva_t dst, uint64 n, uint64 offset);

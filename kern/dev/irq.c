@@ -43,7 +43,7 @@ void irq_init(void) {
     panic("the device tree has %u PLICs, not one; on QEMU, leave out -numa", machine.plic_count);
   plic = device_map(machine.plic.base, machine.plic.size);
   for (uint32 source = 1; source < SOURCES && source <= machine.plic_sources; source++)
-    mmio_write(plic, PLIC_PRIORITY(source), handlers[source].handle != NULL);
+    mmio_write(plic, PLIC_PRIORITY(source), 0);
 }
 
 void irq_init_hart(void) {
@@ -67,8 +67,7 @@ void irq_register(uint32 source, void (*handler)(void *), void *arg) {
   assert(!handlers[source].handle);
   handlers[source] = (struct irq_handler){handler, arg};
   mmio_fence();
-  if (plic)
-    mmio_write(plic, PLIC_PRIORITY(source), 1);
+  mmio_write(plic, PLIC_PRIORITY(source), 1);
 }
 
 void irq_external(void) {

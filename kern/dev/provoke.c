@@ -716,7 +716,7 @@ static int64 crash_write(uva_t src, uint64 n, uint64 offset) {
 }
 
 void provoke_init(void) {
-  static const struct device crash = {"crash", crash_read, crash_write};
+  static const struct device crash = {crash_read, crash_write};
   sleep_init(&test_sleeplock, "provoke");
   waitq_init(&movers);
   device_register(DEV_CRASH, &crash);

@@ -112,20 +112,16 @@ static void add_sleeper(struct timer *t, struct thread *sleeper) {
   list_insert_before(at->next, &sleeper->wait_node);
 }
 
-int timer_sleep(uint64 n) {
+int timer_sleep(uint32 n) {
   struct thread *me = thread_current();
-  uint64 most = (NEVER - 1 - now()) / tick();
-  me->deadline = now() + (n < most ? n : most - 1) * tick();
+  me->deadline = now() + n * tick();
   irq_t s = irq_save();
   struct timer *t = &timers[this_hart()->index];
   spin_lock(&t->lock);
-  int err = 0;
-  if (n > 0) {
-    add_sleeper(t, me);
-    program(t);
-    err = thread_block(&t->lock, true);
-    list_remove(&me->wait_node);
-  }
+  add_sleeper(t, me);
+  program(t);
+  int err = thread_block(&t->lock, true);
+  list_remove(&me->wait_node);
   spin_unlock(&t->lock, s);
   return err;
 }

@@ -15,4 +15,4 @@ void timer_interrupt(void);
 uint64 timer_ticks(void);
 
 // Sleep for n ticks.  Returns 0, or -EINTR when killed.
-int timer_sleep(uint64 n);
+int timer_sleep(uint32 n);

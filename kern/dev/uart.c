@@ -15,7 +15,6 @@
 #include "kern/dev/irq.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
-#include "kern/lib/sbi.h"
 #include "kern/lib/spinlock.h"
 #include "kern/sched/waitq.h"
 #include "vm/pagetable.h"
@@ -43,7 +42,7 @@ enum uart_register {
 #define FIFO_SIZE 16
 #define PATIENCE  10000000  // polls of a port that does not move
 
-static volatile char *port;  // [I] null: no port, print through the firmware
+static volatile char *port;  // [I] null: no port, the firmware prints
 static bool interrupts;      // [I] the ring is in use
 static struct spinlock uart_lock = SPINLOCK_INIT("uart");
 static char ring[RING_SIZE];         // [uart_lock]
@@ -69,10 +68,6 @@ static void wait_status(uint32 bit) {
 }
 
 static void uart_putc(char c) {
-  if (!port) {
-    sbi_putchar(c);
-    return;
-  }
   wait_status(STATUS_ROOM);
   port_write(UART_DATA, (uint8)c);
 }
@@ -119,31 +114,23 @@ static void ring_add(char c) {
   ring[ring_put++ % RING_SIZE] = c;
 }
 
-static void write_polled(const char *s, uint64 n) {
-  for (uint64 i = 0; i < n; i++) {
-    if (s[i] == '\n')
-      uart_putc('\r');
-    uart_putc(s[i]);
-  }
-}
-
 int uart_write(const char *s, uint64 n) {
   if (!interrupts) {
-    write_polled(s, n);
+    for (; n > 0; n--)
+      kprintf("%c", *s++);
     return 0;
   }
   int err = 0;
   irq_t irq = spin_lock(&uart_lock);
-  for (uint64 i = 0; i < n && err == 0; i++) {
-    while (ring_room() < 2 && err == 0) {
+  for (uint64 i = 0; i < n && err == 0;) {
+    if (ring_room() < 2) {
       uart_start();
       err = waitq_sleep(&room, &uart_lock);
+      continue;
     }
-    if (err != 0)
-      break;
     if (s[i] == '\n')
       ring_add('\r');
-    ring_add(s[i]);
+    ring_add(s[i++]);
   }
   uart_start();
   spin_unlock(&uart_lock, irq);

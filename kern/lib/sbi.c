@@ -2,18 +2,14 @@
 //
 // Calls to the firmware.
 //
-// A1. The legacy extensions (SBI 5) may be absent once their replacements are there, so each is
-//     used only where the newer one does not answer the probe.  The console call is the exception:
-//     it must work before anything is probed, and asking for it harms nothing when it is absent.
+// A1. The legacy console call (SBI 5.2) is made unprobed: it must work before anything is, and
+//     harms nothing when it is absent.
 #include "kern/lib/sbi.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
 
 enum sbi_extension {
-  EXT_LEGACY_SET_TIMER = 0x00,
   EXT_LEGACY_PUTCHAR = 0x01,
-  EXT_LEGACY_SEND_IPI = 0x04,
-  EXT_LEGACY_REMOTE_SFENCE = 0x06,
   EXT_BASE = 0x10,
   EXT_TIME = 0x54494d45,
   EXT_IPI = 0x735049,
@@ -26,7 +22,7 @@ enum { BASE_PROBE = 3 };
 enum { RFENCE_SFENCE_VMA = 1 };
 enum { SRST_SHUTDOWN = 0 };
 
-static bool has_time, has_ipi, has_rfence, has_hsm, has_srst;
+static bool has_hsm, has_srst;
 
 struct sbi_result {
   int64 error;
@@ -51,9 +47,8 @@ static bool sbi_probe(uint64 extension) {
 }
 
 void sbi_init(void) {
-  has_time = sbi_probe(EXT_TIME);
-  has_ipi = sbi_probe(EXT_IPI);
-  has_rfence = sbi_probe(EXT_RFENCE);
+  if (!sbi_probe(EXT_TIME) || !sbi_probe(EXT_IPI) || !sbi_probe(EXT_RFENCE))
+    panic("the firmware must have the SBI extensions TIME, IPI and RFENCE");
   has_hsm = sbi_probe(EXT_HSM);
   has_srst = sbi_probe(EXT_SRST);
 }
@@ -63,36 +58,24 @@ void sbi_putchar(char c) {
 }
 
 void sbi_set_timer(uint64 time) {
-  if (has_time)
-    sbi_call(EXT_TIME, 0, time, 0, 0, 0);
-  else
-    sbi_call(EXT_LEGACY_SET_TIMER, 0, time, 0, 0, 0);
+  sbi_call(EXT_TIME, 0, time, 0, 0, 0);
 }
 
 void sbi_send_ipi(uint64 id) {
-  uint64 legacy_mask = 1UL << (id % 64);
-  if (has_ipi)
-    sbi_call(EXT_IPI, 0, 1, id, 0, 0);
-  else
-    sbi_call(EXT_LEGACY_SEND_IPI, 0, (uint64)&legacy_mask, 0, 0, 0);
+  sbi_call(EXT_IPI, 0, 1, id, 0, 0);
 }
 
 void sbi_remote_sfence(uint64 id) {
-  struct sbi_result r = {0, 0};
-  uint64 legacy_mask = 1UL << (id % 64);
   // Size 0 with start 0 would fence nothing in some firmware; all ones means everything.
-  if (has_rfence)
-    r = sbi_call(EXT_RFENCE, RFENCE_SFENCE_VMA, 1, id, 0, ~0UL);
-  else
-    sbi_call(EXT_LEGACY_REMOTE_SFENCE, 0, (uint64)&legacy_mask, 0, ~0UL, 0);
+  struct sbi_result r = sbi_call(EXT_RFENCE, RFENCE_SFENCE_VMA, 1, id, 0, ~0UL);
   if (r.error)
     panic("firmware refused a remote fence of hart %lu: error %ld", id, r.error);
 }
 
-int sbi_hart_start(uint64 id, pa_t entry, uint64 opaque) {
+int sbi_hart_start(uint64 id, pa_t entry) {
   if (!has_hsm)
     return 0;
-  return sbi_call(EXT_HSM, 0, id, entry, opaque, 0).error ? -EIO : 0;
+  return sbi_call(EXT_HSM, 0, id, entry, 0, 0).error ? -EIO : 0;
 }
 
 void sbi_shutdown(bool failed) {

@@ -5,7 +5,8 @@
 
 #include "kern/lib/types.h"
 
-// Probe the extensions.  Once, on the boot hart, before the other calls.
+// Probe the extensions, and panic where one is missing that the kernel cannot do without.  Once, on
+// the boot hart, before the other calls.
 void sbi_init(void);
 
 // Print one byte by the legacy console call (SBI 5.2).  Works before sbi_init, in any context.
@@ -20,9 +21,9 @@ void sbi_send_ipi(uint64 id);
 // Make hart id execute sfence.vma for all addresses and ASIDs, and wait for it (SBI 8.2).
 void sbi_remote_sfence(uint64 id);
 
-// Start hart id at physical address entry with opaque in a1 (SBI 9.1).  Returns 0 or -EIO.
+// Start hart id at physical address entry (SBI 9.1).  Returns 0 or -EIO.
 // Firmware without HSM has sent every hart to the kernel's first byte already; then 0 too.
-int sbi_hart_start(uint64 id, pa_t entry, uint64 opaque);
+int sbi_hart_start(uint64 id, pa_t entry);
 
 // Switch the machine off by SRST (SBI 10).  Returns only when that extension is absent.
 void sbi_shutdown(bool failed);

@@ -190,7 +190,7 @@ static int64 device_read(uva_t dst, uint64 n, uint64 offset) {
 }
 
 const struct device *device_find(int major) {
-  static const struct device device = {.name = "test", .read = device_read};
+  static const struct device device = {.read = device_read};
   return major == DEV_CONSOLE ? &device : NULL;
 }
 
