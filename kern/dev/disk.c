@@ -24,14 +24,12 @@
 #include "kern/lib/string.h"
 #include "kern/sched/waitq.h"
 #include "vm/dma.h"
-#include "vm/kmalloc.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
 
-#define QUEUE_MAX      64  // descriptors; the rings of so many fit the two pages
 #define SLOT_DESCS     3
-#define SLOTS_MAX      (QUEUE_MAX / SLOT_DESCS)
-#define WINDOW         8  // writes of one caller that are under way
+#define SLOTS          (VIRTIO_QUEUE_SIZE / SLOT_DESCS)
+#define WINDOW         8  // requests of one caller that are under way
 #define RESET_PATIENCE 1000000
 
 // [d] disk_lock  [v] written by the device
@@ -43,18 +41,21 @@ struct slot {
   struct waitq finished;              // [d] whoever waits for this request
 };
 
+struct queue {
+  struct virtio_desc desc[VIRTIO_QUEUE_SIZE];
+  struct virtio_avail avail;
+  _Alignas(PAGE_SIZE) struct virtio_used used;  // [v]
+  struct slot slots[SLOTS];
+};
+_Static_assert(sizeof(struct queue) == 2 * PAGE_SIZE, "allocated as two pages");
+
 static volatile void *regs;  // [I] null: no disk
-static uint64 blocks;        // [I]
+static uint64 blocks;        // [I] 0: no disk
 static uint64 features;      // [I] agreed upon
-static uint32 queue_size;    // [I]
 static struct spinlock disk_lock = SPINLOCK_INIT("disk");
-static struct virtio_desc *desc;    // [disk_lock]
-static struct virtio_avail *avail;  // [disk_lock]
-static struct virtio_used *used;    // [disk_lock] written by the device
-static uint16 used_seen;            // [disk_lock]
-static struct slot *slots;          // [I]
-static uint32 slot_count;           // [I]
-static struct waitq slot_free;      // [disk_lock]
+static struct queue *queue;     // [disk_lock]
+static uint16 used_seen;        // [disk_lock]
+static struct waitq slot_free;  // [disk_lock]
 
 static uint32 reg_read(enum virtio_register reg) {
   return mmio_read(regs, reg);
@@ -73,22 +74,18 @@ static void add_status(uint32 bit) {
   reg_write(VIRTIO_STATUS, reg_read(VIRTIO_STATUS) | bit);
 }
 
-// Return a free slot, or NULL.  Holds: disk_lock.
-static struct slot *slot_try(void) {
-  for (uint32 i = 0; i < slot_count; i++)
-    if (!slots[i].taken) {
-      slots[i].taken = true;
-      return &slots[i];
-    }
-  return NULL;
-}
-
-// Return a free slot, sleeping until there is one.  Holds: disk_lock.
-static struct slot *slot_take(void) {
-  struct slot *s;
-  while ((s = slot_try()) == NULL)
+// Return a free slot.  When there is none: wait for one, or return NULL.  Holds: disk_lock.
+static struct slot *slot_take(bool wait) {
+  for (;;) {
+    for (struct slot *s = queue->slots; s < queue->slots + SLOTS; s++)
+      if (!s->taken) {
+        s->taken = true;
+        return s;
+      }
+    if (!wait)
+      return NULL;
     waitq_sleep_through(&slot_free, &disk_lock);
-  return s;
+  }
 }
 
 static void slot_give(struct slot *s) {
@@ -97,18 +94,19 @@ static void slot_give(struct slot *s) {
 }
 
 // Show the device a request in the slot, with data unless that is null.  Holds: disk_lock.
-static void begin(struct slot *s, enum virtio_block_type type, uint64 block, const void *data) {
-  uint16 head = (s - slots) * SLOT_DESCS;
+static void begin(struct slot *s, enum virtio_block_type type, const struct disk_block *b) {
+  uint16 head = (s - queue->slots) * SLOT_DESCS;
+  struct virtio_desc *desc = &queue->desc[head];
   s->header.type = type;
-  s->header.sector = block * (BLOCK_SIZE / VIRTIO_SECTOR);
+  s->header.sector = b->block * (BLOCK_SIZE / VIRTIO_SECTOR);
   s->status = 0xff;
   s->done = false;
-  desc[head].next = data ? head + 1 : head + 2;
-  desc[head + 1].addr = data ? dma_map(data, BLOCK_SIZE) : 0;
-  desc[head + 1].flags = DESC_NEXT | (type == BLOCK_READ ? DESC_DEVICE_WRITE : 0);
-  avail->ring[avail->idx % queue_size] = head;
+  desc[0].next = b->data ? head + 1 : head + 2;
+  desc[1].addr = b->data ? dma_map(b->data, BLOCK_SIZE) : 0;
+  desc[1].flags = DESC_NEXT | (type == BLOCK_READ ? DESC_DEVICE_WRITE : 0);
+  queue->avail.ring[queue->avail.idx % VIRTIO_QUEUE_SIZE] = head;
   mmio_fence();
-  *(volatile uint16 *)&avail->idx = avail->idx + 1;
+  *(volatile uint16 *)&queue->avail.idx = queue->avail.idx + 1;
   mmio_fence();
   reg_write(VIRTIO_QUEUE_NOTIFY, 0);
 }
@@ -122,18 +120,34 @@ static int end(struct slot *s) {
   return err;
 }
 
-static int transfer(enum virtio_block_type type, uint64 block, const void *data) {
+// Do n requests, in any order, several at a time.
+static int transfer(enum virtio_block_type type, const struct disk_block *list, uint32 n) {
+  struct slot *mine[WINDOW];
+  uint32 begun = 0, ended = 0;
+  int err = 0;
   irq_t irq = spin_lock(&disk_lock);
-  struct slot *s = slot_take();
-  begin(s, type, block, data);
-  int err = end(s);
+  while (err == 0 ? ended < n : ended < begun) {
+    // Whoever holds a slot does not wait for another, so that two of these cannot wait in a ring.
+    bool more = err == 0 && begun < n && begun - ended < WINDOW;
+    if (more && list[begun].block >= blocks) {
+      err = -EIO;
+      continue;
+    }
+    struct slot *s = more ? slot_take(begun == ended) : NULL;
+    if (s) {
+      begin(s, type, &list[begun]);
+      mine[begun++ % WINDOW] = s;
+    } else if (end(mine[ended++ % WINDOW]) < 0) {
+      err = -EIO;
+    }
+  }
   spin_unlock(&disk_lock, irq);
   return err;
 }
 
 static void finish(uint32 id) {
-  struct slot *s = &slots[id / SLOT_DESCS];
-  if (id % SLOT_DESCS != 0 || id / SLOT_DESCS >= slot_count || !s->taken || s->done)
+  struct slot *s = &queue->slots[id / SLOT_DESCS];
+  if (id % SLOT_DESCS != 0 || id / SLOT_DESCS >= SLOTS || !s->taken || s->done)
     panic("disk: the device finished request %u, which it does not have", id);
   s->done = true;
   waitq_wake_all(&s->finished);
@@ -145,46 +159,27 @@ static void disk_interrupt(void *arg) {
   // Acknowledged before the ring is read: what comes later interrupts again.
   reg_write(VIRTIO_INTERRUPT_ACK, reg_read(VIRTIO_INTERRUPT_STATUS));
   mmio_fence();
-  while (used_seen != *(volatile uint16 *)&used->idx) {
+  while (used_seen != *(volatile uint16 *)&queue->used.idx) {
     mmio_fence();
-    finish(used->ring[used_seen++ % queue_size].id);
+    finish(queue->used.ring[used_seen++ % VIRTIO_QUEUE_SIZE].id);
   }
   spin_unlock(&disk_lock, irq);
 }
 
 int disk_read(uint64 block, void *data) {
-  return block < blocks ? transfer(BLOCK_READ, block, data) : -EIO;
-}
-
-int disk_write(uint64 block, const void *data) {
-  if (features & FEATURE_READ_ONLY)
-    return -EROFS;
-  return block < blocks ? transfer(BLOCK_WRITE, block, data) : -EIO;
+  return transfer(BLOCK_READ, &(struct disk_block){block, data}, 1);
 }
 
 int disk_write_all(const struct disk_block *list, uint32 n) {
-  struct slot *mine[WINDOW];
-  uint32 begun = 0, ended = 0;
-  int err = features & FEATURE_READ_ONLY ? -EROFS : 0;
-  irq_t irq = spin_lock(&disk_lock);
-  while (err == 0 ? ended < n : ended < begun) {
-    // Whoever holds a slot does not wait for another, so that two of these cannot wait in a ring.
-    bool more = err == 0 && begun < n && begun - ended < WINDOW;
-    struct slot *s = !more ? NULL : begun == ended ? slot_take() : slot_try();
-    if (s) {
-      assert(list[begun].block < blocks);
-      begin(s, BLOCK_WRITE, list[begun].block, list[begun].data);
-      mine[begun++ % WINDOW] = s;
-    } else if (end(mine[ended++ % WINDOW]) < 0) {
-      err = -EIO;
-    }
-  }
-  spin_unlock(&disk_lock, irq);
-  return err;
+  return features & FEATURE_READ_ONLY ? -EROFS : transfer(BLOCK_WRITE, list, n);
+}
+
+int disk_write(uint64 block, const void *data) {
+  return disk_write_all(&(struct disk_block){block, data}, 1);
 }
 
 int disk_flush(void) {
-  return features & FEATURE_FLUSH ? transfer(BLOCK_FLUSH, 0, NULL) : 0;
+  return features & FEATURE_FLUSH ? transfer(BLOCK_FLUSH, &(struct disk_block){0, NULL}, 1) : 0;
 }
 
 uint64 disk_blocks(void) {
@@ -216,25 +211,21 @@ static const char *negotiate(bool legacy) {
   return reg_read(VIRTIO_STATUS) & STATUS_FEATURES_OK ? NULL : "it refuses the features";
 }
 
-// Allocate the rings and the slots, and fill what never changes in the descriptors.
+// Allocate the queue, and fill what never changes in the descriptors.
 static bool queue_alloc(void) {
-  char *memory = page_alloc_order(1);
-  slot_count = queue_size / SLOT_DESCS;
-  slots = kzalloc(slot_count * sizeof(struct slot));
-  if (!memory || !slots)
+  queue = page_alloc_order(1);
+  if (!queue)
     return false;
-  memset(memory, 0, 2 * PAGE_SIZE);
-  desc = (struct virtio_desc *)memory;
-  avail = (struct virtio_avail *)(desc + queue_size);
-  used = (struct virtio_used *)(memory + PAGE_SIZE);
+  memset(queue, 0, sizeof(*queue));
   waitq_init(&slot_free);
-  for (uint32 i = 0; i < slot_count; i++) {
-    struct virtio_desc *d = &desc[i * SLOT_DESCS];
-    waitq_init(&slots[i].finished);
-    d[0] = (struct virtio_desc){dma_map(&slots[i].header, sizeof(slots[i].header)),
-                                sizeof(slots[i].header), DESC_NEXT, 0};
-    d[1] = (struct virtio_desc){0, BLOCK_SIZE, DESC_NEXT, i * SLOT_DESCS + 2};
-    d[2] = (struct virtio_desc){dma_map(&slots[i].status, 1), 1, DESC_DEVICE_WRITE, 0};
+  for (uint32 i = 0; i < SLOTS; i++) {
+    struct slot *s = &queue->slots[i];
+    struct virtio_desc *desc = &queue->desc[i * SLOT_DESCS];
+    waitq_init(&s->finished);
+    desc[0] = (struct virtio_desc){dma_map(&s->header, sizeof(s->header)), sizeof(s->header),
+                                   DESC_NEXT, 0};
+    desc[1] = (struct virtio_desc){0, BLOCK_SIZE, DESC_NEXT, i * SLOT_DESCS + 2};
+    desc[2] = (struct virtio_desc){dma_map(&s->status, 1), 1, DESC_DEVICE_WRITE, 0};
   }
   return true;
 }
@@ -245,21 +236,19 @@ static const char *queue_init(bool legacy) {
   reg_write(VIRTIO_QUEUE_SEL, 0);
   if (reg_read(legacy ? VIRTIO_QUEUE_PFN : VIRTIO_QUEUE_READY) != 0)
     return "its queue is in use";
-  uint32 most = reg_read(VIRTIO_QUEUE_NUM_MAX);
-  if (most < 4)
+  if (reg_read(VIRTIO_QUEUE_NUM_MAX) < VIRTIO_QUEUE_SIZE)
     return "its queue is too short";
-  queue_size = most < QUEUE_MAX ? 1U << (31 - __builtin_clz(most)) : QUEUE_MAX;
   if (!queue_alloc())
     return "there is no memory for its queue";
-  reg_write(VIRTIO_QUEUE_NUM, queue_size);
+  reg_write(VIRTIO_QUEUE_NUM, VIRTIO_QUEUE_SIZE);
   if (legacy) {
     reg_write(VIRTIO_QUEUE_ALIGN, PAGE_SIZE);
-    reg_write(VIRTIO_QUEUE_PFN, dma_map(desc, 2 * PAGE_SIZE) / PAGE_SIZE);
+    reg_write(VIRTIO_QUEUE_PFN, dma_map(queue, sizeof(*queue)) / PAGE_SIZE);
     return NULL;
   }
-  reg_write64(VIRTIO_QUEUE_DESC, dma_map(desc, PAGE_SIZE));
-  reg_write64(VIRTIO_QUEUE_DRIVER, dma_map(avail, sizeof(*avail) + queue_size * sizeof(uint16)));
-  reg_write64(VIRTIO_QUEUE_DEVICE, dma_map(used, PAGE_SIZE));
+  reg_write64(VIRTIO_QUEUE_DESC, dma_map(queue->desc, sizeof(queue->desc)));
+  reg_write64(VIRTIO_QUEUE_DRIVER, dma_map(&queue->avail, sizeof(queue->avail)));
+  reg_write64(VIRTIO_QUEUE_DEVICE, dma_map(&queue->used, sizeof(queue->used)));
   mmio_fence();
   reg_write(VIRTIO_QUEUE_READY, 1);
   return NULL;

@@ -48,6 +48,8 @@ enum virtio_status {
 #define FEATURE_FLUSH     (1UL << 9)
 #define FEATURE_VERSION_1 (1UL << 32)
 
+#define VIRTIO_QUEUE_SIZE 64  // descriptors that we use; a power of two
+
 #define DESC_NEXT         1  // goes on in next
 #define DESC_DEVICE_WRITE 2  // the device writes this buffer
 
@@ -61,7 +63,7 @@ struct virtio_desc {
 struct virtio_avail {
   uint16 flags;
   uint16 idx;
-  uint16 ring[];
+  uint16 ring[VIRTIO_QUEUE_SIZE];
 };
 
 struct virtio_used_elem {
@@ -72,7 +74,7 @@ struct virtio_used_elem {
 struct virtio_used {
   uint16 flags;
   uint16 idx;
-  struct virtio_used_elem ring[];
+  struct virtio_used_elem ring[VIRTIO_QUEUE_SIZE];
 };
 
 enum virtio_block_type { BLOCK_READ = 0, BLOCK_WRITE = 1, BLOCK_FLUSH = 4 };

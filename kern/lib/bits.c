@@ -4,18 +4,7 @@
 // them (Zbb).  Six steps, each of which halves the bits left.
 #include "kern/lib/types.h"
 
-int __clzdi2(uint64 x);
 int __ctzdi2(uint64 x);
-
-int __clzdi2(uint64 x) {
-  int n = 0;
-  for (int step = 32; step > 0; step /= 2)
-    if (x >> (64 - step) == 0) {
-      n += step;
-      x <<= step;
-    }
-  return n;
-}
 
 int __ctzdi2(uint64 x) {
   int n = 0;
