@@ -35,11 +35,6 @@ static char ring[RING_SIZE];        // [console_lock]
 static uint32 taken, ready, typed;  // [console_lock] bytes ever taken, handed over, typed
 static bool taking;                 // [console_lock]
 static struct waitq readers;        // [console_lock]
-static void (*listing)(void);       // [I]
-
-void console_set_listing(void (*list)(void)) {
-  listing = list;
-}
 
 static void echo(char c) {
   uart_echo(&c, 1);
@@ -102,8 +97,7 @@ static void edit(int c) {
 
 void console_input(int c) {
   if (c == CTRL('P')) {
-    if (listing)
-      listing();
+    console_listing();
     return;
   }
   irq_t s = spin_lock(&console_lock);
@@ -163,10 +157,6 @@ static int64 console_write(uva_t src, uint64 n, uint64 offset) {
       done += k;
   }
   return done > 0 ? (int64)done : err;
-}
-
-void console_flush(void) {
-  uart_flush();
 }
 
 void console_init(void) {

@@ -11,9 +11,6 @@ void console_init(void);
 // A byte has arrived.  Called by kern/dev/uart.c in interrupt context.
 void console_input(int c);
 
-// Have ^P call list, in interrupt context: it prints the processes.  Boot only.
-// Handed down by: kern/proc.
-void console_set_listing(void (*list)(void));
-
-// Wait until all that programs wrote has left, before the machine is switched off.  Sleeps.
-void console_flush(void);
+// Print one line a process, at ^P.  Any context.
+// Implemented by: kern/proc/describe.c.
+void console_listing(void);

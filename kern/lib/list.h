@@ -17,10 +17,6 @@ struct list {
 #define list_entry(node, type, member) CONTAINER_OF(node, type, member)
 #define list_for_each(pos, head)                                                                   \
   for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
-// Like list_for_each, but pos may be removed in the body.
-#define list_for_each_safe(pos, head)                                                              \
-  for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head);                    \
-       pos = pos##_next, pos##_next = pos->next)
 
 static inline void list_init(struct list *l) {
   l->next = l->prev = l;

@@ -30,8 +30,7 @@ void *memset(void *dst, int c, size_t n) {
   return dst;
 }
 
-// Ascending copy: right whenever dst is below src or they do not overlap.
-static void copy_up(void *dst, const void *src, size_t n) {
+void *memcpy(void *restrict dst, const void *restrict src, size_t n) {
   uint8 *d = dst;
   const uint8 *s = src;
   if (aligned(d, s)) {
@@ -53,22 +52,6 @@ static void copy_up(void *dst, const void *src, size_t n) {
   }
   while (n--)
     *d++ = *s++;
-}
-
-void *memcpy(void *restrict dst, const void *restrict src, size_t n) {
-  copy_up(dst, src, n);
-  return dst;
-}
-
-void *memmove(void *dst, const void *src, size_t n) {
-  if ((uint64)dst - (uint64)src >= n) {
-    copy_up(dst, src, n);
-    return dst;
-  }
-  uint8 *d = (uint8 *)dst + n;
-  const uint8 *s = (const uint8 *)src + n;
-  while (n--)
-    *--d = *--s;
   return dst;
 }
 

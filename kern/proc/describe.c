@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What can be said of processes from outside: for ps and for the console's ^P.
+#include "kern/dev/console.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 #include "kern/proc/pid.h"
@@ -42,7 +43,7 @@ bool process_describe_next(uint64 *cursor, struct process_info *info) {
   return p != NULL;
 }
 
-void process_print_all(void) {
+void console_listing(void) {
   static const char *const states[] = {"?", "running", "ready", "sleeping", "zombie"};
   struct process_info info;
   uint64 cursor = 0;

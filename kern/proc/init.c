@@ -3,7 +3,6 @@
 // The first process: the one that the kernel makes itself.  It mounts the root file system and
 // becomes /init.  What follows "--" in the boot arguments are its arguments, so that the same disk
 // image can boot to a shell or straight into one program.
-#include "kern/dev/console.h"
 #include "kern/fs/fs.h"
 #include "kern/fs/inode.h"
 #include "kern/lib/machine.h"
@@ -54,6 +53,5 @@ void process_init(void) {
   struct process *p = process_create("init", init_start);
   if (p == NULL)
     panic("no memory for the first process");
-  console_set_listing(process_print_all);
   process_publish(p, NULL);
 }

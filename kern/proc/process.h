@@ -85,9 +85,6 @@ static inline void process_check_killed(void) {
 // the last.  Any context.
 bool process_describe_next(uint64 *cursor, struct process_info *info);
 
-// Print one line a process.  Any context.
-void process_print_all(void);
-
 // Leave the kernel through the user frame at the top of the running thread's stack.
 // Implemented by: trap/trap.c.
 _Noreturn void user_return(void);

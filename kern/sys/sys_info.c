@@ -4,7 +4,7 @@
 //
 // A list goes out one record at a time, made on the stack without a hole that could carry kernel
 // memory to the user.  What changes while it is read may be missed or be there twice.
-#include "kern/dev/console.h"
+#include "kern/dev/uart.h"
 #include "kern/lib/abi.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/power.h"
@@ -21,7 +21,7 @@ _Static_assert(sizeof(struct process_info) == 4 * 4 + 8 + 16, "process_info has 
 int64 sys_poweroff(const uint64 *arg) {
   if (arg[0] > 255)
     return -EINVAL;
-  console_flush();
+  uart_flush();
   power_off(arg[0]);
 }
 
