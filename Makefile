@@ -39,7 +39,7 @@ export QEMU GDB GDB_ARGS HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
   APPEND ARGS EXTRA_FILES QEMU_ARGS GDB_ARGS BUILD GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP \
-  HTML SCALE
+  HTML LOGS KEEP SCALE
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
@@ -277,12 +277,18 @@ host: $(HOST_TESTS)
 test: kernel image $(HOST_TESTS)
 	@$(PYTHON) -m pytest -q -n auto test
 
+# A submission's path may hold anything, $(shell ...) and quotes too: make must not expand it, and
+# the shell gets it by the environment.
+lower = $(shell echo $(1) | tr A-Z a-z)
+PATHS := SUBMISSION JSON JUNIT TAP HTML LOGS
+$(foreach v,$(PATHS),$(eval override $(v) := $$(value $(v))))
+export $(PATHS) KEEP
+
 # The script calls make again, since a kernel that does not build has a grade too: none.
 grade: tools
 	@BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/grade/grade $(if $(CASES), \
-	  --only '$(CASES)') $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(JOBS), \
-	  --jobs $(JOBS)) $(if $(JSON),--json '$(JSON)') $(if $(JUNIT),--junit '$(JUNIT)') $(if \
-	  $(TAP),--tap '$(TAP)') $(if $(HTML),--html '$(HTML)')
+	  --only '$(CASES)') $(if $(JOBS),--jobs $(JOBS)) $(foreach v,$(PATHS),$(if $(value $(v)), \
+	  --$(call lower,$(v)) "$$$(v)"))
 
 # --- lint ----------------------------------------------------------------------------------------
 
@@ -385,4 +391,5 @@ endif
 ##   CASES="..."        make grade: only these groups or cases
 ##   SUBMISSION=dir     make grade: kernel sources to grade instead of these
 ##   JSON=, JUNIT=, TAP=, HTML=  make grade: files to write; SCALE=2 on slow machines, JOBS=n
+##   LOGS=dir, KEEP=1   make grade: where consoles go; keep the tree that a submission is built in
 ##   V=1                show every command

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: MIT
+"""From a directory that a stranger filled to a kernel that can be graded.
+
+The tree in which it is built is the instructor's, but for the files that the manifest names.  Those
+are copied as bytes, from regular files with harmless names, so that nothing but the compiler ever
+looks at them.  The compiler runs as a user that owns nothing else and with limits.  Of what it
+leaves only the kernel is taken, and that runs only under QEMU.
+"""
+
+import ctypes
+import fcntl
+import fnmatch
+import os
+import re
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+MANIFEST = Path(__file__).resolve().parent / "manifest"
+SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
+
+TREE = ("Makefile", "kernel.ld", "test/doctor", "boot", "trap", "kern", "vm")  # builds a kernel
+REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build directory
+TAKEN = ("kernel",)  # of the submission's build directory
+GIVEN = ("fs.img", "user", "kern/dev/provoke.S.o")  # the instructor's, which the grader reads too
+ENVIRONMENT = ("PATH", "CROSS", "LLVM", "HOSTCC", "PYTHON", "VMAP_STACK", "KASAN")
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SOURCES_MAX = 250
+SOURCE_MAX = 256 << 10  # bytes of one
+TOTAL_MAX = 4 << 20  # bytes of all
+ENTRIES_MAX = 5000  # names in one folder
+
+CPU_SECONDS = 20  # of one process
+WALL_SECONDS = 600
+MEMORY = 1 << 30
+FILE_SIZE = 16 << 20
+PROCESSES = 128
+OUTPUT_READ = 256 << 10
+ERRORS_SHOWN = 4
+USERS = 0x70000000  # user ids from here up are nobody's
+NOBODY = 65534
+
+
+class Refused(Exception):
+    """The submission is at fault."""
+
+
+class Unusable(Exception):
+    """The grader's machine or the instructor's own tree is at fault."""
+
+
+# --- the manifest --------------------------------------------------------------------------------
+
+
+class Manifest:
+    def __init__(self, text):
+        lines = [line.strip() for line in text.splitlines()]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        self.takes = [line.rpartition("/") for line in lines if not line.startswith("!")]
+        self.keeps = [line[1:].rpartition("/") for line in lines if line.startswith("!")]
+        self.folders = list(dict.fromkeys(folder for folder, _, _ in self.takes))
+
+    @staticmethod
+    def match(rules, folder, name):
+        return any(folder == f and fnmatch.fnmatchcase(name, p) for f, _, p in rules)
+
+    def names(self, folder, name):
+        return self.match(self.takes, folder, name)
+
+    def kept(self, folder, name):
+        return self.match(self.keeps, folder, name)
+
+
+def load_manifest():
+    return Manifest(MANIFEST.read_text(encoding="utf-8"))
+
+
+# --- reading what a stranger wrote ---------------------------------------------------------------
+
+
+def open_folder(top, folder):
+    """Open top/folder without following links.  Returns a descriptor, or None: not there."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    here = os.open(top, flags)
+    try:
+        for part in folder.split("/"):
+            below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+    except FileNotFoundError:
+        os.close(here)
+        return None
+    except OSError as error:
+        os.close(here)
+        raise Refused(f"{folder} is not a folder, or cannot be read ({error.strerror})") from error
+    return here
+
+
+def list_folder(descriptor, folder):
+    names = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            names.append(entry.name)
+            if len(names) > ENTRIES_MAX:
+                raise Refused(f"{folder} has more than {ENTRIES_MAX} files")
+    return sorted(names)
+
+
+def read_source(descriptor, folder, name):
+    """Return the bytes of a file, which must be an ordinary one."""
+    path = f"{folder}/{name}"
+    if not NAME.fullmatch(name):
+        raise Refused(f"{ascii(path)} is not a name for a source: letters, digits and _.- only")
+    if not stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+        raise Refused(f"{path} is not a regular file")
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, flags, dir_fd=descriptor), "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+            raise Refused(f"{path} has other names too (a hard link), or is not a regular file")
+        content = file.read(SOURCE_MAX + 1)
+    if len(content) > SOURCE_MAX:
+        raise Refused(f"{path} is larger than {SOURCE_MAX >> 10} KiB")
+    return content
+
+
+def read_submission(top, manifest):
+    """Return {folder: {name: bytes}} of the folders that are there, the instructor's files too."""
+    found = {}
+    for folder in manifest.folders:
+        descriptor = open_folder(top, folder)
+        if descriptor is None:
+            continue
+        try:
+            names = [name for name in list_folder(descriptor, folder)
+                     if manifest.names(folder, name) and not name.startswith(".")]
+            if sum(map(len, found.values())) + len(names) > SOURCES_MAX:
+                raise Refused(f"more than {SOURCES_MAX} source files")
+            found[folder] = {name: read_source(descriptor, folder, name) for name in names}
+        except OSError as error:
+            raise Refused(f"{folder} cannot be read: {error}") from error
+        finally:
+            os.close(descriptor)
+    found = {folder: sources for folder, sources in found.items() if sources}
+    if not found:
+        raise Refused(f"no kernel sources in it; wanted: {', '.join(manifest.folders)}")
+    if sum(len(content) for sources in found.values() for content in sources.values()) > TOTAL_MAX:
+        raise Refused(f"more than {TOTAL_MAX >> 20} MiB of sources")
+    return found
+
+
+def overlay(tree, found, manifest):
+    """Put the sources in the place of the instructor's.  Returns paths that differ but stay his.
+
+    A file that is the same is left alone, and with it what was compiled from it.
+    """
+    ignored = []
+    for folder, sources in found.items():
+        for old in (tree / folder).iterdir():
+            if manifest.names(folder, old.name) and not manifest.kept(folder, old.name) and \
+                    old.name not in sources:
+                old.unlink()
+        for name, content in sources.items():
+            path = tree / folder / name
+            same = path.is_file() and path.read_bytes() == content
+            if manifest.kept(folder, name):
+                ignored += [] if same else [f"{folder}/{name}"]
+            elif not same:
+                path.unlink(missing_ok=True)
+                path.write_bytes(content)
+    return ignored
+
+
+# --- building ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(directory):
+    """Hold the instructor's build directory: graders may run side by side."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / ".grade", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def copy(source, target, names):
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name)
+        else:
+            shutil.copy2(source / name, target / name)
+
+
+def fresh_user():
+    """Return a user id that nothing belongs to, or None when only root could become it."""
+    if os.geteuid() != 0:
+        return None
+    uid = USERS + os.getpid()
+    for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines():
+        first, _, count = map(int, line.split())
+        if first <= uid < first + count:
+            return uid
+    return NOBODY
+
+
+def give(path, uid):
+    """Make uid the owner of all below path."""
+    for directory, _, files in os.walk(path):
+        for name in [".", *files]:
+            os.chown(os.path.join(directory, name), uid, uid, follow_symlinks=False)
+
+
+def confine(uid):
+    """In the child, as its user: limits, and no way back."""
+    cpu = int(CPU_SECONDS * SCALE) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # a signal that is named, then SIGKILL
+    limits = [(resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE_SIZE),
+              (resource.RLIMIT_CORE, 0)]
+    if uid is not None:  # else all that the user runs would count
+        limits.append((resource.RLIMIT_NPROC, PROCESSES))
+    for what, most in limits:
+        resource.setrlimit(what, (most, most))
+    libc = ctypes.CDLL(None)
+    libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    os.umask(0o022)
+
+
+def make(scratch, uid, target, build, jobs):
+    """Run make in scratch/tree, confined.  Returns (whether all went well, what was printed)."""
+    environment = {k: os.environ[k] for k in ENVIRONMENT if k in os.environ}
+    environment.update(TMPDIR=str(scratch / "tmp"), HOME=str(scratch / "tmp"), LC_ALL="C")
+    user = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+    log = scratch / "log"
+    late = False
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            ["make", "--no-print-directory", "-C", str(scratch / "tree"), f"-j{jobs}", target,
+             f"BUILD={build}"],
+            env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            start_new_session=True, preexec_fn=lambda: confine(uid), **user)
+        try:
+            process.wait(WALL_SECONDS * SCALE)
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    with open(log, "rb") as file:
+        said = file.read(OUTPUT_READ).decode(errors="replace")
+    if late:
+        said = f"error: stopped after {WALL_SECONDS * SCALE:.0f} s\n" + said
+    return process.returncode == 0, said
+
+
+def first_errors(said):
+    """Return what is worth showing of a build that failed, in one printable line."""
+    lines = ["".join(c if c.isprintable() else " " for c in line) for line in said.splitlines()]
+    lines = [line.strip() for line in lines if line.strip() and not re.match("  [A-Z]+ ", line)]
+    telling = re.compile("error|undefined reference|multiple definition|exhausted", re.IGNORECASE)
+    own = [line for line in lines if not line.startswith("make")]
+    errors = [line for line in own if telling.search(line)] or own or lines
+    return "; ".join(line if len(line) <= 300 else f"{line[:99]}...{line[-198:]}"
+                     for line in errors[:ERRORS_SHOWN])
+
+
+def take(scratch, build):
+    """Collect what the grader reads.  Of the submission that is one file."""
+    for name in TAKEN:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(scratch / "tree" / build / name, flags), "rb") as made:
+            (scratch / "result" / name).write_bytes(made.read(FILE_SIZE))
+
+
+def prepare(top, base, scratch, build, say):
+    """Fill the scratch directory: tree, with sources and objects, tmp, result."""
+    manifest = load_manifest()
+    found = read_submission(top, manifest)
+    for name in ("tmp", "result"):
+        (scratch / name).mkdir()
+    with lock(base):
+        copy(TOP, scratch / "tree", TREE)
+        copy(base, scratch / "tree" / build, REUSED)
+        copy(base, scratch / "result", GIVEN)
+    ignored = overlay(scratch / "tree", found, manifest)
+    missing = [folder for folder in manifest.folders if folder not in found]
+    for what, names in (("of the submission not used", ignored), ("not submitted", missing)):
+        if names:
+            say(f"grade: {what}, the instructor's instead: {', '.join(names)}")
+
+
+def build_in(scratch, top, base, jobs, say):
+    build = base.name if base.parent == TOP else "build"
+    prepare(top, base, scratch, build, say)
+    uid = fresh_user()
+    if uid is None:
+        say("grade: not root, so the submission is compiled as you, and can read what you can")
+    else:
+        if any(not parent.stat().st_mode & 1 for parent in scratch.parents):
+            raise Unusable(f"{scratch} cannot be reached by another user; set TMPDIR")
+        scratch.chmod(0o711)
+        give(scratch / "tree", uid)
+        give(scratch / "tmp", uid)
+    fine, said = make(scratch, uid, "tools", build, jobs)
+    if not fine:
+        raise Unusable(f"the tools do not work for user {uid}: {first_errors(said)}")
+    fine, said = make(scratch, uid, "kernel", build, jobs)
+    if not fine:
+        raise Refused(f"the kernel does not build: {first_errors(said)}")
+    take(scratch, build)
+
+
+def build(top, base, jobs=1, say=print):
+    """Build the submission in top.  base: the instructor's build directory, up to date.
+
+    Returns (a directory for machine.Build, ''), or (None, why there is none).  The caller ends with
+    remove(directory).  Raises Unusable when that is not the submission's fault.
+    """
+    if not os.path.isdir(top):
+        raise Unusable(f"there is no directory {top}")
+    scratch = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
+    try:
+        build_in(scratch, top, base, jobs, say)
+    except Refused as refused:
+        remove(scratch / "result")
+        return None, str(refused)
+    except BaseException:
+        remove(scratch / "result")
+        raise
+    return scratch / "result", ""
+
+
+def remove(directory):
+    """Remove the scratch directory that build() has made, unless KEEP says not to."""
+    if os.environ.get("KEEP"):
+        print(f"grade: kept {directory.parent}")
+    else:
+        shutil.rmtree(directory.parent, ignore_errors=True)

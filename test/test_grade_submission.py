@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: MIT
+"""Submissions: what is taken of them, what is refused, and what a hostile one can do."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import guest
+import pytest
+
+GRADE = guest.TOP / "test" / "grade"
+sys.path.insert(0, str(GRADE))
+
+import submission  # noqa: E402
+
+ROOT = os.geteuid() == 0
+BOMB = """#if __INCLUDE_LEVEL__ < 100
+#include __FILE__
+#include __FILE__
+#endif
+"""
+
+
+@pytest.fixture
+def manifest():
+    return submission.load_manifest()
+
+
+@pytest.fixture
+def top(tmp_path):
+    """A submission with one folder and one file."""
+    (tmp_path / "trap").mkdir()
+    (tmp_path / "trap" / "a.c").write_text("int a;\n")
+    return tmp_path
+
+
+def whole(path, manifest):
+    """The instructor's kernel as a submission."""
+    for folder in manifest.folders:
+        shutil.copytree(guest.TOP / folder, path / folder)
+    return path
+
+
+# --- what is read --------------------------------------------------------------------------------
+
+
+def link(top):
+    (top / "trap" / "b.c").symlink_to("/etc/passwd")
+
+
+def link_folder(top):
+    (top / "vm").symlink_to(guest.TOP / "vm")
+
+
+def link_parent(top):
+    (top / "kern").symlink_to(guest.TOP / "kern")
+
+
+def hard_link(top):
+    (top / "b").write_text("")
+    os.link(top / "b", top / "trap" / "b.c")
+
+
+def fifo(top):
+    os.mkfifo(top / "trap" / "b.c")
+
+
+def folder(top):
+    (top / "trap" / "b.c").mkdir()
+
+
+def file_as_folder(top):
+    (top / "vm").write_text("")
+
+
+def giant(top):
+    with open(top / "trap" / "b.c", "wb") as file:
+        file.truncate(1 << 40)
+
+
+def many(top):
+    for i in range(submission.SOURCES_MAX):
+        (top / "trap" / f"b{i}.c").touch()
+
+
+def none(top):
+    (top / "trap" / "a.c").unlink()
+    (top / "user").mkdir()
+    (top / "user" / "init.c").touch()
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (link, "trap/b.c is not a regular file"),
+    (link_folder, "vm is not a folder"),
+    (link_parent, "kern/dev is not a folder"),
+    (hard_link, "hard link"),
+    (fifo, "not a regular file"),
+    (folder, "not a regular file"),
+    (file_as_folder, "vm is not a folder"),
+    (giant, "larger than"),
+    (many, "more than"),
+    (none, "no kernel sources"),
+])
+def test_refused(top, manifest, spoil, says):
+    spoil(top)
+    with pytest.raises(submission.Refused, match=says):
+        submission.read_submission(top, manifest)
+
+
+@pytest.mark.parametrize("name", [
+    "$(shell touch pwned).c", "a\n#include <x>\n.c", "a b.c", "a;b.c", "`x`.S", "-fplugin=x.c",
+    "@x.c", "a%.c", "a\\.h", "a:b.h", "\x1b[2J.c", "é.c", "a'b.c", 'a"b.c', "a|b.c", "a#.c",
+])
+def test_names(top, manifest, name):
+    (top / "trap" / name).touch()
+    with pytest.raises(submission.Refused, match="is not a name") as refused:
+        submission.read_submission(top, manifest)
+    assert str(refused.value).isprintable()
+
+
+def test_what_the_manifest_does_not_name_is_not_looked_at(top, manifest):
+    for name in ("Makefile", "kernel.ld", "trap/a.h.gch", "trap/a.d", "trap/.#a.c", "trap/x.s"):
+        (top / name).symlink_to("/etc/passwd")
+    for name in ("test/grade", "user", "trap/deep", "kern/dev/kern/lib", "kern/net", "boot"):
+        (top / name).mkdir(parents=True)
+        (top / name / "csr.h").touch()
+    assert submission.read_submission(top, manifest) == {
+        "boot": {"csr.h": b""}, "trap": {"a.c": b"int a;\n"}}
+
+
+# --- what is put where ---------------------------------------------------------------------------
+
+
+def test_overlay(tmp_path, manifest):
+    tree = whole(tmp_path / "tree", manifest)
+    mine = whole(tmp_path / "mine", manifest)
+    kept = ("trap/rendezvous.S", "kern/dev/provoke.c", "kern/dev/provoke.S", "kern/dev/provoke.h",
+            "vm/layout.h", "kern/lib/trapframe.h", "kern/lib/abi.h", "kern/lib/csr.h")
+    for name in kept:
+        (mine / name).write_text("#error mine\n")
+    (mine / "vm" / "tlb.c").unlink()
+    (mine / "trap" / "new.c").write_text("int new;\n")
+    (mine / "trap" / "trap.c").write_text("int trap;\n")
+    shutil.rmtree(mine / "boot")
+    before = (tree / "vm" / "page.c").stat()
+    found = submission.read_submission(mine, manifest)
+    assert sorted(submission.overlay(tree, found, manifest)) == sorted(kept)
+    for name in kept:
+        assert (tree / name).read_bytes() == (guest.TOP / name).read_bytes()
+    assert not (tree / "vm" / "tlb.c").exists() and (tree / "boot" / "main.c").exists()
+    assert (tree / "trap" / "new.c").exists()
+    assert (tree / "trap" / "trap.c").read_text() == "int trap;\n"
+    assert (tree / "vm" / "page.c").stat().st_ino == before.st_ino
+
+
+def test_deleted_instructors_file_stays(tmp_path, manifest):
+    tree = whole(tmp_path / "tree", manifest)
+    submission.overlay(tree, {"vm": {"a.c": b""}}, manifest)
+    assert sorted(p.name for p in (tree / "vm").iterdir()) == ["a.c", "layout.h"]
+
+
+def test_manifest_names_all_that_is_the_instructors(manifest):
+    """What the kept files include is kept too, or is an interface of the kernel that provoke.c,
+    compiled C, cannot do without."""
+    for name in ("trap/rendezvous.S", "kern/dev/provoke.S", "vm/layout.h", "kern/lib/trapframe.h",
+                 "kern/lib/abi.h", "kern/lib/csr.h", "kern/lib/types.h"):
+        for line in (guest.TOP / name).read_text().splitlines():
+            if line.startswith('#include "'):
+                folder, _, base = line.split('"')[1].rpartition("/")
+                assert manifest.kept(folder, base), f"{name}: {line}"
+
+
+# --- what is compiled ----------------------------------------------------------------------------
+
+
+def attempt(top):
+    said = []
+    directory, why = submission.build(top, guest.BUILD, 2, said.append)
+    if directory:
+        submission.remove(directory)
+    return directory, why, "\n".join(said)
+
+
+def secret(path):
+    path.write_text("int stolen;\n")
+    path.chmod(0o600)
+    return f'#include "{path}"\n'
+
+
+@pytest.mark.parametrize("text, says", [
+    ("int x = ;\n", "does not build: trap/a.c:1:9: error: expected expression"),
+    ("#include __FILE__\n", "nested depth"),
+    (BOMB, "CPU time limit exceeded"),
+    ('asm(".rept 1000000000\\n.quad 0\\n.endr");\n', "does not build"),
+    ("char x[64 << 20] = {1};\n", "does not build"),
+    ("void f(void) { undefined_thing(); }\n", "-Werror=implicit-function-declaration"),
+    ("void f(void);\nvoid report_rendezvous(void);\nvoid report_rendezvous(void) {}\n",
+     "multiple definition of `report_rendezvous'"),
+    ('asm(".incbin \\"/root/.profile\\"");\n' if ROOT else "#error x\n", "does not build"),
+], ids=["syntax", "recursion", "bomb", "assembler", "size", "warning", "rendezvous", "incbin"])
+def test_builds_that_fail(tmp_path, monkeypatch, text, says):
+    monkeypatch.setattr(submission, "CPU_SECONDS", 1)
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    (tmp_path / "trap" / "a.c").write_text(text)
+    directory, why, _ = attempt(tmp_path)
+    assert directory is None and says in why and why.isprintable()
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+def test_compiler_cannot_read_what_root_can(tmp_path):
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    (tmp_path / "trap" / "a.c").write_text(secret(tmp_path / "secret"))
+    assert "Permission denied" in attempt(tmp_path)[1]
+
+
+def test_time_is_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "WALL_SECONDS", 4 / submission.SCALE)
+    monkeypatch.setattr(submission, "make", lambda *a, make=submission.make:
+                        (True, "") if a[2] == "tools" else make(*a))
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    (tmp_path / "trap" / "a.c").write_text(BOMB)
+    assert "stopped after 4 s" in attempt(tmp_path)[1]
+
+
+def test_deleted_file_is_missed(tmp_path):
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    (tmp_path / "trap" / "backtrace.c").unlink()
+    assert "undefined reference to `backtrace" in attempt(tmp_path)[1]
+
+
+def test_good_one(tmp_path, manifest, monkeypatch):
+    """Also as an ordinary user; what was kept of the submission is one file."""
+    monkeypatch.setattr(submission, "fresh_user", lambda: None)
+    mine = whole(tmp_path / "mine", manifest)
+    (mine / "trap" / "rendezvous.S").write_text("mine")
+    (mine / "vm" / "page.c").write_text((mine / "vm" / "page.c").read_text() + "// mine\n")
+    said = []
+    directory, why = submission.build(mine, guest.BUILD, 2, said.append)
+    try:
+        assert not why and "not root" in "".join(said) and "trap/rendezvous.S" in "".join(said)
+        assert (directory / "fs.img").read_bytes() == (guest.BUILD / "fs.img").read_bytes()
+        assert {p.name for p in directory.iterdir()} == {"kernel", "fs.img", "user", "kern"}
+    finally:
+        submission.remove(directory)
+    assert not directory.parent.exists()
+
+
+def test_unusable(tmp_path, monkeypatch):
+    with pytest.raises(submission.Unusable, match="no directory"):
+        submission.build(tmp_path / "x", guest.BUILD)
+    if ROOT:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        tmp_path.chmod(0o700)
+        with pytest.raises(submission.Unusable, match="set TMPDIR"):
+            submission.build(guest.TOP, guest.BUILD, say=lambda line: None)
+        assert not list(tmp_path.iterdir())
+
+
+def test_first_errors():
+    said = ("\x1b[2Ja.c:1: error: \u202eScore: 9/9\rx\nScore: 9/9\n" * 9 +
+            "make: *** [Makefile:9: build/a.o] Error 1\n")
+    shown = submission.first_errors(said)
+    assert shown.isprintable() and shown.count("error") == submission.ERRORS_SHOWN
+    assert submission.first_errors("\n\nmake: *** Stop.\n") == "make: *** Stop."
+    assert submission.first_errors("x" * 10000 + " error") and len(shown) < 400
+
+
+# --- the whole way -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scratch():
+    """Where another user may go; what is left there was not cleared away."""
+    path = Path(tempfile.mkdtemp(prefix="test-"))
+    path.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
+    yield path
+    shutil.rmtree(path)
+
+
+def grade(top, out, scratch):
+    command = [sys.executable, GRADE / "grade", "--submission", top, "--json", out]
+    command += ["--only", "overflow.recursion,layout.guards", "--logs", out.parent / "logs"]
+    return subprocess.run(command, env={**os.environ, "TMPDIR": str(scratch)}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+def test_reference_as_submission(tmp_path, manifest, scratch):
+    mine = whole(tmp_path / "it's $(a) path; with all", manifest)
+    done = grade(mine, tmp_path / "j.json", scratch)
+    found = json.loads((tmp_path / "j.json").read_text())
+    assert done.returncode == 0, done.stdout
+    assert found["complete"] and found["score"] == found["max"] > 0
+    assert not list(scratch.iterdir()) and not (tmp_path / "logs").exists()
+
+
+def test_broken_submission(top, scratch):
+    done = grade(top, top / "j.json", scratch)
+    found = json.loads((top / "j.json").read_text())
+    assert done.returncode == 1 and "Score: 0/" in done.stdout
+    assert {c["status"] for c in found["cases"]} == {"error"}
+    assert all("does not build" in c["reason"] for c in found["cases"])
+    assert not list(scratch.iterdir())
+
+
+def test_make_does_not_expand_the_path(tmp_path):
+    path = f"$(shell touch {tmp_path}/a)$(error b)'; touch {tmp_path}/c; '\"`touch {tmp_path}/d`"
+    done = subprocess.run(["make", "-s", "grade", f"SUBMISSION={path}"], cwd=guest.TOP, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert "there is no directory" in done.stdout and not list(tmp_path.iterdir())
