@@ -146,7 +146,7 @@ provoke_registers_fault:
   .type provoke_registers, @function
 
 // void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, and not
-// with zeros, so that it counts as used.
+// with zeros, so that it counts as used; then take a software interrupt.
 //   t0 the lowest address to write
   .globl provoke_use, provoke_use_end
 provoke_use:
@@ -160,6 +160,8 @@ provoke_use:
   sd sp, 0(sp)
   bltu t0, sp, 1b
 provoke_use_end:
+  csrsi sip, SIE_SSIE
+  nop
   mv sp, t1
   .cfi_def_cfa sp, 0
   ret

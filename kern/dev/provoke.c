@@ -34,6 +34,7 @@
 #define COMMAND_SIZE  128
 #define WORDS         6  // of a command
 #define MOVES         1000
+#define AREA_SIZE     65536
 #define RECURSE_FRAME 512  // bytes of local array in each call of recurse()
 
 // Implemented by: kern/dev/provoke.S.
@@ -456,27 +457,29 @@ static void exec_kmalloc(char *words[]) {
     call((uint64)code);
 }
 
-// An area of one page, kept like that of exec_kmalloc().  Returns its address, or 0.
-static uint64 vmalloc_page(void) {
-  static struct vm_area *area;
-  if (!area)
-    area = vmalloc_range(&vmalloc_general, PAGE_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
-  return area ? area->base : 0;
+// Two areas, one behind the other, kept like that of exec_kmalloc().  Returns the address of the
+// first, or 0.
+static uint64 vmalloc_pair(void) {
+  static struct vm_area *first, *second;
+  if (!first)
+    first = vmalloc_range(&vmalloc_general, AREA_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+  if (!second)
+    second = vmalloc_range(&vmalloc_general, AREA_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+  return first && second ? first->base : 0;
 }
 
 static void exec_vmalloc(char *words[]) {
   (void)words;
-  uint32 *code = (uint32 *)vmalloc_page();
+  uint32 *code = (uint32 *)vmalloc_pair();
   if (!code)
     return;
   *code = CODE_RETURN;
   call((uint64)code);
 }
 
-// Behind the last byte of an area there is a guard, too.
 static void overflow_vmalloc(char *words[]) {
   (void)words;
-  provoke_store(vmalloc_page() + PAGE_SIZE);
+  provoke_store(vmalloc_pair() + AREA_SIZE);
 }
 
 static void exec_null(char *words[]) {

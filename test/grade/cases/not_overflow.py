@@ -28,18 +28,20 @@ def store_or_load(how):
 # --- no fault -------------------------------------------------------------------------------------
 
 
-@case("not_overflow.ninety_percent", "Nine tenths of the stack used legally", 2,
+@case("not_overflow.ninety_percent", "Nine tenths of the stack used legally, and then a trap", 2,
       "Nothing but a frame's room is kept free: do not report before the stack is really used up.")
 def ninety_percent(t):
-    watch = t.boot("provoke STACK_USE 14400")
+    watch = t.boot("provoke STACK_USE 13904")
     mark = watch.mark()
     end = watch.guest.until(t.build.provoke("provoke_use_end"))
-    lowest = end.x[5]
-    t.expect(mark.stack.hi - lowest >= NINETY, f"{NINETY} bytes in use", mark.stack.hi - lowest)
-    written = end.table().read_virtual(lowest, 14400)
-    for at in range(0, len(written), 16):
-        t.equal(f"what was stored at {lowest + at:#x}",
-                written[at: at + 16], (lowest + at).to_bytes(8, "little") * 2)
+    lowest = end.sp
+    t.expect(NINETY <= mark.stack.hi - lowest < NINETY + 512, f"{NINETY} bytes in use",
+             mark.stack.hi - lowest)
+    stored = b"".join(at.to_bytes(8, "little") * 2 for at in range(lowest, lowest + 13904, 16))
+    t.expect(end.table().read_virtual(lowest, 13904) == stored, "what provoke stored there",
+             "something else")
+    trap = watch.record(watch.guest.until(*watch.vectors()))
+    t.equal("sp at the trap", hex(trap.sp), hex(lowest))
     watch.alive_until_end(0)
 
 
