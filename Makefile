@@ -127,7 +127,7 @@ DEPS := -MMD -MP
 LDFLAGS := -nostdlib -static --build-id=none
 
 # Everything is made again when an option or a tool changes.
-OPTIONS = $(CC) $(STRICT) $(HOSTSTRICT) $(KISA) $(KFLAGS) $(UFLAGS) $(HOSTCC) $(EXTRA_FILES)
+OPTIONS = $(CC) $(STRICT) $(HOSTSTRICT) $(KISA) $(KFLAGS) $(UFLAGS) $(HOSTCC)
 
 tools:
 	@test/doctor $(NEEDS)
@@ -217,8 +217,14 @@ $(B)/mkfs: user/mkfs.c $(B)/options
 $(B)/README: README.md $(B)/options
 	@cp $< $@
 
-$(B)/fs.img: $(B)/mkfs $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(B)/README
-	$(call say,MKFS,$@)$(B)/mkfs $@ $(filter-out $<,$^)
+FILES := $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(B)/README
+
+# Made again, empty of what was written to it, when any of the files changes, or their list.
+$(B)/fs.img: $(B)/mkfs $(FILES) $(B)/files
+	$(call say,MKFS,$@)$(B)/mkfs $@ $(FILES)
+
+$(B)/files: tools $(B)/options
+	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
 
 image: $(B)/fs.img
 

@@ -36,7 +36,7 @@ static const char *find_fault(const struct superblock *sb, uint64 disk) {
   uint64 inode_end = sb->inodestart + blocks_for(sb->ninodes, INODES_PER_BLOCK);
   uint64 data = sb->bmapstart + blocks_for(sb->size, BITS_PER_BLOCK);
   if (sb->magic != FS_MAGIC)
-    return "the disk has no file system (wrong magic number)";
+    return "the first disk has no file system (wrong magic number)";
   if (sb->size > disk)
     return "the file system is larger than the disk";
   if (sb->ninodes <= ROOT_INO)
@@ -100,7 +100,7 @@ static int check_root(const char **why) {
 }
 
 int fs_mount(const char **why) {
-  *why = "there is no disk";
+  *why = "there is no disk on virtio-mmio";
   if (disk_blocks() < 2)
     return -ENODEV;
   *why = "no memory for buffers";
