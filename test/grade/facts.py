@@ -178,6 +178,7 @@ class Observer:
         self.guest = guest
         self.here = guest.build.provoke("provoke_here")
         self.marks, self.traps = [], []
+        self.held_off = None  # (hart, its sie)
         self.known = 0  # traps up to the last report
         self.printed = 0  # bytes of output that earlier reports account for
         self.records = []
@@ -199,6 +200,18 @@ class Observer:
                "kernel code to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}")
         self.marks.append(Mark(stop.hart, stack, stop.sp, stop.csr("satp")))
         return self.marks[-1]
+
+    def quiet(self):
+        """Hold off interrupts on the hart that is stopped, until the next report, so that none
+        comes between two instructions of a test.  The kernel's view of them does not change."""
+        stop = self.guest.at
+        self.held_off = (stop.hart, stop.csr("sie"))
+        self.guest.stub.write_register(stop.hart, "sie", 0)
+
+    def loud(self):
+        if self.held_off:
+            self.guest.stub.write_register(self.held_off[0], "sie", self.held_off[1])
+        self.held_off = None
 
     def mark_of(self, hart, sp):
         """Return the latest mark that a fault on that hart, with that sp, belongs to."""
@@ -266,6 +279,7 @@ class Observer:
                         guest.insert(*vectors)
                 elif stop.pc == RENDEZVOUS:
                     count -= 1
+                    self.loud()
                     yield self.take_report(stop)
                 elif stop.pc in vectors:
                     self.traps.append(self.record(stop))

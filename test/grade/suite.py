@@ -110,12 +110,16 @@ class Trial:
         return self.observers[-1]
 
     def fault(self, program, kind, code=KILLED, owner="-", why="-", pid=2, process="provoke",
-              look=None, **machine):
+              look=None, interrupts=False, **machine):
         """Boot, run the program to its one report, judge that, and see how it ends: the machine's
         exit code tells whether the process was killed or the kernel panics.  look(report) is called
-        before it goes on, while there is memory to look at."""
+        before it goes on, while there is memory to look at.  interrupts: let them come while the
+        test runs."""
         verdict = "panic" if code == PANIC else "killed"
         watch = self.boot(program, **machine)
+        watch.mark()
+        if not interrupts:
+            watch.quiet()
         report = watch.report()
         judge(report, kind, pid, process, verdict, why, owner)
         if look:

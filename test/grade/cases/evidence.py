@@ -69,7 +69,7 @@ def fault_address(t):
 @case("evidence.interrupt_cause", "scause of an interrupt, its top bit included", 1,
       "scause has 64 bits; the top one says interrupt.")
 def interrupt_cause(t):
-    report = t.fault("provoke WILD_SP null interrupt", "wild-sp")
+    report = t.fault("provoke WILD_SP null interrupt", "wild-sp", interrupts=True)
     t.equal("scause", hex(report.trap.scause), hex(TIMER))
     check_registers(t, report)
 

@@ -110,7 +110,7 @@ def alloca_past_guard(t):
 def low_at_timer(t, above):
     """A timer interrupt comes when sp is so little above the stack's base."""
     report = overflow(t, f"provoke WILD_SP lo+{above} interrupt", scause=TIMER,
-                      function="provoke_sp_interrupt")
+                      function="provoke_sp_interrupt", interrupts=True)
     distance(t, report, -above)
 
 
@@ -146,7 +146,7 @@ def in_handler(t, report):
 @case("overflow.timer_frame", "A timer interrupt with room for the frame, and for no more", 2,
       "The handler overflows then: with interrupts off, so the kernel cannot go on.")
 def timer_frame(t):
-    report = t.fault(f"provoke WILD_SP lo+{FRAME} interrupt", "overflow", code=1,
+    report = t.fault(f"provoke WILD_SP lo+{FRAME} interrupt", "overflow", code=1, interrupts=True,
                      why=("interrupts-off", "interrupt"))
     in_handler(t, report)
 
@@ -154,7 +154,7 @@ def timer_frame(t):
 @case("overflow.timer_frame_plus_8", "A timer interrupt with sp odd, just above the frame's room",
       1, "No room is lacking, but sp is no multiple of 16: wild-sp.")
 def timer_frame_plus_8(t):
-    report = t.fault(f"provoke WILD_SP lo+{FRAME + 8} interrupt", "wild-sp")
+    report = t.fault(f"provoke WILD_SP lo+{FRAME + 8} interrupt", "wild-sp", interrupts=True)
     distance(t, report, -FRAME - 8)
 
 
@@ -167,7 +167,7 @@ def break_frame_less_16(t):
 
 @case("overflow.interrupt_handler", "In an interrupt handler", 2, FORCED)
 def interrupt_handler(t):
-    report = t.fault("provoke WILD_SP lo+2048 sink", "overflow", code=1,
+    report = t.fault("provoke WILD_SP lo+2048 sink", "overflow", code=1, interrupts=True,
                      why=("interrupts-off", "interrupt"))
     in_handler(t, report)
     before = [trap.scause for trap in report.traps if trap.scause & INTERRUPT]
@@ -193,7 +193,7 @@ def user_copy(t):
 @case("overflow.kernel_thread", "In a kernel thread", 2, FORCED)
 def kernel_thread(t):
     overflow(t, "provoke EXHAUST_KTHREAD", function="recurse", code=1, pid=0, process="exhaust",
-             why="kernel-thread")
+             why="kernel-thread", interrupts=True)
 
 
 @case("overflow.forked_child", "In a child just forked", 1,
@@ -265,7 +265,8 @@ def idle(t):
 
 
 def on_hart(t, number):
-    report = overflow(t, f"provoke ON_HART {number} EXHAUST_STACK", cpus=3, function="recurse")
+    report = overflow(t, f"provoke ON_HART {number} EXHAUST_STACK", cpus=3, function="recurse",
+                      interrupts=True)
     t.equal("hart", t.guests[-1].index(report.trap.hart), number)
 
 

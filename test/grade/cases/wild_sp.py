@@ -24,6 +24,8 @@ def wild(t, program, trap="break", mapped=None, marks=1, **who):
     del watch.marks[:-1]  # the others are not the victim's
     stop = watch.guest.until(t.build.provoke(f"provoke_sp_{trap}") + 8)  # behind mv sp, a0
     sp, table = stop.sp, stop.table()
+    if trap != "interrupt":
+        watch.quiet()
     if mapped:
         leaf = table.lookup(sp - 1)
         t.expect(leaf and leaf.flags & mapped[0] == mapped[0] and not leaf.flags & mapped[1],
