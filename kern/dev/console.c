@@ -56,7 +56,7 @@ static void line_done(char last) {
   ring[typed++ % RING_SIZE] = last;
   ready = typed;
   if (last == '\n')
-    uart_echo("\r\n", 2);
+    echo('\n');
   waitq_wake_all(&readers);
 }
 
@@ -81,7 +81,7 @@ static void edit(int c) {
     break;
   case CTRL('C'):
     typed = ready;
-    uart_echo("^C\r\n", 4);
+    uart_echo("^C\n", 3);
     break;
   case '\r':
   case '\n':

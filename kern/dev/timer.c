@@ -15,15 +15,15 @@
 #include "kern/lib/sbi.h"
 #include "kern/sched/thread.h"
 
-#define SLICES_PER_SECOND 100
-#define TICKS_PER_SECOND  10
-#define NEVER             (~0UL)
+#define SLICE (machine.timebase / 100)
+#define TICK  (machine.timebase / 10)
+#define NEVER (~0UL)
 
 // [I] fixed after boot  [h] this hart only, interrupts off  [t] lock
 struct timer {
   struct spinlock lock;
   struct list sleepers;  // [t] threads, by wait_node, the first due first
-  uint64 slice_end;      // [h] NEVER: no slices
+  uint64 slice_end;      // [h] NEVER: no slices; 0: not started
 };
 
 static struct timer timers[HART_MAX];
@@ -31,14 +31,6 @@ static uint64 boot_time;  // [I]
 
 static uint64 now(void) {
   return csr_read(time);
-}
-
-static uint64 slice(void) {
-  return machine.timebase / SLICES_PER_SECOND;
-}
-
-static uint64 tick(void) {
-  return machine.timebase / TICKS_PER_SECOND;
 }
 
 static void set_comparator(uint64 time) {
@@ -59,11 +51,11 @@ static void program(struct timer *t) {
   set_comparator(due < t->slice_end ? due : t->slice_end);
 }
 
-static void start_slices(void) {
+void thread_start_slices(void) {
   struct timer *t = &timers[this_hart()->index];
   if (t->slice_end != NEVER)
     return;
-  t->slice_end = now() + slice();
+  t->slice_end = now() + SLICE;
   irq_t s = spin_lock(&t->lock);
   program(t);
   spin_unlock(&t->lock, s);
@@ -80,7 +72,7 @@ void timer_interrupt(void) {
   struct timer *t = &timers[this_hart()->index];
   uint64 time = now();
   if (time >= t->slice_end)
-    t->slice_end = thread_tick() ? time + slice() : NEVER;
+    t->slice_end = thread_tick() ? time + SLICE : NEVER;
   irq_t s = spin_lock(&t->lock);
   wake_sleepers(t, time);
   program(t);
@@ -92,16 +84,14 @@ void timer_init_hart(void) {
   spin_init(&t->lock, "timer");
   list_init(&t->sleepers);
   t->slice_end = NEVER;
-  if (!thread_slice_hook) {
+  if (boot_time == 0)
     boot_time = now();
-    thread_slice_hook = start_slices;
-  }
   set_comparator(NEVER);
   csr_set(sie, SIE_STIE);
 }
 
 uint64 timer_ticks(void) {
-  return (now() - boot_time) / tick();
+  return (now() - boot_time) / TICK;
 }
 
 static void add_sleeper(struct timer *t, struct thread *sleeper) {
@@ -114,7 +104,7 @@ static void add_sleeper(struct timer *t, struct thread *sleeper) {
 
 int timer_sleep(uint32 n) {
   struct thread *me = thread_current();
-  me->deadline = now() + n * tick();
+  me->deadline = now() + n * TICK;
   irq_t s = irq_save();
   struct timer *t = &timers[this_hart()->index];
   spin_lock(&t->lock);

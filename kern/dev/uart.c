@@ -114,35 +114,38 @@ static void ring_add(char c) {
   ring[ring_put++ % RING_SIZE] = c;
 }
 
-int uart_write(const char *s, uint64 n) {
-  if (!interrupts) {
-    for (; n > 0; n--)
-      kprintf("%c", *s++);
-    return 0;
-  }
+// Put n bytes into the ring, a newline as CR LF.  While it is full: wait, or leave the rest out.
+static int send(const char *s, uint64 n, bool wait) {
   int err = 0;
   irq_t irq = spin_lock(&uart_lock);
-  for (uint64 i = 0; i < n && err == 0;) {
-    if (ring_room() < 2) {
+  while (n > 0 && err == 0) {
+    if (ring_room() >= 2) {
+      if (*s == '\n')
+        ring_add('\r');
+      ring_add(*s++);
+      n--;
+    } else if (wait) {
       uart_start();
       err = waitq_sleep(&room, &uart_lock);
-      continue;
+    } else {
+      break;
     }
-    if (s[i] == '\n')
-      ring_add('\r');
-    ring_add(s[i++]);
   }
   uart_start();
   spin_unlock(&uart_lock, irq);
   return err;
 }
 
+int uart_write(const char *s, uint64 n) {
+  if (interrupts)
+    return send(s, n, true);
+  for (; n > 0; n--)
+    kprintf("%c", *s++);
+  return 0;
+}
+
 void uart_echo(const char *s, uint32 n) {
-  irq_t irq = spin_lock(&uart_lock);
-  for (uint32 i = 0; i < n && ring_room() > 0; i++)
-    ring_add(s[i]);
-  uart_start();
-  spin_unlock(&uart_lock, irq);
+  send(s, n, false);
 }
 
 void uart_flush(void) {

@@ -13,7 +13,7 @@ void uart_init(void);
 // -EINTR when killed, some bytes being sent.
 int uart_write(const char *s, uint64 n);
 
-// Send n bytes as they are, or nothing when the ring has no room.  Does not sleep.
+// Likewise, but leave out what the ring has no room for.  Does not sleep.
 void uart_echo(const char *s, uint32 n);
 
 // Wait until all that was written has left.  Sleeps.

@@ -13,4 +13,7 @@
 #define fetch_or(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define fetch_and(p, v)     __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 #define atomic_swap(p, v)   __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
-#define fence_all()         __atomic_thread_fence(__ATOMIC_SEQ_CST)
+// Store v where *expected is; else *expected becomes what is there.  Returns whether it was stored.
+#define compare_swap(p, expected, v)                                                               \
+  __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+#define fence_all() __atomic_thread_fence(__ATOMIC_SEQ_CST)

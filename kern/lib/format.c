@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
 // The formatter behind every printing function: one conversion at a time to a byte sink.
-#include "kern/lib/format.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 

@@ -52,24 +52,15 @@ const char *bootarg_string(const char *name, char *buf, size_t size) {
   return buf;
 }
 
-static int digit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F')
-    return c - 'A' + 10;
-  return 16;
-}
-
 bool parse_number(const char *s, uint64 *value) {
-  int base = s[0] == '0' && s[1] == 'x' ? 16 : 10;
+  static const char digits[] = "0123456789abcdef";
+  uint64 v = 0, base = s[0] == '0' && s[1] == 'x' ? 16 : 10;
   s += base == 16 ? 2 : 0;
-  uint64 v = 0;
   if (*s == 0)
     return false;
   for (; *s; s++) {
-    int d = digit(*s);
+    const char *at = strchr(digits, *s);
+    uint64 d = at ? (uint64)(at - digits) : base;
     if (d >= base || v > (UINT64_MAX - d) / base)
       return false;
     v = v * base + d;

@@ -16,8 +16,7 @@
 #define REPORT_PATIENCE_SECONDS 2
 
 uint32 reports_pending;
-static uint32 panicked;          // [a] nonzero once a hart has begun to panic
-static struct hart *panic_hart;  // [a]
+static struct hart *panic_hart;  // [a] the one that panics, or null
 
 static _Noreturn void stop_hart(void) {
   irq_off();
@@ -26,7 +25,8 @@ static _Noreturn void stop_hart(void) {
 }
 
 void panic_poll(void) {
-  if (load_relaxed(&panicked) && load_relaxed(&panic_hart) != this_hart())
+  const struct hart *h = load_relaxed(&panic_hart);
+  if (h && h != this_hart())
     stop_hart();
 }
 
@@ -56,14 +56,13 @@ static _Noreturn void panic_again(void) {
 
 void panic(const char *fmt, ...) {
   irq_off();
-  struct hart *me = this_hart();
-  if (load_relaxed(&panic_hart) == me)
-    panic_again();
-  if (atomic_swap(&panicked, 1)) {
+  struct hart *me = this_hart(), *first = NULL;
+  if (!compare_swap(&panic_hart, &first, me)) {
+    if (first == me)
+      panic_again();
     print_abandon_report();
     stop_hart();
   }
-  store_relaxed(&panic_hart, me);
   stop_others(me);
   await_reports();
   print_begin_report();

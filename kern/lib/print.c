@@ -11,7 +11,6 @@
 //     before it tries, and whoever ends a message looks at held_back after.
 #include "kern/lib/print.h"
 #include "kern/lib/atomic.h"
-#include "kern/lib/format.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/sbi.h"
 #include "kern/lib/spinlock.h"
@@ -50,17 +49,14 @@ static void print_message(const char *fmt, va_list args) {
   format(&out, fmt, args);
 }
 
-// Wait until no other hart reports, printing set.  Holds: print_lock.
-static void claim_console(void) {
-  for (;;) {
-    store_relaxed(&printing, true);
-    fence_all();
-    if (!load_acquire(&reporter))
-      return;
-    store_release(&printing, false);
-    while (load_relaxed(&reporter))
-      panic_poll();
-  }
+// Set printing unless another hart reports.  Returns whether it is set.  Holds: print_lock.
+static bool try_console(void) {
+  store_relaxed(&printing, true);
+  fence_all();
+  if (!load_acquire(&reporter))
+    return true;
+  store_release(&printing, false);
+  return false;
 }
 
 void print_release(void) {
@@ -74,10 +70,8 @@ bool print_claim(void) {
   fence_all();
   if (!spin_trylock(&print_lock, &off))
     return false;
-  store_relaxed(&printing, true);
-  fence_all();
-  if (load_acquire(&reporter)) {
-    print_release();
+  if (!try_console()) {
+    spin_unlock(&print_lock, 0);
     return false;
   }
   store_relaxed(&held_back, 0);
@@ -90,7 +84,9 @@ void kvprintf(const char *fmt, va_list args) {
     print_message(fmt, args);
   } else {
     spin_lock(&print_lock);
-    claim_console();
+    while (!try_console())
+      while (load_relaxed(&reporter))
+        panic_poll();
     print_message(fmt, args);
     print_release();
     resume_held_back();
@@ -110,8 +106,7 @@ void print_begin_report(void) {
   struct hart *me = this_hart();
   if (load_relaxed(&reporter) != me) {
     struct hart *none = NULL;
-    while (!__atomic_compare_exchange_n(&reporter, &none, me, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
+    while (!compare_swap(&reporter, &none, me))
       none = NULL;
     fence_all();
     bool own_message = print_lock.owner == me;

@@ -16,6 +16,12 @@ void kvprintf(const char *fmt, va_list args);
 // size must not be 0.
 int ksnprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+// Put fmt, its conversions replaced by args, byte by byte.  Pure.
+struct format_out {
+  void (*put)(struct format_out *out, char c);
+};
+void format(struct format_out *out, const char *fmt, va_list args);
+
 // Where printed bytes go: the firmware's console until a driver registers its own.
 // put writes one byte, polled; it takes no lock, never sleeps, and works in any context.  So does
 // resume, called when a message or report has ended that made print_claim fail.

@@ -9,17 +9,12 @@
 #include "vm/space.h"
 
 static enum process_state state_of(const struct thread *t) {
-  if (t == NULL)
-    return PROCESS_ZOMBIE;
-  switch (load_relaxed(&t->state)) {
-  case THREAD_RUNNING:
-  case THREAD_DEAD:
-    return PROCESS_RUNNING;
-  case THREAD_SLEEPING:
-    return PROCESS_SLEEPING;
-  default:
-    return PROCESS_READY;
-  }
+  static const enum process_state states[] = {
+      [THREAD_NEW] = PROCESS_READY,         [THREAD_READY] = PROCESS_READY,
+      [THREAD_RUNNING] = PROCESS_RUNNING,   [THREAD_DEAD] = PROCESS_RUNNING,
+      [THREAD_SLEEPING] = PROCESS_SLEEPING,
+  };
+  return t != NULL ? states[thread_state(t)] : PROCESS_ZOMBIE;
 }
 
 static void describe(const struct process *p, struct process_info *info) {

@@ -148,8 +148,7 @@ static void idle_wait(struct runqueue *q) {
 }
 
 static void leave(struct runqueue *q) {
-  if (thread_slice_hook != NULL)
-    thread_slice_hook();
+  thread_start_slices();
   spin_lock(&q->lock);
   runq_yield(q);
 }

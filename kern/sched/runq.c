@@ -23,8 +23,7 @@ void thread_switch(struct thread *prev, struct thread *next);
 _Noreturn void thread_begin(void);
 
 static struct runqueue runqueues[HART_MAX];
-void (*thread_slice_hook)(void);  // [I]
-static uint64 kernel_satp;        // [I]
+static uint64 kernel_satp;  // [I]
 
 static void enter_space(struct hart *h, struct space *space) {
   h->space = space;

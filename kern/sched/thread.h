@@ -98,9 +98,9 @@ void thread_preempt(void);
 // wanted; not so on an idle hart.
 bool thread_tick(void);
 
-// Called when a hart leaves its idle thread, interrupts off: time slices are wanted again.
-// Handed down by: kern/dev/timer.c.
-extern void (*thread_slice_hook)(void);
+// Time slices are wanted again: this hart leaves its idle thread.  Holds: interrupts off.
+// Implemented by: kern/dev/timer.c.
+void thread_start_slices(void);
 
 // Give the running thread a new space (exec) or none (exit): sets thread->space and this hart's
 // satp.  The code in the space is written already.

@@ -33,7 +33,8 @@ static void wait_for_interrupt(void);
 struct hart harts[HART_MAX];
 uint32 hart_count = HARTS;
 uint32 panicked;
-void (*thread_slice_hook)(void);
+void thread_start_slices(void) {
+}
 
 static struct runqueue queues[HARTS];
 static struct thread threads[RINGS * RING];
