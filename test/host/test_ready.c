@@ -32,7 +32,6 @@ static void wait_for_interrupt(void);
 
 struct hart harts[HART_MAX];
 uint32 hart_count = HARTS;
-uint32 panicked;
 void thread_start_slices(void) {
 }
 
