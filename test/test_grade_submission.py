@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import guest
@@ -218,6 +219,10 @@ def test_compiler_cannot_read_what_root_can(tmp_path):
     assert "Permission denied" in attempt(tmp_path)[1]
 
 
+def owned_by(uid):
+    return [p.name for p in Path("/proc").glob("[0-9]*") if p.exists() and p.stat().st_uid == uid]
+
+
 def test_time_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(submission, "WALL_SECONDS", 4 / submission.SCALE)
     monkeypatch.setattr(submission, "make", lambda *a, make=submission.make:
@@ -225,6 +230,10 @@ def test_time_is_limited(tmp_path, monkeypatch):
     shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
     (tmp_path / "trap" / "a.c").write_text(BOMB)
     assert "stopped after 4 s" in attempt(tmp_path)[1]
+    end = time.monotonic() + 5
+    while ROOT and (left := owned_by(submission.fresh_user())):
+        assert time.monotonic() < end, f"still running: {left}"
+        time.sleep(0.1)
 
 
 def test_deleted_file_is_missed(tmp_path):
