@@ -267,7 +267,7 @@ def first_errors(said):
     lines = ["".join(c if c.isprintable() else " " for c in line) for line in said.splitlines()]
     lines = [line.strip() for line in lines if line.strip() and not re.match("  [A-Z]+ ", line)]
     telling = re.compile("error|undefined reference|multiple definition|exhausted", re.IGNORECASE)
-    own = [line for line in lines if not line.startswith("make")]
+    own = [line for line in lines if not re.match(r"make|\d* *\|", line)]
     errors = [line for line in own if telling.search(line)] or own or lines
     return "; ".join(line if len(line) <= 300 else f"{line[:99]}...{line[-198:]}"
                      for line in errors[:ERRORS_SHOWN])
