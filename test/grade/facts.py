@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from machine import FRAME, GUARD, RENDEZVOUS, SLOT, STACK, WINDOW, Ended, Stop
+from machine import FRAME, GUARD, PROVOKE, RENDEZVOUS, SLOT, STACK, WINDOW, Ended, Stop
 from sv39 import PAGE, A, D, R, V, W
 
 INTERRUPT = 1 << 63
@@ -198,8 +198,16 @@ class Observer:
         stack = stack_of_sp(stop.sp)
         expect(stack and stack.lo <= stop.sp <= stack.hi,
                "kernel code to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}")
+        if not self.marks:
+            self.check_provoke(stop.table())
         self.marks.append(Mark(stop.hart, stack, stop.sp, stop.csr("satp")))
         return self.marks[-1]
+
+    def check_provoke(self, table):
+        """What runs as provoke's assembly is that."""
+        code = self.guest.build.code
+        expect(table.read_virtual(PROVOKE, len(code)) == code,
+               f"the code of kern/dev/provoke.S at {PROVOKE:#x}", "other code, or none")
 
     def quiet(self):
         """Hold off interrupts on the hart that is stopped, until the next report, so that none

@@ -32,7 +32,7 @@ IMAGE_BASE = 0xFFFFFFFF80000000  # vm/layout.h
 IMAGE_PA = 0x80200000
 RENDEZVOUS = IMAGE_BASE + PAGE  # kernel.ld
 PROVOKE = IMAGE_BASE + 2 * PAGE
-PROVOKE_END = PROVOKE + 8 * PAGE
+PROVOKE_END = PROVOKE + 8 * PAGE  # it ends before
 WINDOW = (0xFFFFFFF800000000, 0xFFFFFFFC00000000)
 STACK = GUARD = 16384
 SLOT = 32768
@@ -78,18 +78,26 @@ class Build:
         self.directory = Path(directory)
         self.kernel = self.directory / "kernel"
         self.image = self.directory / "fs.img"
-        self.assembly = self.symbols("kern/dev/provoke.S.o")
-        self.compiled = {
-            name: address
-            for name, address in self.symbols("kernel").items()
-            if PROVOKE <= address < PROVOKE_END
-        }
+        table, assembly = self.read("kern/dev/provoke.S.o")
+        self.assembly = dict(table)
+        table, compiled = self.read("kern/dev/provoke.c.o")
+        own = {name for name, _ in table}
+        end = PROVOKE + len(assembly) + len(compiled)  # at most: the linker makes code shorter
+        table, text = self.read("kernel")
+        self.code = text[PROVOKE - IMAGE_BASE:][:len(assembly)]
+        self.compiled = {}
+        for name, address in table:  # of two of one name the lower one is in provoke
+            if name in own and PROVOKE <= address < min(end, self.compiled.get(name, end)):
+                self.compiled[name] = address
 
-    def symbols(self, name):
+    def read(self, name):
+        """Return what the file defines, as (name, address), and the bytes of its .text."""
         with open(self.directory / name, "rb") as file:
-            table = ELFFile(file).get_section_by_name(".symtab")
-            return {s.name: s["st_value"] for s in table.iter_symbols()
-                    if s["st_shndx"] != "SHN_UNDEF" and re.match(r"[A-Za-z_]", s.name)}
+            elf = ELFFile(file)
+            symbols = elf.get_section_by_name(".symtab").iter_symbols()
+            table = [(s.name, s["st_value"]) for s in symbols
+                     if s["st_shndx"] != "SHN_UNDEF" and re.match(r"[A-Za-z_]", s.name)]
+            return table, elf.get_section_by_name(".text").data()
 
     def provoke(self, name):
         """Address of a function or label of kern/dev/provoke.S or provoke.c."""
@@ -99,12 +107,10 @@ class Build:
 
     def function(self, address):
         """Name of provoke's function that the address is in, or None."""
-        if not PROVOKE <= address < PROVOKE_END:
-            return None
         table = dict(self.compiled)
         table.update({name: PROVOKE + at for name, at in self.assembly.items()})
         below = [(at, name) for name, at in table.items() if at <= address]
-        return max(below)[1] if below else None
+        return max(below)[1] if below and address < max(table.values()) + PAGE else None
 
     def program(self, name):
         return program_at(self.directory / "user" / f"{name}.elf")
