@@ -28,7 +28,8 @@ SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
 TREE = ("Makefile", "kernel.ld", "test/doctor", "boot", "trap", "kern", "vm")  # builds a kernel
 REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build directory
 TAKEN = ("kernel",)  # of the submission's build directory
-GIVEN = ("fs.img", "mkfs", "user", "kern/dev/provoke.S.o")  # the instructor's, which the grader reads too
+# What the grader reads too, of the instructor's build directory.
+GIVEN = ("fs.img", "mkfs", "user", "kern/dev/provoke.S.o")
 ENVIRONMENT = ("PATH", "CROSS", "LLVM", "HOSTCC", "PYTHON", "VMAP_STACK", "KASAN")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
