@@ -149,8 +149,6 @@ void thread_set_space(struct space *space) {
 void thread_begin(void) {
   thread_switched();
   struct thread *t = thread_current();
-  // A child's frame is a copy of its parent's, but the registers are not the child's yet.
-  thread_user_frame(t)->sstatus &= ~(uint64)SSTATUS_FS;
   irq_on();
   t->start(t->arg);
   panic("thread %s returned from its start function", t->name);

@@ -252,6 +252,13 @@ static void test_bounds(void) {
   CHECK(!vmalloc_range(&vmalloc_general, 1UL << 40, PAGE_SIZE, PROT_KERNEL_RW));
 }
 
+// A fault is not retried for ever.
+static void test_refresh(void) {
+  this_index = 1;
+  CHECK(tlb_refresh() && !tlb_refresh());
+  this_index = 0;
+}
+
 int main(void) {
   machine_make();
   for (uint32 i = 0; i < hart_count; i++) {
@@ -267,6 +274,7 @@ int main(void) {
   for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++)
     test_general(sizes[i]);
   test_bounds();
+  test_refresh();
   running = true;
   for (uint32 i = 0; i < STEPS; i++)
     step();

@@ -100,6 +100,20 @@ static void behind_break(void) {
   must_die(write_at, end + 64 * PAGE_SIZE);
 }
 
+// A page that was there a moment ago.
+static void shrink_child(uint64 unused) {
+  (void)unused;
+  char *a = sbrk(2 * PAGE_SIZE);
+  a[PAGE_SIZE] = 1;
+  sbrk(-2 * PAGE_SIZE);
+  write_at((uint64)a + PAGE_SIZE);
+}
+
+static void behind_old_break(void) {
+  for (int i = 0; i < 10; i++)
+    must_die(shrink_child, 0);
+}
+
 // One forbidden instruction each.
 static void instruction(uint64 which) {
   switch (which) {
@@ -181,11 +195,19 @@ static void unknown_calls(void) {
 }
 
 const struct test fault_tests[] = {
-    {"fault-reads", bad_reads, false},           {"fault-writes", bad_writes, false},
-    {"fault-jumps", bad_jumps, false},           {"fault-scattered", scattered_reads, false},
-    {"fault-text", text_rights, false},          {"fault-run-data", data_not_run, false},
-    {"fault-guard-page", guard_page, false},     {"fault-stack-overflow", stack_overflow, false},
-    {"fault-behind-break", behind_break, false}, {"fault-instructions", instructions, false},
-    {"fault-sp", stack_pointers, false},         {"fault-tp", thread_pointers, false},
-    {"unknown-calls", unknown_calls, false},     {NULL, NULL, false},
+    {"fault-reads", bad_reads, false},
+    {"fault-writes", bad_writes, false},
+    {"fault-jumps", bad_jumps, false},
+    {"fault-scattered", scattered_reads, false},
+    {"fault-text", text_rights, false},
+    {"fault-run-data", data_not_run, false},
+    {"fault-guard-page", guard_page, false},
+    {"fault-stack-overflow", stack_overflow, false},
+    {"fault-behind-break", behind_break, false},
+    {"fault-behind-old-break", behind_old_break, false},
+    {"fault-instructions", instructions, false},
+    {"fault-sp", stack_pointers, false},
+    {"fault-tp", thread_pointers, false},
+    {"unknown-calls", unknown_calls, false},
+    {NULL, NULL, false},
 };
