@@ -327,6 +327,14 @@ def test_panics_at_once(boot):
     assert {k["why"] for k in r.records} == {"interrupts-off"}
 
 
+def test_last_words(boot):
+    """All harts overflow at the same time, and the first to have reported panics: the others still
+    have their say."""
+    r = boot("provoke -n 4 -j 4 EXHAUST_ALL", cpus=4, append="panic_on_fault")
+    assert r.code == PANIC and r.output.count("panic: ") == 1, r.explain()
+    assert {k["hart"] for k in r.records} == {0, 1, 2, 3}, r.explain()
+
+
 def test_user_overflow_is_no_kernel_matter(boot):
     """A fault in user mode kills the process, with one line and no kernel report."""
     r = boot("usertests fault-guard-page fault-stack-overflow", cpus=1)

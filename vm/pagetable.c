@@ -11,6 +11,7 @@
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/csr.h"
+#include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
@@ -118,6 +119,8 @@ struct pagetable *pagetable_create(void) {
 }
 
 void pagetable_destroy(struct pagetable *pt) {
+  for (uint32 i = 0; i < hart_count; i++)
+    assert(load_relaxed(&harts[i].satp) != pagetable_satp(pt));
   irq_t s = spin_lock(&roots_lock);
   list_remove(&page_of(pt)->node);
   spin_unlock(&roots_lock, s);

@@ -29,6 +29,26 @@ static void stacks_some(void) {
   check(stacks[1].hi == 0x7777777777777777);
 }
 
+// Have the kernel end this process after a jump of sp to far down its stack.
+static void jump_down(uint64 fd) {
+  static const char test[] = "WILD_SP lo+2048 break";
+  write((int)fd, test, sizeof(test) - 1);
+}
+
+// Whoever gets the stack next finds nothing there.
+static void not_deep(uint64 unused) {
+  (void)unused;
+  for (int n = stackinfo(stacks, 64); n > 0; n--)
+    if (stacks[n - 1].pid == getpid())
+      check(stacks[n - 1].peak < KSTACK_SIZE / 2);
+}
+
+static void stacks_clean(void) {
+  int fd = open("/crash", O_RDWR);
+  for (int i = 0; i < 3 && fd >= 0; i++)
+    check(run_child(jump_down, (uint64)fd) == -1 && run_child(not_deep, 0) == 0);
+}
+
 // Return how many of init, this process and its child pid, which sleeps, are listed as they are.
 static int find_known(int pid) {
   int n = procinfo(processes, 64), found = 0;
@@ -75,7 +95,11 @@ static void poweroff_refused(void) {
 }
 
 const struct test info_tests[] = {
-    {"info-stacks", stacks_known, false},       {"info-stacks-some", stacks_some, false},
-    {"info-processes", processes_known, false}, {"info-memory", memory_known, false},
-    {"info-poweroff", poweroff_refused, false}, {NULL, NULL, false},
+    {"info-stacks", stacks_known, false},
+    {"info-stacks-some", stacks_some, false},
+    {"info-stacks-clean", stacks_clean, false},
+    {"info-processes", processes_known, false},
+    {"info-memory", memory_known, false},
+    {"info-poweroff", poweroff_refused, false},
+    {NULL, NULL, false},
 };
