@@ -342,6 +342,7 @@ static void stale_stack(char *words[]) {
   if (!area)
     return;
   uint64 address = area->base + number(words[1], 8);
+  provoke_load(address);  // so that this hart has cached the translation
   kstack_free(area);
   kstack_drain();
   vmalloc_drain();

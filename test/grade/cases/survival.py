@@ -80,7 +80,7 @@ def on_a_disk(t, program, **machine):
 @case("survival.files", "The victim's pipe, file, directory and child are let go", 3,
       "The exit path closes descriptors, lets the directory go and gives children to init.")
 def files(t):
-    watch, path = on_a_disk(t, "gradeuser held EXHAUST_STACK")
+    watch, path = on_a_disk(t, "gradeuser held EXHAUST_STACK", limit=5)
     judge(watch.report(), "overflow", pid=3, process="gradeuser")
     verdict(watch)
     watch.alive_until_end(0)
