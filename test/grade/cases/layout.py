@@ -195,7 +195,7 @@ def preset(t):
 @case("layout.roots_fixed", "The kernel half of the root never changes", 2, ROOTS)
 def roots_fixed(t):
     watch = t.boot("provoke -n 40 -j 40 STACK_USE 256", cpus=2)
-    first = watch.mark()
+    watch.mark()
     roots = kernel_roots(watch.guest.at.table())
     for _ in range(39):
         watch.mark()
@@ -203,7 +203,8 @@ def roots_fixed(t):
     for i, (a, b) in enumerate(zip(roots, later)):
         expect(a == b, f"root entry {KERNEL_HALF + i} as it was 40 processes before, {a:#x}",
                f"{b:#x}")
-    t.expect(first.satp != watch.marks[-1].satp, "another page table", hex(first.satp))
+    tables = len({mark.satp for mark in watch.marks})  # a freed one may come back
+    t.expect(tables > 1, "more than one page table in all of them", tables)
 
 
 @case("layout.roots_equal", "All live page tables agree in the kernel half", 2, ROOTS)
