@@ -255,3 +255,11 @@ def test_guests_limit(trial):
     watch = trial.boot("provoke WILD_SP here interrupt", limit=1)
     with pytest.raises(machine.TimedOut, match="guest's time"):
         watch.report()
+
+
+@pytest.mark.parametrize("icount", [True, False])
+def test_idle_guests_limit(trial, icount):
+    """So does one that waits for what will not come, and sooner."""
+    watch = trial.boot("sleep 1000", icount=icount, cpus=2)
+    with pytest.raises(machine.TimedOut, match="nothing has run for 5 s"):
+        watch.report()

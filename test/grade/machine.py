@@ -46,6 +46,7 @@ TIMEBASE = 10_000_000  # ticks of the guest's clock a second
 GUEST_LIMIT = 15  # seconds of the guest's time, by default
 CPU_LIMIT = 20  # seconds of QEMU's CPU time, without icount
 WALL_LIMIT = 240
+IDLE_LIMIT = 5  # seconds of the guest's time in which every hart waits
 POLL = 0.5  # seconds between two looks at a guest that says nothing
 STUB_PATIENCE = 60
 OUTPUT_LIMIT = 64 << 20  # bytes of console output
@@ -201,7 +202,7 @@ class Guest:
         self.boot_hart = 0 if cpus == 1 else None  # known once the machine runs
         self.code = None
         self.ticks = 0
-        self.stalled = 0
+        self.asleep_since, self.stalled = None, 0
         self.start = time.monotonic()
         self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -316,7 +317,7 @@ class Guest:
                         self.check_limits()
                         self.stub.resume()
                         continue
-                self.stalled = 0
+                self.asleep_since, self.stalled = None, 0
                 self.stopped(stop[1])
                 self.check_time()
                 return self.at
@@ -350,10 +351,7 @@ class Guest:
         """The machine was interrupted to look at the clock."""
         before, self.ticks = self.ticks, self.clock()
         self.check_time()
-        if self.icount and self.ticks == before and self.all_asleep():
-            self.stalled += 1
-            if self.stalled > 2:
-                raise TimedOut("every hart waits for an interrupt, and none will come")
+        self.check_asleep(before)
 
     def check_time(self):
         """Raise TimedOut when the guest has used up what it was given."""
@@ -365,13 +363,28 @@ class Guest:
         elif self.ticks > self.limit * TIMEBASE:
             raise TimedOut(f"{self.limit:.0f} s of the guest's time were not enough")
 
+    def check_asleep(self, before):
+        """Give up on a guest in which nothing but the clock moves, or not even that."""
+        if not self.all_asleep():
+            self.asleep_since = None
+            return
+        if self.asleep_since is None:
+            self.asleep_since = self.ticks
+        self.stalled = self.stalled + 1 if self.ticks == before else 0
+        if self.stalled > 2:
+            raise TimedOut("every hart waits for an interrupt, and none will come")
+        if self.ticks - self.asleep_since > IDLE_LIMIT * TIMEBASE * SCALE:
+            raise TimedOut(f"nothing has run for {IDLE_LIMIT * SCALE:.0f} s")
+
     def all_asleep(self):
         """Whether each hart stands behind a wfi."""
         for hart in range(self.cpus):
-            words = self.stub.read_general(hart)
-            table = PageTable(self.stub.read_memory, self.stub.read_register(hart, "satp"))
-            code = table.read_virtual(words[32] - 4, 4) if table.paging else \
-                self.stub.read_memory(words[32] - 4, 4)
+            pc = self.stub.read_general(hart)[32]
+            if self.stub.read_register(hart, "priv") == 3:
+                code = self.stub.read_memory(pc - 4, 4)
+            else:
+                satp = self.stub.read_register(hart, "satp")
+                code = PageTable(self.stub.read_memory, satp).read_virtual(pc - 4, 4)
             if code is None or int.from_bytes(code, "little") != WFI:
                 return False
         return True
