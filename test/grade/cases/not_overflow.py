@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Faults that are no overflow, and must not be called one; and what is no fault at all."""
 
-from facts import BREAKPOINT, FETCH, ILLEGAL, LOAD, STORE, Stack, judge
+from facts import BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, Stack, judge
 from gradeuser import KERNEL_ADDRESSES, each, stack_borders, user_faults, verdict
 from machine import GUARD, IMAGE_BASE, IMAGE_PA, PROVOKE, PROVOKE_END, SLOT, STACK, USER_END
 from suite import case
@@ -56,6 +56,8 @@ def inside(t, test, offset):
         t.equal("the address", before.x[10], address)
         byte = before.table().read_virtual(address, 1)
         after = watch.guest.until(function + 4, *watch.vectors())
+        while after.pc != function + 4 and after.csr("scause") & INTERRUPT:
+            after = watch.guest.until(function + 4, *watch.vectors())
         t.equal("the access done, pc", hex(after.pc), hex(function + 4))
         if how == "read":
             t.equal("the byte read", after.x[10], byte[0])
