@@ -29,7 +29,7 @@ TREE = ("Makefile", "kernel.ld", "test/doctor", "boot", "trap", "kern", "vm")  #
 REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build directory
 TAKEN = ("kernel",)  # of the submission's build directory
 # What the grader reads too, of the instructor's build directory.
-GIVEN = ("fs.img", "mkfs", "user", "kern/dev/provoke.S.o")
+GIVEN = ("fs.img", "mkfs", "user", "kern/dev/provoke.S.o", "kern/dev/provoke.c.o")
 ENVIRONMENT = ("PATH", "CROSS", "LLVM", "HOSTCC", "PYTHON", "VMAP_STACK", "KASAN")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
