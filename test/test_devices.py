@@ -64,6 +64,8 @@ def test_line_editing(terminal):
     assert t.run(f"echo hello{CTRL_H}{DELETE}p") == "help\n"
     assert t.run(f"nonsense{CTRL_U}echo right") == "right\n"
     assert t.run(f"{CTRL_H * 5}echo still here") == "still here\n"
+    assert t.run(f"echo \u00e9{DELETE}a\tb{DELETE}{DELETE}c") == "ac\n"
+    assert t.run("echo u\x1b[Ap\x1bOB \x1b[1;5Cd\x1b") == "up d\n"
     t.type(f"echo lost{CTRL_C}")
     t.expect("^C\n")
     assert t.run("echo not lost") == "not lost\n"

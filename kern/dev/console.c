@@ -25,6 +25,7 @@
 #define END          CTRL('D')
 #define BELL         CTRL('G')
 #define BACKSPACE    CTRL('H')
+#define ESCAPE       CTRL('[')
 #define DELETE       0x7f
 #define LINE_SIZE    256   // a line, its newline included
 #define RING_SIZE    1024  // a power of two
@@ -40,9 +41,11 @@ static void echo(char c) {
   uart_echo(&c, 1);
 }
 
+// Take n characters off the line's end.  Those of several bytes go whole (UTF-8, RFC 3629).
 static void erase(uint32 n) {
   for (; n > 0 && typed != ready; n--) {
-    typed--;
+    while ((ring[--typed % RING_SIZE] & 0xc0) == 0x80 && typed != ready)
+      ;
     uart_echo("\b \b", 3);
   }
 }
@@ -67,7 +70,20 @@ static void line_add(char c) {
   bool room = typed - ready < LINE_SIZE - 1 && typed - taken < RING_SIZE - 1;
   if (room)
     ring[typed++ % RING_SIZE] = c;
-  echo(room ? c : BELL);
+  echo(!room ? BELL : c == '\t' ? ' ' : c);  // one column, for erase
+}
+
+// Return whether c belongs to an escape sequence, such as an arrow key's.  ECMA-48, 5.4.
+static bool in_escape(int c) {
+  static enum { NO, BEGUN, INSIDE } escape;  // [console_lock]
+  if (c == ESCAPE) {
+    escape = BEGUN;
+    return true;
+  }
+  bool part = escape != NO && c >= ' ';
+  bool inside = escape == BEGUN ? c == '[' || c == 'O' : c < '@';
+  escape = part && inside ? INSIDE : NO;
+  return part;
 }
 
 static void edit(int c) {
@@ -101,7 +117,8 @@ void console_input(int c) {
     return;
   }
   irq_t s = spin_lock(&console_lock);
-  edit(c);
+  if (!in_escape(c))
+    edit(c);
   spin_unlock(&console_lock, s);
 }
 
