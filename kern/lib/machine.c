@@ -69,13 +69,6 @@ bool parse_number(const char *s, uint64 *value) {
   return true;
 }
 
-uint64 bootarg_number(const char *name, uint64 fallback) {
-  char buf[24];
-  uint64 value;
-  const char *s = bootarg_string(name, buf, sizeof(buf));
-  return s && parse_number(s, &value) ? value : fallback;
-}
-
 bool bootarg_flag(const char *name) {
   const char *s = find(name);
   return s && *s != '=';

@@ -231,7 +231,11 @@ static void test_built(void) {
 
   char buf[8];
   machine = m;
-  CHECK(bootarg_number("nproc", 1) == 64 && bootarg_number("run", 5) == 5);
+  uint64 n = 0;
+  CHECK(bootarg_string("nproc", buf, 8) && parse_number(buf, &n) && n == 64);
+  CHECK(!parse_number("abc", &n) && !parse_number("", &n) && !parse_number("0x", &n) && n == 64);
+  CHECK(!parse_number("18446744073709551616", &n) && !parse_number("1f", &n) && n == 64);
+  CHECK(parse_number("18446744073709551615", &n) && n == UINT64_MAX);
   CHECK(bootarg_string("run", buf, 8) && strcmp(buf, "abc") == 0);
   CHECK(!bootarg_string("run", buf, 3) && !bootarg_string("ru", buf, 8));
   CHECK(bootarg_flag("panic") && !bootarg_flag("run") && !bootarg_flag("pan"));
