@@ -254,13 +254,14 @@ static const char *queue_init(bool legacy) {
   return NULL;
 }
 
-static uint64 read_capacity(bool legacy) {
+// Return the sectors of the disk.  A legacy device's generation reads 0.
+static uint64 read_capacity(void) {
   uint32 generation;
   uint64 sectors;
   do {
-    generation = legacy ? 0 : reg_read(VIRTIO_CONFIG_GENERATION);
+    generation = reg_read(VIRTIO_CONFIG_GENERATION);
     sectors = reg_read(VIRTIO_CONFIG) | (uint64)mmio_read(regs, VIRTIO_CONFIG + 4) << 32;
-  } while (!legacy && generation != reg_read(VIRTIO_CONFIG_GENERATION));
+  } while (generation != reg_read(VIRTIO_CONFIG_GENERATION));
   return sectors;
 }
 
@@ -278,7 +279,7 @@ static int start(const struct virtio_slot *where) {
   }
   irq_register(where->irq, disk_interrupt, NULL);
   add_status(STATUS_DRIVER_OK);
-  blocks = read_capacity(legacy) / (BLOCK_SIZE / VIRTIO_SECTOR);
+  blocks = read_capacity() / (BLOCK_SIZE / VIRTIO_SECTOR);
   return 0;
 }
 

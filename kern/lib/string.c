@@ -64,10 +64,7 @@ int memcmp(const void *a, const void *b, size_t n) {
 }
 
 size_t strlen(const char *s) {
-  const char *end = s;
-  while (*end)
-    end++;
-  return (size_t)(end - s);
+  return strnlen(s, SIZE_MAX);
 }
 
 size_t strnlen(const char *s, size_t max) {
@@ -78,9 +75,7 @@ size_t strnlen(const char *s, size_t max) {
 }
 
 int strcmp(const char *a, const char *b) {
-  while (*a && *a == *b)
-    a++, b++;
-  return (uint8)*a - (uint8)*b;
+  return strncmp(a, b, SIZE_MAX);
 }
 
 int strncmp(const char *a, const char *b, size_t n) {
