@@ -47,6 +47,7 @@ GUEST_LIMIT = 15  # seconds of the guest's time, by default
 CPU_LIMIT = 20  # seconds of QEMU's CPU time, without icount
 WALL_LIMIT = 240
 IDLE_LIMIT = 5  # seconds of the guest's time in which every hart waits
+STEPS = 10  # tries to step over a breakpoint
 POLL = 0.5  # seconds between two looks at a guest that says nothing
 STUB_PATIENCE = 60
 OUTPUT_LIMIT = 64 << 20  # bytes of console output
@@ -278,7 +279,12 @@ class Guest:
             return
         hart, pc = self.at.hart, self.at.pc
         self.stub.clear_breakpoint(pc)
-        self.stub.step(hart)
+        # Another hart may have met a breakpoint when this one did.  Then QEMU reports a second stop
+        # as soon as anything runs, before the step is done.
+        for _ in range(STEPS):
+            self.stub.step(hart)
+            if self.stub.read_general(hart)[32] != pc:
+                break
         self.stub.set_breakpoint(pc)
 
     def write(self, stop, name, value):
