@@ -15,9 +15,7 @@
 #include "kern/dev/device.h"
 #include "kern/dev/uart.h"
 #include "kern/lib/abi.h"
-#include "kern/lib/errno.h"
 #include "kern/lib/spinlock.h"
-#include "kern/lib/string.h"
 #include "kern/sched/waitq.h"
 #include "vm/usercopy.h"
 

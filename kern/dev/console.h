@@ -3,8 +3,6 @@
 // The console: line discipline above the UART; device major 1.
 #pragma once
 
-#include "kern/lib/types.h"
-
 // Map and start the UART, take over printing, register the device.  Boot hart.
 void console_init(void);
 

@@ -88,11 +88,6 @@ static struct slot *slot_take(bool wait) {
   }
 }
 
-static void slot_give(struct slot *s) {
-  s->taken = false;
-  waitq_wake_one(&slot_free);
-}
-
 // Show the device a request in the slot, with data unless that is null.  Holds: disk_lock.
 static void begin(struct slot *s, enum virtio_block_type type, const struct disk_block *b) {
   uint16 head = (s - queue->slots) * SLOT_DESCS;
@@ -115,9 +110,9 @@ static void begin(struct slot *s, enum virtio_block_type type, const struct disk
 static int end(struct slot *s) {
   while (!s->done)
     waitq_sleep_through(&s->finished, &disk_lock);
-  int err = s->status == 0 ? 0 : -EIO;
-  slot_give(s);
-  return err;
+  s->taken = false;
+  waitq_wake_one(&slot_free);
+  return s->status == 0 ? 0 : -EIO;
 }
 
 // Do n requests, in any order, several at a time.

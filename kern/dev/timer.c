@@ -9,7 +9,6 @@
 // I3. A sleeper is on the list of the hart it went to sleep on, wherever it runs later.
 #include "kern/dev/timer.h"
 
-#include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/sbi.h"

@@ -106,10 +106,6 @@ static void uart_interrupt(void *arg) {
   spin_unlock(&uart_lock, s);
 }
 
-static uint32 ring_room(void) {
-  return RING_SIZE - (ring_put - ring_taken);
-}
-
 static void ring_add(char c) {
   ring[ring_put++ % RING_SIZE] = c;
 }
@@ -119,7 +115,7 @@ static int send(const char *s, uint64 n, bool wait) {
   int err = 0;
   irq_t irq = spin_lock(&uart_lock);
   while (n > 0 && err == 0) {
-    if (ring_room() >= 2) {
+    if (ring_put - ring_taken <= RING_SIZE - 2) {
       if (*s == '\n')
         ring_add('\r');
       ring_add(*s++);

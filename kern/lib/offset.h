@@ -5,7 +5,5 @@
 // #define of build/include/offsets.h.  So a field's offset is written down nowhere.
 #pragma once
 
-#include "kern/lib/types.h"
-
 // Define name as value, a constant expression, for assembly.  Inside a function of offsets.c.
 #define OFFSET(name, value) asm volatile("\n#OFFSET " #name " %0" : : "i"(value))

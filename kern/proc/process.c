@@ -8,7 +8,7 @@
 #include "kern/proc/process.h"
 
 #include "kern/fs/file.h"
-#include "kern/fs/name.h"
+#include "kern/fs/inode.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"

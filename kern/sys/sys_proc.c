@@ -3,7 +3,6 @@
 // System calls on processes, their memory and time.
 #include "kern/dev/timer.h"
 #include "kern/lib/abi.h"
-#include "kern/lib/errno.h"
 #include "kern/proc/exec.h"
 #include "kern/proc/process.h"
 #include "kern/sys/sys.h"
