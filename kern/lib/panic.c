@@ -65,6 +65,7 @@ void panic(const char *fmt, ...) {
   }
   stop_others(me);
   await_reports();
+  uint32 missing = load_acquire(&reports_pending);
   print_begin_report();
   va_list args;
   va_start(args, fmt);
@@ -72,6 +73,8 @@ void panic(const char *fmt, ...) {
   kvprintf(fmt, args);
   kprintf(" (hart %u)\n", me->index);
   va_end(args);
+  if (missing)
+    kprintf("Of the reports that had begun, %u did not come out in time.\n", missing);
   if (bootarg_flag("gdb")) {
     kprintf("The machine waits for the debugger.\n");
     stop_hart();
