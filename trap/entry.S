@@ -170,7 +170,7 @@ trap_user_return:
   j trap_user_returns_to
 
 // _Noreturn void fault_on_emergency_stack(struct trap_frame *frame)
-// Move this hart from a good stack to its emergency stack and call kernel_fault(frame) there.
+// Move this hart from a good stack to its emergency stack and call stack_fault(frame) there.
 // Interrupts are off.  The frame stays where it is.
   .globl fault_on_emergency_stack
 fault_on_emergency_stack:
@@ -194,7 +194,7 @@ fault_on_emergency_stack:
   sd t2, HART_STACK_FLOOR(tp)
   sd t1, HART_STACK_HI(tp)
   mv sp, t1
-  call kernel_fault
+  call stack_fault
   unimp
   .cfi_endproc
 

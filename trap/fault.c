@@ -27,7 +27,7 @@ static enum fault_class classify_sp(uint64 sp, struct stack_bounds stack) {
   return FAULT_WILD_SP;
 }
 
-static bool is_page_fault(uint64 scause) {
+bool is_page_fault(uint64 scause) {
   return scause == CAUSE_FETCH_PAGE || scause == CAUSE_LOAD_PAGE || scause == CAUSE_STORE_PAGE;
 }
 

@@ -22,6 +22,9 @@ enum fault_class {
   FAULT_CLASSES,
 };
 
+// Return whether the cause is a page fault: of a fetch, a load, a store.
+bool is_page_fault(uint64 scause);
+
 // Bounds of a stack: [lo, hi).
 struct stack_bounds {
   uint64 lo, hi;

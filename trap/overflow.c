@@ -79,7 +79,7 @@ static void end_victim(int status) {
   process_exit(status);
 }
 
-static _Noreturn void report_and_decide(const struct trap_frame *frame) {
+void stack_fault(struct trap_frame *frame) {
   struct fault f;
   assert(this_hart()->stack_hi == this_hart()->emergency_hi);
   fetch_add(&reports_pending, 1);
@@ -93,12 +93,4 @@ static _Noreturn void report_and_decide(const struct trap_frame *frame) {
     panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
   kstack_stain(f.thread->stack_area);
   leave_emergency_stack(end_victim, -1);
-}
-
-void stack_fault(struct trap_frame *frame) {
-  report_and_decide(frame);
-}
-
-void kernel_fault(struct trap_frame *frame) {
-  report_and_decide(frame);
 }

@@ -15,6 +15,7 @@
 #include "kern/lib/print.h"
 #include "kern/proc/process.h"
 #include "kern/sched/thread.h"
+#include "trap/fault.h"
 #include "trap/syscall.h"
 #include "vm/pagetable.h"
 #include "vm/space.h"
@@ -53,10 +54,6 @@ static enum access fault_access(uint64 scause) {
   if (scause == CAUSE_STORE_PAGE)
     return ACCESS_WRITE;
   return scause == CAUSE_FETCH_PAGE ? ACCESS_EXEC : ACCESS_READ;
-}
-
-static bool is_page_fault(uint64 scause) {
-  return scause == CAUSE_FETCH_PAGE || scause == CAUSE_LOAD_PAGE || scause == CAUSE_STORE_PAGE;
 }
 
 // A hart may have cached that an address is invalid before it was mapped (vm/tlb.h, I1).  If the

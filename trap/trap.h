@@ -14,14 +14,12 @@ void trap_entry(void);
 void trap(struct trap_frame *frame);
 void trap_user(struct trap_frame *frame);
 
-// A trap from the kernel found sp bad: frame is everything as at the fault, on the emergency stack,
-// and hart->victim_lo, victim_hi are the record as it was.
+// Report a kernel fault and decide who has to go.  Called by entry.S on the emergency stack: frame
+// is everything as at the fault, hart->victim_lo and victim_hi are the record as it was.
 _Noreturn void stack_fault(struct trap_frame *frame);
 
-// A fault in the kernel with a good sp.  fault_on_emergency_stack moves there and calls
-// kernel_fault.
+// Likewise for a fault with a good sp: move to the emergency stack and call stack_fault there.
 _Noreturn void fault_on_emergency_stack(struct trap_frame *frame);
-_Noreturn void kernel_fault(struct trap_frame *frame);
 
 // The reporter itself has failed: one line through the firmware, then the end.  Uses no stack.
 _Noreturn void last_resort_frame(const struct trap_frame *frame);

@@ -59,7 +59,6 @@ void irq_init_hart(void) {
   for (uint32 source = 0; source < SOURCES && source <= machine.plic_sources; source += 32)
     mmio_write(plic, PLIC_ENABLE(context, source), wanted);
   mmio_write(plic, PLIC_THRESHOLD(context), 0);
-  csr_set(sie, SIE_SEIE);
 }
 
 void irq_register(uint32 source, void (*handler)(void *), void *arg) {

@@ -86,7 +86,6 @@ void timer_init_hart(void) {
   if (boot_time == 0)
     boot_time = now();
   set_comparator(NEVER);
-  csr_set(sie, SIE_STIE);
 }
 
 uint64 timer_ticks(void) {

@@ -134,7 +134,6 @@ int process_exec(const char *path, struct exec_args *args) {
   fpu_drop();
   process_replace_space(program.space);
   set_user_frame(thread_user_frame(thread_current()), &program, args->count);
-  fence_instructions();
   exec_args_free(args);
   user_return();
 }

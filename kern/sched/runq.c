@@ -45,7 +45,7 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   assert(h->fence_generation >= next->stack_area->generation);
   assert(next->sp - next->stack_lo < next->stack_hi - next->stack_lo);
   if (next->moved) {
-    asm volatile("fence.i" : : : "memory");
+    fence_instructions();
     next->moved = false;
   }
   enter_space(h, next->space);
@@ -141,7 +141,7 @@ bool thread_tick(void) {
 void thread_set_space(struct space *space) {
   irq_t irq = irq_save();
   thread_current()->space = space;
-  asm volatile("fence.i" : : : "memory");
+  fence_instructions();
   enter_space(this_hart(), space);
   irq_restore(irq);
 }
