@@ -11,14 +11,20 @@
 
 #if __riscv
 
+// Return ASID 0 in a register that the compiler does not know to be zero: it would take x0, which
+// means all ASIDs, and flush the G entries too.
+static inline uint64 tlb_asid(void) {
+  uint64 asid = 0;
+  asm("" : "+r"(asid));
+  return asid;
+}
+
 // Fence this hart for one user address, or for all of ASID 0 (kernel entries, G, stay).
 static inline void tlb_fence_user_page(uva_t va) {
-  asm volatile("sfence.vma %0, %1" : : "r"(va), "r"(0UL) : "memory");
+  asm volatile("sfence.vma %0, %1" : : "r"(va), "r"(tlb_asid()) : "memory");
 }
 static inline void tlb_fence_user(void) {
-  uint64 asid = 0;
-  // ASID in a register: x0 would mean all ASIDs, and flush the G entries too.
-  asm volatile("sfence.vma x0, %0" : : "r"(asid) : "memory");
+  asm volatile("sfence.vma x0, %0" : : "r"(tlb_asid()) : "memory");
 }
 // Fence this hart for everything.
 static inline void tlb_fence_all(void) {
