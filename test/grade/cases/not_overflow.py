@@ -31,6 +31,7 @@ def store_or_load(how):
 @case("not_overflow.ninety_percent", "Nine tenths of the stack used legally, and then a trap", 2,
       "Nothing but a frame's room is kept free: do not report before the stack is really used up.")
 def ninety_percent(t):
+    t.proof()
     watch = t.boot("provoke STACK_USE 13904")
     mark = watch.mark()
     end = watch.guest.until(t.build.provoke("provoke_use_end"))
@@ -47,6 +48,7 @@ def ninety_percent(t):
 
 def inside(t, test, offset):
     """A byte of the stack itself can be read and written, without a trap."""
+    t.proof()
     for how in ("read", "write"):
         watch = t.boot(f"provoke {test} {how} 0")
         mark = watch.mark()
@@ -333,6 +335,7 @@ NO_REPORT = "A fault in user mode ends the process, without a kernel report; the
 
 def user_faults_at_kernel(t, how, scause):
     """Each process that touches such an address in user mode faults there and is killed."""
+    t.proof()
     mark, faults = user_faults(t, f"fault {how}")
     for address in [*stack_borders(mark.stack), *KERNEL_ADDRESSES]:
         t.expect((scause, address) in faults, f"a fault in user mode at {address:#x}",
@@ -360,6 +363,7 @@ def user_mode_jumps(t):
 @case("not_overflow.user_stack", "A program overflows its user stack", 1,
       "The page below the user stack is a guard; the process is killed, without a kernel report.")
 def user_stack(t):
+    t.proof()
     _, faults = user_faults(t, "overflow")
     t.expect(any(scause == STORE and 0 < stval < USER_END for scause, stval in faults[-1:]),
              "a store below the user stack as the last fault", faults[-1:])
@@ -372,6 +376,7 @@ EFAULT = "Check the range of a user pointer, then copy by the user copy, which s
 
 def pointers(t, kind):
     """Calls with pointers to the kernel, its stacks, guards and nowhere fail and do nothing."""
+    t.proof()
     watch = t.boot(f"gradeuser pointers {kind}")
     stack = watch.mark().stack
     watched = [stack.lo, stack.hi - 8, IMAGE_BASE, PROVOKE]
