@@ -10,6 +10,12 @@
 .SECONDARY:
 .SECONDEXPANSION:
 .SUFFIXES:
+
+# Paths may hold anything, $(shell ...) and quotes too, and make must not expand it.  First of all:
+# from 4.4 on make hands its variables to every shell it asks.
+PATHS := SUBMISSION JSON JUNIT TAP HTML LOGS
+$(foreach v,$(PATHS),$(eval override $(v) := $$(value $(v))))
+
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
@@ -283,11 +289,8 @@ host: $(HOST_TESTS)
 test: kernel image $(HOST_TESTS)
 	@$(PYTHON) -m pytest -q -n auto test
 
-# A submission's path may hold anything, $(shell ...) and quotes too: make must not expand it, and
-# the shell gets it by the environment.
+# The shell gets the paths by the environment.
 lower = $(shell echo $(1) | tr A-Z a-z)
-PATHS := SUBMISSION JSON JUNIT TAP HTML LOGS
-$(foreach v,$(PATHS),$(eval override $(v) := $$(value $(v))))
 export $(PATHS) KEEP
 
 # The script calls make again, since a kernel that does not build has a grade too: none.
