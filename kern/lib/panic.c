@@ -13,7 +13,7 @@
 #include "kern/lib/sbi.h"
 
 #define PANIC_EXIT_CODE         1
-#define REPORT_PATIENCE_SECONDS 2
+#define REPORT_PATIENCE_SECONDS 10  // without a sign of progress; a busy host may hold a hart back
 
 uint32 reports_pending;
 static struct hart *panic_hart;  // [a] the one that panics, or null
