@@ -45,7 +45,7 @@ export QEMU GDB GDB_ARGS HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
   APPEND ARGS EXTRA_FILES QEMU_ARGS GDB_ARGS BUILD GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP \
-  HTML LOGS KEEP SCALE
+  HTML LOGS KEEP SCALE MUTANTS
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
@@ -299,6 +299,11 @@ grade: tools
 	  --only '$(CASES)') $(if $(JOBS),--jobs $(JOBS)) $(foreach v,$(PATHS),$(if $(value $(v)), \
 	  --$(call lower,$(v)) "$$$(v)"))
 
+# Wrong kernels; each must lose what its patch lists.
+mutants: kernel image
+	@TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run --build $(B) $(if $(JOBS), \
+	  --jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") $(if $(MUTANTS),'$(MUTANTS)')
+
 # --- lint ----------------------------------------------------------------------------------------
 
 HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h)
@@ -360,8 +365,8 @@ help:
 .DEFAULT:
 	@echo 'make: there is no command or file "$@"; `make help` lists the commands.' >&2; exit 2
 
-.PHONY: tools kernel image qemu bench qemu-gdb gdb host test grade lint lint-format lint-text \
-  lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
+.PHONY: tools kernel image qemu bench qemu-gdb gdb host test grade mutants lint lint-format \
+  lint-text lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
 
 DEPFILES := $(shell find $(B) -name '*.d' 2>/dev/null)
 ifneq ($(DEPFILES),)
@@ -378,6 +383,7 @@ endif
 ##   make host          only the tests that need no QEMU
 ##   make bench         instructions an operation takes
 ##   make grade         grade the kernel: docs/grading.md
+##   make mutants       grade wrong kernels: each must lose what it should
 ##   make lint          formatter, layers, warnings of a second compiler, and more
 ##   make image         the disk image, build/fs.img
 ##   make doctor        which tools there are, and which are missing
@@ -401,4 +407,5 @@ endif
 ##   SUBMISSION=dir     make grade: kernel sources to grade instead of these
 ##   JSON=, JUNIT=, TAP=, HTML=  make grade: files to write; SCALE=2 on slow machines, JOBS=n
 ##   LOGS=dir, KEEP=1   make grade: where consoles go; keep the tree that a submission is built in
+##   MUTANTS="..."      make mutants: only these (a name, a number, a pattern)
 ##   V=1                show every command

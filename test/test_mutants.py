@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""The mutants still apply, and the runner that judges them tells right from wrong."""
+
+import importlib.machinery
+import importlib.util
+import subprocess
+import sys
+
+import guest
+import pytest
+
+RUN = guest.TOP / "test" / "mutants" / "run"
+IDS = ["a.one", "a.two", "b.one"]
+
+
+@pytest.fixture(scope="module")
+def runner():
+    loader = importlib.machinery.SourceFileLoader("mutants_run", str(RUN))
+    spec = importlib.util.spec_from_loader("mutants_run", loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mutants_run"] = module
+    loader.exec_module(module)
+    return module
+
+
+def test_all_apply():
+    done = subprocess.run([sys.executable, str(RUN), "--check"], text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_there_are_enough(runner):
+    mutants, _ = runner.load()
+    assert len(mutants) >= 29
+
+
+def test_patterns(runner):
+    assert runner.expand(["a.*"], IDS) == {"a.one", "a.two"}
+    assert runner.expand(["*", "!a.two"], IDS) == {"a.one", "b.one"}
+    for wrong in (["c.one"], ["a.one", "!a.one"], ["a.*", "!b.three"]):
+        with pytest.raises(runner.Bad):
+            runner.expand(wrong, IDS)
+
+
+def test_header(runner):
+    header = runner.read_header("Title: x: y\nLoses: a.one\n  b.*\n\n--- a/f\n+++ b/f\n")
+    assert header == {"Title": "x: y", "Loses": "a.one  b.*"}
+    with pytest.raises(runner.Bad):
+        runner.read_header("just words\n--- a/f\n")
+
+
+@pytest.mark.parametrize("lost, good", [({"a.one"}, True), ({"a.one", "b.one"}, False),
+                                        (set(), False)])
+def test_only_exact_is_right(runner, capsys, lost, good):
+    verdict = runner.Verdict(lost={case: "fail: why" for case in lost})
+    assert runner.print_row("x", "title", verdict, {"a.one"}, "1/1") == good
+    assert ("WRONG" in capsys.readouterr().out) != good
+
+
+def test_no_result_is_wrong(runner):
+    assert not runner.print_row("x", "title", runner.Verdict(problem="it does not build"),
+                                {"a.one"}, "1/1")
