@@ -14,7 +14,8 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/sbi.h"
 
-static uint64 generation;  // [a]
+static uint64 generation;    // [a]
+static uint64 harts_fenced;  // [a] times
 
 // Holds: interrupts off.
 static void fence_self(struct hart *h) {
@@ -55,12 +56,17 @@ void tlb_hart_online(void) {
 void tlb_fence_harts(void) {
   irq_t s = irq_save();
   struct hart *self = this_hart();
+  fetch_add(&harts_fenced, 1);
   fence_all();
   fence_self(self);
   for (uint32 i = 0; i < hart_count; i++)
     if (&harts[i] != self && load_acquire(&harts[i].online))
       sbi_remote_sfence(harts[i].id);
   irq_restore(s);
+}
+
+uint64 tlb_fence_count(void) {
+  return load_relaxed(&harts_fenced);
 }
 
 void tlb_switch(uint64 satp) {

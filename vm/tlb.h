@@ -52,6 +52,9 @@ void tlb_hart_online(void);
 // faulting hart could hold; does not sleep.
 void tlb_fence_harts(void);
 
+// Times that tlb_fence_harts was called.
+uint64 tlb_fence_count(void);
+
 // Switch this hart to the page table whose satp value this is, and fence user entries.
 // Does nothing when it is the current one.  Holds: interrupts off.
 void tlb_switch(uint64 satp);

@@ -89,6 +89,7 @@ struct memory_info {
   uint64_t free;      // bytes free, caches included, reservations left out
   uint64_t reserved;  // bytes promised to copy-on-write pages
   uint64_t stacks;    // kernel stacks mapped, cached ones included
+  uint64_t fences;    // times that all harts had to fence, since boot
 };
 
 // Disk format.

@@ -12,6 +12,7 @@
 #include "kern/sys/sys.h"
 #include "vm/kstack.h"
 #include "vm/page.h"
+#include "vm/tlb.h"
 #include "vm/usercopy.h"
 
 // Neither record has padding; the compiler would have to add some for this to fail.
@@ -54,6 +55,7 @@ int64 sys_meminfo(const uint64 *arg) {
       .free = page_available() * PAGE_SIZE,
       .reserved = page_promised() * PAGE_SIZE,
       .stacks = kstack_count(),
+      .fences = tlb_fence_count(),
   };
   return copy_to_user(arg[0], &info, sizeof(info));
 }
