@@ -93,8 +93,9 @@ char *strchr(const char *s, int c) {
 }
 
 bool string_copy(char *dst, const char *src, size_t size) {
-  size_t n = strnlen(src, size - 1);
-  memcpy(dst, src, n);
-  dst[n] = 0;
-  return src[n] == 0;
+  const char *last = dst + size - 1;
+  while (dst < last && *src)
+    *dst++ = *src++;
+  *dst = 0;
+  return *src == 0;
 }
