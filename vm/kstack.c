@@ -8,7 +8,10 @@
 // I3. No frame is larger than ERASE_GAP and each holds its nonzero return address or frame pointer,
 //     so a run of ERASE_GAP zero bytes below used stack means that nothing below was used.  Where
 //     sp may have jumped (kstack_stain) that is not so, and the stack is unmapped instead.
-// Locks: a cache's, and the window's (vm/vmalloc.c); neither is held while taking another.
+// I4. A cache's place is swapped whole, so whoever takes a stack out of it, from this hart or
+//     another, in a handler or not, has it alone.
+// I5. An owner is complete before kind says that there is one, and goes under the window's lock.
+// Locks: the window's (vm/vmalloc.c).
 #include "vm/kstack.h"
 
 #include "kern/lib/atomic.h"
@@ -19,40 +22,36 @@
 
 #define CACHE_SIZE  2
 #define ERASE_CHUNK 64
-#define ERASE_GAP   2048
+#define ERASE_GAP   FRAME_MAX  // what the compiler allows
 
-// [c] its lock
 struct cache {
-  struct spinlock lock;
-  uint32 count;                      // [c]
-  struct vm_area *area[CACHE_SIZE];  // [c]
-};
+  struct vm_area *area[CACHE_SIZE];  // [a] null: the place is free
+} __attribute__((aligned(64)));
 
-static struct cache caches[HART_MAX] = {
-    [0 ... HART_MAX - 1] = {.lock = SPINLOCK_INIT("kstack cache")},
-};
+static struct cache caches[HART_MAX];
 static uint64 mapped;  // [a] stacks mapped
 
 // Take a stack from the cache.  NULL when it is empty.
 static struct vm_area *cache_take(struct cache *c) {
-  irq_t s = spin_lock(&c->lock);
-  struct vm_area *area = c->count ? c->area[--c->count] : NULL;
-  spin_unlock(&c->lock, s);
-  return area;
+  for (uint32 i = 0; i < CACHE_SIZE; i++) {
+    struct vm_area *area = load_relaxed(&c->area[i]) ? atomic_swap(&c->area[i], NULL) : NULL;
+    if (area)
+      return area;
+  }
+  return NULL;
 }
 
 // Put a stack into the cache.  Returns false when it is full.
 static bool cache_put(struct cache *c, struct vm_area *area) {
-  irq_t s = spin_lock(&c->lock);
-  bool room = c->count < CACHE_SIZE;
-  if (room)
-    c->area[c->count++] = area;
-  spin_unlock(&c->lock, s);
-  return room;
+  for (uint32 i = 0; i < CACHE_SIZE; i++) {
+    struct vm_area *free = NULL;
+    if (!load_relaxed(&c->area[i]) && compare_swap(&c->area[i], &free, area))
+      return true;
+  }
+  return false;
 }
 
-// Zero what the last owner used, from the top down (I3).
-static void erase(const struct vm_area *area) {
+void kstack_erase(const struct vm_area *area) {
   uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
   irq_t s = irq_save();
   tlb_catch_up(area->generation);
@@ -81,17 +80,15 @@ static void unmap_stack(struct vm_area *area) {
 struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
   struct vm_area *area = cache_take(&caches[hart_index()]);
   if (area)
-    erase(area);
+    kstack_erase(area);
   else
     area = map_stack();
   if (!area)
     return NULL;
-  irq_t s = spin_lock(&vmalloc_stacks.lock);
   area->pid = pid;
   string_copy(area->name, name, sizeof(area->name));
-  area->kind = kind;
   area->stained = false;
-  spin_unlock(&vmalloc_stacks.lock, s);
+  store_release(&area->kind, kind);  // I5
   return area;
 }
 
@@ -111,10 +108,8 @@ void kstack_stain(struct vm_area *area) {
 }
 
 void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on) {
-  irq_t s = spin_lock(&vmalloc_stacks.lock);
-  area->saved_sp = saved_sp;
-  area->on = on;
-  spin_unlock(&vmalloc_stacks.lock, s);
+  store_relaxed(&area->on, on);
+  store_release(&area->saved_sp, saved_sp);
 }
 
 void kstack_rename(struct vm_area *area, const char *name) {
@@ -193,7 +188,7 @@ bool kstack_info(uint64 i, struct stack_info *info) {
   assert(i < kstack_slots());
   const struct vm_area *area = &vmalloc_stacks.areas[i];
   irq_t s = spin_lock(&vmalloc_stacks.lock);
-  bool owned = area->kind != 0;
+  bool owned = load_acquire(&area->kind) != 0;
   if (owned)
     fill_info(area, info);
   spin_unlock(&vmalloc_stacks.lock, s);

@@ -32,6 +32,9 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind);
 // Give a stack back.  Not the running one.  Any context, interrupts on or off.
 void kstack_free(struct vm_area *area);
 
+// Zero what the last owner used, from the top down.  The part of kstack_alloc that grows with use.
+void kstack_erase(const struct vm_area *area);
+
 // Note that anything may stand on the stack, after a fault, so that it is not used again as it is.
 // Takes no lock.
 void kstack_stain(struct vm_area *area);

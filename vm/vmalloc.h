@@ -17,7 +17,8 @@ enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 
 struct hart;
 
-// [v] arena's lock  [I] while live  [a] atomic
+// [v] arena's lock  [I] while live  [a] atomic  [k] set by the new owner, without a lock; cleared
+// under the arena's
 struct vm_area {
   vaddr_t base;               // [I] first mapped byte
   uint64 size;                // [I] bytes mapped, a multiple of the page size
@@ -25,10 +26,10 @@ struct vm_area {
   uint32 first;               // [I] index of its first granule (also set in its other granules)
   uint64 generation;          // [I] in which it was mapped (vm/tlb.h)
   struct vm_area *lazy_next;  // [v]
-  const uint64 *saved_sp;     // [v] of the thread on this stack, or null (vm/kstack.h)
-  struct hart *const *on;     // [v] where that thread's hart stands, or null
+  const uint64 *saved_sp;     // [k] of the thread on this stack, or null (vm/kstack.h)
+  struct hart *const *on;     // [k] where that thread's hart stands, or null
   enum area_state state;      // [v]
-  uint32 kind;                // [v] enum stack_kind of an owned stack; 0: nobody owns it
+  uint32 kind;                // [k] enum stack_kind of an owned stack; 0: nobody owns it
   bool stained;               // [v] not to be cached (vm/kstack.h)
   int pid;                    // [a] owner or last owner, by value; 0: the kernel; -1: none yet
   char name[NAME_SIZE];       // [a] likewise
