@@ -648,6 +648,7 @@ static const struct test tests[] = {
     {"BREAKPOINT", "execute ebreak", breakpoint, false},
     {"VM_CHECK", "[guard|above|exec|user|alias|root] spoil and check the address space",
      check_space, true},
+    {"BENCH_STACK", "count the instructions that stacks take", provoke_bench_stack, true},
     {"PANIC", "panic", say_panic, false},
     {"ON_HART", "N TEST... run the test on that hart", on_hart, true},
 };

@@ -8,3 +8,6 @@
 
 // Register the device.  Boot hart.
 void provoke_init(void);
+
+// The test BENCH_STACK.  Implemented by: kern/dev/provoke_bench.c.
+void provoke_bench_stack(char *words[]);

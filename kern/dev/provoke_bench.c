@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+//
+// BENCH_STACK: instructions that a stack takes, as the hart's own counter has them.
+//
+// A step is run with interrupts off; the least of several rounds counts, less what calling nothing
+// takes.  Where a step's cost comes in lumps (a batch of pages, a fence) it makes BATCH at once,
+// and the figure is for one.  Meant for one hart and QEMU's -icount shift=0; docs/bench.md.
+#include "kern/dev/provoke.h"
+
+#include "kern/lib/atomic.h"
+#include "kern/lib/panic.h"
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/sched/thread.h"
+#include "vm/kstack.h"
+#include "vm/page.h"
+
+#define ROUNDS      8
+#define BATCH       512  // more than any cache or batch of the kernel holds
+#define BLOCK_ORDER 2
+
+_Static_assert(PAGE_SIZE << BLOCK_ORDER == KSTACK_SIZE, "a block is as large as a stack");
+
+struct step {
+  const char *name;
+  void (*before)(void);
+  void (*run)(void);
+  void (*after)(void);
+  uint32 count;  // the figure is for one of so many
+};
+
+static struct vm_area *stack, *stacks[BATCH];
+static void *block, *blocks[BATCH];
+static bool done;  // [a] the thread has run
+
+static void nothing(void) {
+}
+
+static void stack_take(void) {
+  stack = kstack_alloc(0, "bench", STACK_THREAD);
+}
+
+static void stack_give(void) {
+  kstack_free(stack);
+}
+
+// Put a stack that is all zeros into the cache.
+static void stack_prepare(void) {
+  stack_take();
+  assert(stack != NULL);
+  stack_give();
+}
+
+static void stack_erase(void) {
+  kstack_erase(stack);
+}
+
+// Take a stack and use the upper n bytes of it.
+static void stack_use(uint64 n) {
+  stack_take();
+  memset((void *)(stack->base + KSTACK_SIZE - n), 0xff, n);
+}
+
+static void stack_use_1k(void) {
+  stack_use(1024);
+}
+
+static void stack_use_4k(void) {
+  stack_use(4096);
+}
+
+static void stack_use_16k(void) {
+  stack_use(KSTACK_SIZE);
+}
+
+static void stacks_take(void) {
+  for (uint32 i = 0; i < BATCH; i++)
+    stacks[i] = kstack_alloc(0, "bench", STACK_THREAD);
+}
+
+static void stacks_give(void) {
+  for (uint32 i = 0; i < BATCH; i++)
+    kstack_free(stacks[i]);
+}
+
+static void block_take(void) {
+  block = page_alloc_order(BLOCK_ORDER);
+}
+
+static void block_zero(void) {
+  for (uint32 i = 0; i < KSTACK_SIZE; i += PAGE_SIZE)
+    page_zero((char *)block + i);
+}
+
+static void block_give(void) {
+  page_put(block);
+}
+
+static void blocks_take(void) {
+  for (uint32 i = 0; i < BATCH; i++)
+    blocks[i] = page_alloc_order(BLOCK_ORDER);
+}
+
+static void blocks_give(void) {
+  for (uint32 i = 0; i < BATCH; i++)
+    page_put(blocks[i]);
+}
+
+// What a thread of the bench does.  stained, if not null: its stack is not to be cached.
+static void thread_start(void *stained) {
+  if (stained)
+    kstack_stain(thread_current()->stack_area);
+  store_release(&done, true);
+  thread_exit();
+}
+
+static void thread_run(void *stained) {
+  store_relaxed(&done, false);
+  struct thread *t = thread_create("bench", 0, thread_start, stained);
+  assert(t != NULL);
+  thread_ready(t);
+  while (!load_acquire(&done))
+    thread_yield();
+}
+
+static void thread_cached(void) {
+  thread_run(NULL);
+}
+
+static void threads_uncached(void) {
+  for (uint32 i = 0; i < BATCH; i++)
+    thread_run(&done);
+}
+
+static uint64 least(const struct step *step) {
+  uint64 best = UINT64_MAX;
+  for (uint32 round = 0; round < ROUNDS; round++) {
+    step->before();
+    irq_t s = irq_save();
+    uint64 start = csr_read(instret);
+    step->run();
+    uint64 used = csr_read(instret) - start;
+    irq_restore(s);
+    step->after();
+    best = used < best ? used : best;
+  }
+  return best;
+}
+
+void provoke_bench_stack(char *words[]) {
+  (void)words;
+  static const struct step empty = {"nothing", nothing, nothing, nothing, 1};
+  static const struct step steps[] = {
+      {"stack-cached", stack_prepare, stack_take, stack_give, 1},
+      {"erase-0", stack_prepare, stack_erase, nothing, 1},
+      {"erase-1k", stack_use_1k, stack_erase, stack_give, 1},
+      {"erase-4k", stack_use_4k, stack_erase, stack_give, 1},
+      {"erase-16k", stack_use_16k, stack_erase, stack_give, 1},
+      {"stack-cached-free", stack_take, stack_give, nothing, 1},
+      {"stack-uncached", page_drain, stacks_take, stacks_give, BATCH},
+      {"stack-uncached-free", stacks_take, stacks_give, nothing, BATCH},
+      {"block", nothing, block_take, block_give, 1},
+      {"block-zero", block_take, block_zero, block_give, 1},
+      {"block-free", block_take, block_give, nothing, 1},
+      {"block-many", page_drain, blocks_take, blocks_give, BATCH},
+      {"block-many-free", blocks_take, blocks_give, nothing, BATCH},
+      {"thread-cached", nothing, thread_cached, nothing, 1},
+      {"thread-uncached", page_drain, threads_uncached, nothing, BATCH},
+  };
+  uint64 overhead = least(&empty);
+  for (uint32 i = 0; i < ARRAY_SIZE(steps); i++)
+    kprintf("bench: %s %lu instructions\n", steps[i].name,
+            (least(&steps[i]) - overhead) / steps[i].count);
+}
