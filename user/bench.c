@@ -11,6 +11,7 @@
 
 #define CHUNK     4096
 #define FILE_SIZE 65536
+#define NO_ROOM   (~0UL)  // for a figure: so many processes cannot live at once
 
 static char buf[CHUNK];
 
@@ -60,6 +61,7 @@ static void fork_exit_wait(void) {
 }
 
 static uint64 bench_fork(void) {
+  fork_exit_wait();  // now those that live already have run, and sleep
   return MEASURE(200, fork_exit_wait) / 200;
 }
 
@@ -194,17 +196,92 @@ static uint64 bench_write(void) {
   return bench_file(write_file);
 }
 
+static int held[2];  // children live as long as nobody closes it
+
+static void release_children(void) {
+  close(held[0]);
+  close(held[1]);
+  while (wait(NULL) >= 0)
+    ;
+}
+
+static _Noreturn void live(void) {
+  close(held[1]);
+  read(held[0], buf, 1);
+  exit(0);
+}
+
+// Fork n children that live until release_children.  Returns whether there is room for so many.
+static bool hold_children(int n) {
+  if (pipe(held) < 0)
+    fail("pipe");
+  for (int i = 0; i < n; i++) {
+    int pid = fork();
+    if (pid == 0)
+      live();
+    if (pid < 0) {
+      release_children();
+      return false;
+    }
+  }
+  return true;
+}
+
+static uint64 fences(void) {
+  struct memory_info m;
+  if (meminfo(&m) < 0)
+    fail("meminfo");
+  return m.fences;
+}
+
+// A thousand forks one after another, whose stacks come from the cache.
+static uint64 bench_fences(void) {
+  uint64 before = fences();
+  for (int i = 0; i < 1000; i++)
+    fork_exit_wait();
+  return fences() - before;
+}
+
+// A thousand that live at once, so that their stacks are mapped and unmapped.
+static uint64 bench_fences_many(void) {
+  uint64 before = fences();
+  if (!hold_children(1000))
+    return NO_ROOM;
+  release_children();
+  return fences() - before;
+}
+
+// The kernel prints the figures itself.
+static uint64 bench_stack(void) {
+  static const char test[] = "BENCH_STACK";
+  int fd = open("/crash", O_WRONLY);
+  if (fd < 0)
+    die("bench: cannot open /crash (this kernel may be built without it)");
+  if (write(fd, test, sizeof(test) - 1) < 0)
+    fail(test);
+  close(fd);
+  return 0;
+}
+
 static const struct bench {
-  const char *name, *what;
+  const char *name, *what, *unit;  // unit null: it prints its figures itself
   uint64 (*run)(void);
+  int living;  // processes that live meanwhile and sleep
 } benches[] = {
-    {"null", "null system call", bench_null},
-    {"fork", "fork, exit, wait", bench_fork},
-    {"exec", "fork, exec, exit, wait", bench_exec},
-    {"pingpong", "a byte through a pipe and one back", bench_pingpong},
-    {"pipe", "a KiB through a pipe", bench_pipe},
-    {"read", "a KiB of a cached file", bench_read},
-    {"write", "a KiB written to a file", bench_write},
+    {"null", "null system call", "instructions", bench_null, 0},
+    {"fork", "fork, exit, wait", "instructions", bench_fork, 0},
+    {"exec", "fork, exec, exit, wait", "instructions", bench_exec, 0},
+    {"pingpong", "a byte through a pipe and one back", "instructions", bench_pingpong, 0},
+    {"pipe", "a KiB through a pipe", "instructions", bench_pipe, 0},
+    {"read", "a KiB of a cached file", "instructions", bench_read, 0},
+    {"write", "a KiB written to a file", "instructions", bench_write, 0},
+    {"fences", "1,000 forks, one after another", "fences", bench_fences, 0},
+    {"fences-many", "1,000 forks, all alive at once", "fences", bench_fences_many, 0},
+    {"stack", "kernel stacks, measured in the kernel", NULL, bench_stack, 0},
+    {"fork-10", "fork, exit, wait beside 10 processes", "instructions", bench_fork, 10},
+    {"fork-100", "likewise beside 100", "instructions", bench_fork, 100},
+    {"fork-1000", "likewise beside 1,000", "instructions", bench_fork, 1000},
+    {"fork-10000", "likewise beside 10,000", "instructions", bench_fork, 10000},
 };
 
 // Find out in a child: it is killed where reading the counter is forbidden.
@@ -223,12 +300,26 @@ static const struct bench *find(const char *name) {
     if (strcmp(benches[i].name, name) == 0)
       return &benches[i];
   for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
-    fprintf(2, "%-10s %s\n", benches[i].name, benches[i].what);
+    fprintf(2, "%-12s %s\n", benches[i].name, benches[i].what);
   die("bench: there is no %s, but those above", name);
 }
 
+static uint64 measure(const struct bench *b) {
+  if (b->living == 0)
+    return b->run();
+  if (!hold_children(b->living))
+    return NO_ROOM;
+  uint64 figure = b->run();
+  release_children();
+  return figure;
+}
+
 static void run(const struct bench *b) {
-  printf("bench: %s %lu instructions\n", b->name, b->run());
+  uint64 figure = measure(b);
+  if (figure == NO_ROOM)
+    fprintf(2, "bench: %s needs more processes: boot with nproc=10100 and 1 GiB\n", b->name);
+  else if (b->unit != NULL)
+    printf("bench: %s %lu %s\n", b->name, figure, b->unit);
 }
 
 int main(int argc, char *argv[]) {

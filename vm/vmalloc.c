@@ -19,7 +19,7 @@
 #include "vm/tlb.h"
 
 #define GENERAL_SHIFT 16
-#define LAZY_BATCH    64  // freed areas that one fence of all harts pays for
+#define LAZY_BATCH    256  // freed areas that one fence of all harts pays for
 
 struct vmalloc_arena vmalloc_general = {
     .lock = SPINLOCK_INIT("vmalloc"),
