@@ -58,13 +58,6 @@ def test_programs(boot, program):
     assert r.code == 0, r.explain()
 
 
-def test_bench(boot):
-    r = boot("bench", cpus=1, extra=["-icount", "shift=0"])
-    assert r.code == 0, r.explain()
-    names = [line.split()[1] for line in r.output.splitlines() if line.startswith("bench: ")]
-    assert names == ["null", "fork", "exec", "pingpong", "pipe", "read", "write"]
-
-
 # --- the shell and what it runs ---
 
 SCRIPT = """\

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What operations cost: instructions counted by a guest, which repeat, against limits."""
+
+import importlib.machinery
+import importlib.util
+import subprocess
+
+import guest
+import pytest
+
+SCRIPT = guest.TOP / "test" / "bench"
+ICOUNT = ["-icount", "shift=0"]
+
+
+def load_script():
+    loader = importlib.machinery.SourceFileLoader("bench", str(SCRIPT))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
+    loader.exec_module(module)
+    return module
+
+
+bench = load_script()
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    prefix = subprocess.run([guest.TOP / "test" / "doctor", "--cross"], check=True, text=True,
+                            stdout=subprocess.PIPE).stdout.strip()
+    command = guest.arguments(mem="1G", append="nproc=10100 -- /bench", extra=ICOUNT)
+    return {**bench.guest_figures(tmp_path_factory.mktemp("bench") / "log", command),
+            **bench.entry_figures(f"{prefix}objdump", guest.KERNEL)}
+
+
+@pytest.mark.parametrize("row", [r for r in bench.TABLE if r.unit != "seconds"],
+                         ids=lambda row: row.what)
+def test_limit(figures, row):
+    value = row.value(figures)
+    assert value is not None, "not measured"
+    assert row.limit is None or value <= row.limit
+
+
+def test_above_limit(figures, capsys):
+    """The script says which figure is above its limit."""
+    assert bench.show(figures) == 0
+    assert bench.show({**figures, "null": 151, "fork-10000": figures["fork-10"] * 2}) == 3
+    lines = [line for line in capsys.readouterr().out.splitlines() if "TOO MUCH" in line]
+    assert [line.split()[:2] for line in lines] == [["null", "system"], ["fork", "beside"],
+                                                    ["dearest", "of"]]
+
+
+def test_little_room(boot):
+    """Where ten thousand processes do not fit the rest is measured all the same."""
+    r = boot("bench fork-1000 null", extra=ICOUNT)
+    assert r.code == 0, r.explain()
+    assert "bench: fork-1000 needs more processes" in r.output and "bench: null " in r.output
+
+
+def test_unknown_name(boot):
+    r = boot("bench nothing", extra=ICOUNT)
+    assert r.code != 0 and "bench: there is no nothing" in r.output, r.explain()
