@@ -3,6 +3,7 @@
 // The machine, and its boot arguments: words between blanks, NAME or NAME=value, up to the word --.
 #include "kern/lib/machine.h"
 
+#include "kern/lib/panic.h"
 #include "kern/lib/string.h"
 
 struct machine machine;
@@ -67,6 +68,17 @@ bool parse_number(const char *s, uint64 *value) {
   }
   *value = v;
   return true;
+}
+
+uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max) {
+  char buf[24];
+  uint64 value;
+  if (!find(name))
+    return fallback;
+  const char *text = bootarg_string(name, buf, sizeof(buf));
+  if (!text || !parse_number(text, &value) || value < min || value > max)
+    panic("%s=%s: must be a number from %lu to %lu", name, text ? text : "", min, max);
+  return value;
 }
 
 bool bootarg_flag(const char *name) {

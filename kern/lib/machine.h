@@ -63,6 +63,10 @@ const char *bootarg_string(const char *name, char *buf, size_t size);
 // Read a whole string as a number, decimal or 0x.  Returns whether it is one.
 bool parse_number(const char *s, uint64 *value);
 
+// Return the value of NAME=number in the boot arguments, or fallback when NAME does not stand
+// there; panics when it is no number from min to max.
+uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max);
+
 // Return whether the bare word stands in the boot arguments.
 bool bootarg_flag(const char *name);
 

@@ -25,11 +25,7 @@ static uint32 count;             // [process_lock] numbers reserved
 static int last;                 // [process_lock] number given last
 
 void pid_init(void) {
-  char buf[24];
-  uint64 wanted = NPROC_DEFAULT;
-  const char *text = bootarg_string("nproc", buf, sizeof(buf));
-  if (text && (!parse_number(text, &wanted) || wanted < NPROC_MIN || wanted > NPROC_MAX))
-    panic("nproc=%s: must be a number from %u to %u", text, NPROC_MIN, NPROC_MAX);
+  uint64 wanted = bootarg_number("nproc", NPROC_DEFAULT, NPROC_MIN, NPROC_MAX);
   uint32 slots = PAGE_SIZE / sizeof(*table);
   while (slots < 2 * wanted)
     slots *= 2;

@@ -19,6 +19,11 @@
     }                                                                                              \
   } while (0)
 
+_Noreturn void panic(const char *fmt, ...) {
+  fprintf(stderr, "panic: %s\n", fmt);
+  exit(1);
+}
+
 static int failures;
 static const char *what = "";
 static struct machine m;
@@ -236,6 +241,7 @@ static void test_built(void) {
   CHECK(!parse_number("abc", &n) && !parse_number("", &n) && !parse_number("0x", &n) && n == 64);
   CHECK(!parse_number("18446744073709551616", &n) && !parse_number("1f", &n) && n == 64);
   CHECK(parse_number("18446744073709551615", &n) && n == UINT64_MAX);
+  CHECK(bootarg_number("nproc", 7, 64, 64) == 64 && bootarg_number("other", 7, 0, 1) == 7);
   CHECK(bootarg_string("run", buf, 8) && strcmp(buf, "abc") == 0);
   CHECK(!bootarg_string("run", buf, 3) && !bootarg_string("ru", buf, 8));
   CHECK(bootarg_flag("panic") && !bootarg_flag("run") && !bootarg_flag("pan"));
