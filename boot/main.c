@@ -22,6 +22,7 @@
 #include "kern/sched/thread.h"
 #include "trap/trap.h"
 #include "vm/check.h"
+#include "vm/kstack.h"
 #include "vm/layout.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
@@ -129,6 +130,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
       "\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB between guards of %u KiB\n",
       hart_count, hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
       KSTACK_GUARD / 1024);
+  kstack_init();
   for (uint32 i = 0; i < hart_count; i++)
     make_stacks(&harts[i]);
   boot_enter_stack(boot_on_idle_stack);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The machine comes up, in every size, and says clearly why it does not."""
 
+import re
+
 import guest
 import pytest
 
@@ -34,6 +36,37 @@ def test_no_vector_registers(boot):
     """Firmware leaves them on where there are any; no one saves them, so no program has them."""
     r = boot("usertests fault-instructions", extra=["-cpu", "rv64,v=true,vext_spec=v1.0"])
     assert r.code == 0, r.explain()
+
+
+@pytest.mark.parametrize(
+    "argument, limits",
+    [
+        ("nproc=1", "2 to 1048576"),
+        ("nproc=many", "2 to 1048576"),
+        ("kstack_cache=17", "0 to 16"),
+        ("kstack_cache=-1", "0 to 16"),
+        ("kstack_cache=", "0 to 16"),
+    ],
+)
+def test_bad_number(boot, argument, limits):
+    r = boot("true", append=argument)
+    assert r.code not in (0, None), r.explain()
+    assert f"panic: {argument}: must be a number from {limits}" in r.output, r.explain()
+
+
+@pytest.mark.parametrize("size", [0, 1, 16])
+def test_stack_cache(boot, size):
+    """So many stacks are kept when more than that have been in use at once."""
+    r = boot("sh -c true|true|true|true|true|true|true|true|true|true|true|true|true;ps",
+             append=f"kstack_cache={size}")
+    assert r.code == 0, r.explain()
+    found = re.search(
+        r"stacks: (\d+) cached.* since boot (\d+) mapped, (\d+) reused, (\d+) unmapped", r.output
+    )
+    assert found, r.explain()
+    cached, mapped, reused, unmapped = map(int, found.groups())
+    assert mapped + reused == 18 and cached <= size, r.explain()  # with those of the hart
+    assert (reused == 0) == (size == 0) and (unmapped == 0) == (size == 16), r.explain()
 
 
 def test_exit_codes(boot):

@@ -28,6 +28,10 @@ static void show_memory(void) {
     die("ps: error %d", -error);
   printf("memory: %lu KiB, %lu KiB free, %lu KiB promised, %lu kernel stacks\n", m.total / 1024,
          m.free / 1024, m.reserved / 1024, m.stacks);
+  printf(
+      "stacks: %lu cached, %lu unmapped lazily; since boot %lu mapped, %lu reused, %lu unmapped\n",
+      m.cached, m.lazy, m.mapped, m.reused, m.unmapped);
+  printf("since boot: %lu fences of all harts, %lu allocations refused\n", m.fences, m.refused);
 }
 
 int main(int argc, char *argv[]) {

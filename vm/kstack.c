@@ -16,24 +16,32 @@
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
 #include "vm/tlb.h"
 
-#define CACHE_SIZE  2
-#define ERASE_CHUNK 64
-#define ERASE_GAP   FRAME_MAX  // what the compiler allows
+#define CACHE_DEFAULT 2
+#define CACHE_MAX     16
+#define ERASE_CHUNK   64
+#define ERASE_GAP     FRAME_MAX  // what the compiler allows
 
 struct cache {
-  struct vm_area *area[CACHE_SIZE];  // [a] null: the place is free
+  struct vm_area *area[CACHE_MAX];  // [a] null: the place is free
+  uint64 reused;                    // [a] stacks handed out again, since boot
 } __attribute__((aligned(64)));
 
 static struct cache caches[HART_MAX];
-static uint64 mapped;  // [a] stacks mapped
+static uint32 cache_size = CACHE_DEFAULT;  // [I] after boot
+static uint64 mapped, unmapped;            // [a] stacks, since boot
+
+void kstack_init(void) {
+  cache_size = bootarg_number("kstack_cache", CACHE_DEFAULT, 0, CACHE_MAX);
+}
 
 // Take a stack from the cache.  NULL when it is empty.
 static struct vm_area *cache_take(struct cache *c) {
-  for (uint32 i = 0; i < CACHE_SIZE; i++) {
+  for (uint32 i = 0; i < cache_size; i++) {
     struct vm_area *area = load_relaxed(&c->area[i]) ? atomic_swap(&c->area[i], NULL) : NULL;
     if (area)
       return area;
@@ -43,7 +51,7 @@ static struct vm_area *cache_take(struct cache *c) {
 
 // Put a stack into the cache.  Returns false when it is full.
 static bool cache_put(struct cache *c, struct vm_area *area) {
-  for (uint32 i = 0; i < CACHE_SIZE; i++) {
+  for (uint32 i = 0; i < cache_size; i++) {
     struct vm_area *free = NULL;
     if (!load_relaxed(&c->area[i]) && compare_swap(&c->area[i], &free, area))
       return true;
@@ -73,16 +81,19 @@ static struct vm_area *map_stack(void) {
 }
 
 static void unmap_stack(struct vm_area *area) {
-  fetch_sub(&mapped, 1);
+  fetch_add(&unmapped, 1);
   vmalloc_free(area);
 }
 
 struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
-  struct vm_area *area = cache_take(&caches[hart_index()]);
-  if (area)
+  struct cache *c = &caches[hart_index()];
+  struct vm_area *area = cache_take(c);
+  if (area) {
+    fetch_add(&c->reused, 1);
     kstack_erase(area);
-  else
+  } else {
     area = map_stack();
+  }
   if (!area)
     return NULL;
   area->pid = pid;
@@ -136,8 +147,17 @@ void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
   slot->name[sizeof(slot->name) - 1] = '\0';
 }
 
-uint64 kstack_count(void) {
-  return load_relaxed(&mapped);
+void kstack_count(struct kstack_counts *counts) {
+  counts->unmapped = load_acquire(&unmapped);  // first, so that the difference is not negative
+  counts->mapped = load_relaxed(&mapped);
+  counts->stacks = counts->mapped - counts->unmapped;
+  counts->lazy = load_relaxed(&vmalloc_stacks.lazy_count);
+  counts->cached = counts->reused = 0;
+  for (uint32 i = 0; i < hart_count; i++) {
+    counts->reused += load_relaxed(&caches[i].reused);
+    for (uint32 k = 0; k < cache_size; k++)
+      counts->cached += load_relaxed(&caches[i].area[k]) != NULL;
+  }
 }
 
 uint64 kstack_slots(void) {

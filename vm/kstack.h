@@ -25,6 +25,9 @@ struct kstack_slot {
   char name[NAME_SIZE];
 };
 
+// Read how many stacks a hart's cache holds from the boot argument kstack_cache.  Boot only.
+void kstack_init(void);
+
 // Allocate a stack for the thread of that pid and name (copied).  NULL on no memory.
 // Does not sleep.  The one path by which every thread gets its stack.
 struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind);
@@ -49,8 +52,14 @@ void kstack_rename(struct vm_area *area, const char *name);
 // Describe the slot of va.  Takes no lock, reads no user memory: for the fault path.
 void kstack_describe(vaddr_t va, struct kstack_slot *slot);
 
-// Stacks mapped now, cached ones included.
-uint64 kstack_count(void);
+struct kstack_counts {
+  uint64 stacks;                    // mapped now, cached ones included
+  uint64 cached, lazy;              // in caches; unmapped, but not given back yet
+  uint64 mapped, reused, unmapped;  // since boot
+};
+
+// Count stacks.  What changes meanwhile may be counted or not.
+void kstack_count(struct kstack_counts *counts);
 
 // Fill info for slot number i; returns false when it has no owner.  i from 0 to kstack_slots() - 1.
 bool kstack_info(uint64 i, struct stack_info *info);

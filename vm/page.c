@@ -36,6 +36,7 @@ static struct cache caches[HART_MAX];
 static uint64 total;     // [I]
 static uint64 avail;     // [a] page.h, I1
 static uint64 promised;  // [a]
+static uint64 refused;   // [a]
 
 void *page_ptr(const struct page *p) {
   return pa_to_ptr(buddy_pfn(p) << PAGE_SHIFT);
@@ -132,7 +133,10 @@ static bool avail_try(uint64 n) {
 
 static __attribute__((noinline)) bool avail_drain(uint64 n) {
   page_drain();
-  return avail_try(n);
+  bool ok = avail_try(n);
+  if (!ok)
+    fetch_add(&refused, 1);
+  return ok;
 }
 
 // Take n from avail.  Returns whether there were as many, counting what can be drained.
@@ -212,6 +216,7 @@ void *page_alloc_order(uint32 order) {
   }
   if (!p) {
     fetch_add(&avail, 1UL << order);
+    fetch_add(&refused, 1);
     return NULL;
   }
   return page_use(p);
@@ -303,6 +308,10 @@ uint64 page_available(void) {
 
 uint64 page_promised(void) {
   return load_relaxed(&promised);
+}
+
+uint64 page_refused(void) {
+  return load_relaxed(&refused);
 }
 
 void page_init(void) {

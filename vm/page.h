@@ -102,3 +102,6 @@ void page_drain(void);
 uint64 page_total(void);
 uint64 page_available(void);
 uint64 page_promised(void);
+
+// Return how many allocations and promises have failed since boot.
+uint64 page_refused(void);

@@ -89,7 +89,14 @@ struct memory_info {
   uint64_t free;      // bytes free, caches included, reservations left out
   uint64_t reserved;  // bytes promised to copy-on-write pages
   uint64_t stacks;    // kernel stacks mapped, cached ones included
-  uint64_t fences;    // times that all harts had to fence, since boot
+  uint64_t cached;    // of these, in the caches of harts
+  uint64_t lazy;      // stacks unmapped, whose memory waits for a fence of all harts
+  // Since boot:
+  uint64_t mapped;    // stacks mapped anew
+  uint64_t reused;    // stacks taken from a cache
+  uint64_t unmapped;  // stacks that found no room in a cache
+  uint64_t fences;    // times that all harts had to fence
+  uint64_t refused;   // allocations that failed, all caches being empty
 };
 
 // Disk format.

@@ -49,13 +49,22 @@ int64 sys_procinfo(const uint64 *arg) {
 }
 
 int64 sys_meminfo(const uint64 *arg) {
+  struct kstack_counts stacks;
+  kstack_count(&stacks);
+  uint64 fences = tlb_fence_count();
   page_drain();  // what caches hold is free
   struct memory_info info = {
       .total = page_total() * PAGE_SIZE,
       .free = page_available() * PAGE_SIZE,
       .reserved = page_promised() * PAGE_SIZE,
-      .stacks = kstack_count(),
-      .fences = tlb_fence_count(),
+      .stacks = stacks.stacks,
+      .cached = stacks.cached,
+      .lazy = stacks.lazy,
+      .mapped = stacks.mapped,
+      .reused = stacks.reused,
+      .unmapped = stacks.unmapped,
+      .fences = fences,
+      .refused = page_refused(),
   };
   return copy_to_user(arg[0], &info, sizeof(info));
 }
