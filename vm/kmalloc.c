@@ -75,6 +75,8 @@ static void *block_alloc(size_t size) {
 void *kmalloc(size_t size) {
   if (size > OBJECT_MAX)
     return block_alloc(size);
+  if (page_fails())
+    return NULL;
   uint32 i = class_of(size);
   struct class *c = &classes[i];
   irq_t irq = spin_lock(&c->lock);

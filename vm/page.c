@@ -141,7 +141,7 @@ static __attribute__((noinline)) bool avail_drain(uint64 n) {
 
 // Take n from avail.  Returns whether there were as many, counting what can be drained.
 static bool avail_take(uint64 n) {
-  return __builtin_expect(avail_try(n), 1) || avail_drain(n);
+  return !page_fails() && (__builtin_expect(avail_try(n), 1) || avail_drain(n));
 }
 
 // Make a page that was taken from a cache or the buddy the caller's.
@@ -309,6 +309,24 @@ uint64 page_available(void) {
 uint64 page_promised(void) {
   return load_relaxed(&promised);
 }
+
+#if PROVOKE
+
+struct page_failure page_failure;
+
+void page_fail(uint64 n) {
+  page_failure.thread = thread_current();
+  page_failure.left = n;
+}
+
+bool page_fail_count(void) {
+  if (page_failure.thread != thread_current() || --page_failure.left > 0)
+    return false;
+  fetch_add(&refused, 1);
+  return true;
+}
+
+#endif
 
 uint64 page_refused(void) {
   return load_relaxed(&refused);

@@ -13,6 +13,8 @@
 #include "kern/lib/types.h"
 #include "vm/layout.h"
 
+struct thread;
+
 #define PAGE_ORDER_MAX 10  // largest block: 4 MiB
 
 enum page_state {
@@ -97,6 +99,33 @@ void page_copy(void *restrict dst, const void *restrict src);
 
 // Give back what is cached anywhere (I2).  Any context that holds no spin lock of vm/.
 void page_drain(void);
+
+#if PROVOKE
+
+// Which allocation is to fail; 0 left: none.
+struct page_failure {
+  const struct thread *thread;  // of this thread
+  uint64 left;                  // [a] counted down to it
+};
+extern struct page_failure page_failure;
+
+// Make the n-th allocation that the running thread makes from now on fail; 0: none.  Every page,
+// block, promise and kmalloc counts.  For tests.
+void page_fail(uint64 n);
+
+// Count an allocation.  Returns whether it is the one.
+bool page_fail_count(void);
+
+// Return whether this allocation is to fail.
+static inline bool page_fails(void) {
+  return __builtin_expect(page_failure.left != 0, 0) && page_fail_count();
+}
+
+#else
+static inline bool page_fails(void) {
+  return false;
+}
+#endif
 
 // Pages managed, pages available (I1), pages promised.
 uint64 page_total(void);

@@ -426,6 +426,28 @@ static void dma_stack(char *words[]) {
   dma_map(local, sizeof(local));
 }
 
+// --- memory --------------------------------------------------------------------------------------
+
+static void fail_alloc(char *words[]) {
+  page_fail(number(words[0], 0));
+}
+
+static void end_thread(void *done) {
+  store_release((uint32 *)done, 1);
+  thread_exit();
+}
+
+static void make_thread(char *words[]) {
+  (void)words;
+  uint32 *done = kzalloc(sizeof(*done));
+  struct thread *t = done ? thread_create("made", 0, end_thread, done) : NULL;
+  if (t)
+    thread_ready(t);
+  while (t && !load_acquire(done))
+    thread_yield();
+  kfree(done);
+}
+
 // --- code where there is none, data where there may be none -------------------------------------
 
 static void call(uint64 address) {
@@ -630,6 +652,8 @@ static const struct test tests[] = {
     {"REPORTER", "[fault] make the reporter itself overflow, or fault", reporter, false},
     {"STACK_USE", "N use N bytes of stack and go on", stack_use, true},
     {"DMA_STACK", "give a stack address to a device", dma_stack, false},
+    {"FAIL_ALLOC", "[N] fail this process' N-th allocation from now on", fail_alloc, true},
+    {"MAKE_THREAD", "make a kernel thread that ends at once", make_thread, true},
     {"EXEC_STACK", "execute the stack", exec_stack, false},
     {"EXEC_RODATA", "execute read-only data", exec_rodata, false},
     {"EXEC_DATA", "execute data", exec_data, false},

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+//
+// Allocations that fail.  The kernel is told to fail the n-th one that a call makes, for every n:
+// the call must fail, undo what it has done, and succeed when nothing fails.
+
+#include "user/usertests/tests.h"
+
+enum { FAILURES_MAX = 500 };  // a call that makes more allocations has gone wild
+
+static int crash;
+static int ends[2];
+
+static struct memory_info memory(void) {
+  struct memory_info m;
+  check(meminfo(&m) == 0);
+  return m;
+}
+
+// Have the kernel fail the n-th allocation of this process from now on; 0: none.
+static void fail_alloc(int n) {
+  char text[32];
+  int length = snprintf(text, sizeof(text), "FAIL_ALLOC %d", n);
+  check(write(crash, text, length) == length);
+}
+
+// Stacks of dead threads may still be on their way to a cache: give them time.
+static void check_nothing_lost(const struct memory_info *before) {
+  struct memory_info now;
+  for (int i = 0; i < 100; i++) {
+    now = memory();
+    if (now.free == before->free && now.stacks - now.cached == before->stacks - before->cached)
+      return;
+    sleep(1);
+  }
+  fail("%lu bytes and %lu stacks are missing", before->free - now.free,
+       now.stacks - now.cached - before->stacks + before->cached);
+}
+
+// A call, what undoes it when it has not failed, and whether it can do without some allocations.
+struct call {
+  int (*make)(void);
+  void (*undo)(int result);
+  bool copes;
+};
+
+// Fail each allocation of the call in turn.
+static void fail_each(struct call call) {
+  if ((crash = open("/crash", O_RDWR)) < 0)
+    return;  // a kernel without the device
+  call.undo(call.make());
+  int n = 1;
+  for (bool failed = true; failed; n++) {
+    check(n < FAILURES_MAX);
+    struct memory_info before = memory();
+    fail_alloc(n);
+    int result = call.make();
+    fail_alloc(0);
+    failed = memory().refused > before.refused;
+    check((result < 0) == failed || (call.copes && failed));
+    if (result >= 0)
+      call.undo(result);
+    check_nothing_lost(&before);
+  }
+  check(n > 2);
+  close(crash);
+}
+
+static int do_fork(void) {
+  int pid = fork();
+  if (pid == 0)
+    exit(0);
+  return pid;
+}
+
+static void undo_fork(int pid) {
+  int status;
+  check(wait(&status) == pid && status == 0);
+}
+
+static int do_pipe(void) {
+  return pipe(ends);
+}
+
+static void undo_pipe(int unused) {
+  (void)unused;
+  check(close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+static int do_open(void) {
+  return open("new", O_CREATE | O_RDWR);
+}
+
+static void undo_open(int fd) {
+  check(close(fd) == 0 && unlink("new") == 0);
+}
+
+static int do_mkdir(void) {
+  return mkdir("new");
+}
+
+static void undo_mkdir(int unused) {
+  (void)unused;
+  check(unlink("new") == 0);
+}
+
+static int do_sbrk(void) {
+  return sbrk(2000 * PAGE_SIZE) == (char *)-1 ? -1 : 0;
+}
+
+static void undo_sbrk(int unused) {
+  (void)unused;
+  check(sbrk(-2000 * PAGE_SIZE) != (char *)-1);
+}
+
+// A kernel thread that cannot be made is not seen by the caller; the count of failures is.
+static int do_thread(void) {
+  static const char text[] = "MAKE_THREAD";
+  uint64 refused = memory().refused;
+  check(write(crash, text, sizeof(text) - 1) == (int)sizeof(text) - 1);
+  return memory().refused > refused ? -1 : 0;
+}
+
+static void undo_nothing(int unused) {
+  (void)unused;
+}
+
+// A failed exec leaves the program as it is; a new program may find that it starts with too little.
+static int do_exec(void) {
+  return exec("/true", ARGS("true", "and", "words"));
+}
+
+static void try_exec(uint64 n) {
+  fail_alloc((int)n);
+  check(do_exec() == -1);
+  fail_alloc(0);
+  exit(77);
+}
+
+static void alloc_exec(void) {
+  if ((crash = open("/crash", O_RDWR)) < 0)
+    return;
+  check(run_child(try_exec, 0) == 0);
+  int n = 1;
+  for (bool failed = true; failed; n++) {
+    check(n < FAILURES_MAX);
+    struct memory_info before = memory();
+    int status = run_child(try_exec, (uint64)n);
+    failed = memory().refused > before.refused;
+    check(status == (failed ? 77 : 0));
+    check_nothing_lost(&before);
+  }
+  check(n > 2);
+  close(crash);
+}
+
+static void alloc_fork(void) {
+  fail_each((struct call){do_fork, undo_fork, false});
+}
+
+static void alloc_pipe(void) {
+  fail_each((struct call){do_pipe, undo_pipe, true});
+}
+
+static void alloc_open(void) {
+  fail_each((struct call){do_open, undo_open, false});
+}
+
+static void alloc_mkdir(void) {
+  fail_each((struct call){do_mkdir, undo_mkdir, false});
+}
+
+static void alloc_sbrk(void) {
+  fail_each((struct call){do_sbrk, undo_sbrk, false});
+}
+
+static void alloc_thread(void) {
+  fail_each((struct call){do_thread, undo_nothing, false});
+}
+
+// --- stacks that rest in caches and lists
+// ---------------------------------------------------------
+
+// Have n children at once, which all end.
+static void crowd(int n) {
+  int p[2];
+  char c;
+  check(pipe(p) == 0);
+  for (int i = 0; i < n; i++)
+    if (must_fork() == 0) {
+      close(p[1]);
+      exit(read(p[0], &c, 1));
+    }
+  close(p[1]);
+  for (int i = 0; i < n; i++)
+    check(wait_status() == 0);
+  close(p[0]);
+}
+
+static void take_all(uint64 unused) {
+  (void)unused;
+  for (int step = 1 << 26; step >= PAGE_SIZE; step /= 2)
+    while (sbrk(step) != (char *)-1)
+      ;
+}
+
+// Before memory is refused, caches and lazily unmapped stacks have been given back.
+static void alloc_full(void) {
+  crowd(40);
+  struct memory_info before = memory(), after;
+  check(before.cached > 0 && before.lazy > 0 && before.unmapped >= before.lazy);
+  crowd(40);
+  check(run_child(take_all, 0) == 0);
+  after = memory();
+  check(after.refused > before.refused && after.cached <= 4 && after.lazy == 0);
+  check(after.fences > before.fences && after.mapped > before.mapped);
+}
+
+// A thousand processes, many alive at a time, cost the other harts five fences at most.
+static void alloc_fences(void) {
+  struct memory_info before = memory(), after;
+  for (int i = 0; i < 10; i++)
+    crowd(100);
+  after = memory();
+  check(after.mapped + after.reused - before.mapped - before.reused >= 1000);
+  check(after.fences - before.fences <= 5);
+}
+
+const struct test alloc_tests[] = {
+    {"alloc-fork", alloc_fork, false},     {"alloc-exec", alloc_exec, false},
+    {"alloc-pipe", alloc_pipe, false},     {"alloc-open", alloc_open, false},
+    {"alloc-mkdir", alloc_mkdir, false},   {"alloc-sbrk", alloc_sbrk, false},
+    {"alloc-thread", alloc_thread, false}, {"alloc-full", alloc_full, false},
+    {"alloc-fences", alloc_fences, false}, {NULL, NULL, false},
+};
