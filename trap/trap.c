@@ -41,8 +41,7 @@ static void interrupt(uint64 scause) {
     irq_external();
     break;
   case IRQ_SOFTWARE:
-    csr_clear(sip, SIE_SSIE);
-    panic_poll();
+    irq_software();
     break;
   default:
     panic("interrupt of unknown cause 0x%lx", scause);

@@ -8,6 +8,7 @@
 #include "kern/dev/irq.h"
 
 #include "kern/dev/mmio.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "vm/pagetable.h"
@@ -77,4 +78,18 @@ void irq_external(void) {
     mmio_fence();  // the handler's last access to its device comes before the completion
     mmio_write(plic, server_claim, source);
   }
+}
+
+#if PROVOKE
+void (*irq_software_test)(void);
+#endif
+
+void irq_software(void) {
+  csr_clear(sip, SIE_SSIE);
+  panic_poll();
+#if PROVOKE
+  void (*test)(void) = load_acquire(&irq_software_test);
+  if (test)
+    test();
+#endif
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// External interrupts: the PLIC, and who handles each source.
+// External interrupts: the PLIC, and who handles each source.  Software interrupts.
 #pragma once
 
 #include "kern/lib/types.h"
@@ -14,3 +14,11 @@ void irq_register(uint32 source, void (*handler)(void *), void *arg);
 
 // Claim, handle and complete what is pending for this hart.  From trap/, interrupts off.
 void irq_external(void);
+
+// Handle what another hart, or this one, has sent.  From trap/, interrupts off.
+void irq_software(void);
+
+#if PROVOKE
+// While set, every software interrupt calls it.
+extern void (*irq_software_test)(void);  // [a]
+#endif

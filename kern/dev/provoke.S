@@ -168,3 +168,28 @@ provoke_use_end:
   .cfi_endproc
   .size provoke_use, . - provoke_use
   .type provoke_use, @function
+
+// void provoke_secret(uint64 n): fill n bytes of stack, a multiple of 16, with a number that stands
+// nowhere else in memory, since no instruction has it whole.
+//   t0 the lowest address to write   t2 the secret
+  .globl provoke_secret
+provoke_secret:
+  .cfi_startproc
+  mv t1, sp
+  .cfi_def_cfa t1, 0
+  sub t0, sp, a0
+  li t2, 0x5ec4e7
+  slli t3, t2, 32
+  or t2, t2, t3
+1:
+  addi sp, sp, -16
+  sd t2, 8(sp)
+  sd t2, 0(sp)
+  bltu t0, sp, 1b
+  li t2, 0
+  mv sp, t1
+  .cfi_def_cfa sp, 0
+  ret
+  .cfi_endproc
+  .size provoke_secret, . - provoke_secret
+  .type provoke_secret, @function

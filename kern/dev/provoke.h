@@ -9,5 +9,9 @@
 // Register the device.  Boot hart.
 void provoke_init(void);
 
+// The tests of kern/dev/provoke_life.c.
+void provoke_stack_irq(char *words[]);
+void provoke_reuse_stack(char *words[]);
+
 // The test BENCH_STACK.  Implemented by: kern/dev/provoke_bench.c.
 void provoke_bench_stack(char *words[]);

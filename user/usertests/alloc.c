@@ -16,11 +16,16 @@ static struct memory_info memory(void) {
   return m;
 }
 
+static void run_test(const char *text) {
+  int length = (int)strlen(text);
+  check(write(crash, text, length) == length);
+}
+
 // Have the kernel fail the n-th allocation of this process from now on; 0: none.
 static void fail_alloc(int n) {
   char text[32];
-  int length = snprintf(text, sizeof(text), "FAIL_ALLOC %d", n);
-  check(write(crash, text, length) == length);
+  snprintf(text, sizeof(text), "FAIL_ALLOC %d", n);
+  run_test(text);
 }
 
 // Stacks of dead threads may still be on their way to a cache: give them time.
@@ -114,9 +119,8 @@ static void undo_sbrk(int unused) {
 
 // A kernel thread that cannot be made is not seen by the caller; the count of failures is.
 static int do_thread(void) {
-  static const char text[] = "MAKE_THREAD";
   uint64 refused = memory().refused;
-  check(write(crash, text, sizeof(text) - 1) == (int)sizeof(text) - 1);
+  run_test("MAKE_THREAD");
   return memory().refused > refused ? -1 : 0;
 }
 
@@ -215,6 +219,24 @@ static void alloc_full(void) {
   check(after.fences > before.fences && after.mapped > before.mapped);
 }
 
+// Stacks come and go in interrupt handlers, at every moment of processes that come and go.
+static void alloc_interrupts(void) {
+  if ((crash = open("/crash", O_RDWR)) < 0)
+    return;
+  struct memory_info before = memory();
+  for (int i = 0; i < 3; i++)
+    if (must_fork() == 0) {
+      for (int k = 0; k < 20; k++)
+        crowd(10);
+      exit(0);
+    }
+  run_test("STACK_IRQ 600");
+  for (int i = 0; i < 3; i++)
+    check(wait_status() == 0);
+  check(memory().fences > before.fences);
+  close(crash);
+}
+
 // A thousand processes, many alive at a time, cost the other harts five fences at most.
 static void alloc_fences(void) {
   struct memory_info before = memory(), after;
@@ -226,9 +248,15 @@ static void alloc_fences(void) {
 }
 
 const struct test alloc_tests[] = {
-    {"alloc-fork", alloc_fork, false},     {"alloc-exec", alloc_exec, false},
-    {"alloc-pipe", alloc_pipe, false},     {"alloc-open", alloc_open, false},
-    {"alloc-mkdir", alloc_mkdir, false},   {"alloc-sbrk", alloc_sbrk, false},
-    {"alloc-thread", alloc_thread, false}, {"alloc-full", alloc_full, false},
-    {"alloc-fences", alloc_fences, false}, {NULL, NULL, false},
+    {"alloc-fork", alloc_fork, false},
+    {"alloc-exec", alloc_exec, false},
+    {"alloc-pipe", alloc_pipe, false},
+    {"alloc-open", alloc_open, false},
+    {"alloc-mkdir", alloc_mkdir, false},
+    {"alloc-sbrk", alloc_sbrk, false},
+    {"alloc-thread", alloc_thread, false},
+    {"alloc-full", alloc_full, false},
+    {"alloc-interrupts", alloc_interrupts, false},
+    {"alloc-fences", alloc_fences, false},
+    {NULL, NULL, false},
 };

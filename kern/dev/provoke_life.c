@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+//
+// Tests of a stack's life: taken and given back in interrupt handlers, and handed on.
+#include "kern/dev/provoke.h"
+
+#include "kern/dev/irq.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
+#include "kern/lib/print.h"
+#include "kern/lib/sbi.h"
+#include "kern/sched/thread.h"
+#include "vm/kstack.h"
+
+#define ROUNDS 2000  // of interrupts to all harts
+#define FEW    3     // more than a hart's cache holds
+
+// Implemented by: kern/dev/provoke.S.
+void provoke_secret(uint64 n);
+
+static uint64 number(const char *word, uint64 fallback) {
+  uint64 value;
+  return word && parse_number(word, &value) ? value : fallback;
+}
+
+// --- interrupt handlers --------------------------------------------------------------------------
+
+static struct {
+  uint64 wanted;  // [a] stacks that the next handler takes, at once
+  uint64 calls;   // [a] handlers run
+  bool failed;    // [a]
+} in_irq;
+
+// Where a stack of a chain has the next one: at the top, which is used first and erased first.
+static struct vm_area **link_of(const struct vm_area *area) {
+  return (struct vm_area **)(area->base + area->size) - 1;
+}
+
+// Take n stacks at once and give them back.  Returns how many there were.
+static uint64 take_and_give(uint64 n) {
+  struct vm_area *chain = NULL, *area;
+  uint64 taken = 0;
+  for (; taken < n && (area = kstack_alloc(0, "chain", STACK_INTERRUPT)); taken++) {
+    *link_of(area) = chain;
+    chain = area;
+  }
+  while ((area = chain) != NULL) {
+    chain = *link_of(area);
+    kstack_free(area);
+  }
+  return taken;
+}
+
+static void handler(void) {
+  uint64 n = atomic_swap(&in_irq.wanted, FEW);
+  if (this_hart()->irq_depth == 0 || hart_held() != NULL || take_and_give(n) == 0)
+    store_relaxed(&in_irq.failed, true);
+  fetch_add(&in_irq.calls, 1);
+}
+
+// Interrupt every hart, at whatever it does, while this thread takes and gives stacks, too.
+static void interrupt_all(void) {
+  for (uint32 i = 0; i < hart_count; i++)
+    if (load_acquire(&harts[i].online))
+      sbi_send_ipi(harts[i].id);
+  take_and_give(FEW);
+}
+
+void provoke_stack_irq(char *words[]) {
+  in_irq.calls = 0;
+  in_irq.failed = false;
+  store_relaxed(&in_irq.wanted, number(words[0], FEW));
+  store_release(&irq_software_test, handler);
+  csr_set(sip, SIE_SSIE);  // the first one here and now
+  for (uint32 i = 0; i < ROUNDS; i++)
+    interrupt_all();
+  store_release(&irq_software_test, NULL);
+  if (load_relaxed(&in_irq.failed) || load_relaxed(&in_irq.calls) == 0)
+    kprintf("FAIL: no stack in an interrupt handler, or none ran\n");
+  else
+    kprintf("provoke: stacks in %lu interrupt handlers\n", load_relaxed(&in_irq.calls));
+}
+
+// --- from one thread to the next -----------------------------------------------------------------
+
+// What a thread leaves.
+static struct {
+  uint64 used;  // bytes of stack
+  uint32 hart;  // where it ended
+  bool ended;   // [a]
+} last;
+
+static void use_and_end(void *unused) {
+  (void)unused;
+  provoke_secret(last.used);
+  irq_off();
+  last.hart = this_hart()->index;
+  store_release(&last.ended, true);
+  thread_exit();
+}
+
+// Have a thread run to its end.  Returns its stack, or NULL; freed in either case.
+static struct vm_area *stack_of_ended(void) {
+  store_relaxed(&last.ended, false);
+  struct thread *t = thread_create("ended", 0, use_and_end, NULL);
+  if (!t)
+    return NULL;
+  struct vm_area *area = t->stack_area;
+  thread_place(t, this_hart());
+  while (!load_acquire(&last.ended))
+    thread_yield();
+  return area;
+}
+
+static uint64 words_used(const struct vm_area *area) {
+  uint64 n = 0;
+  for (const uint64 *p = (const uint64 *)area->base, *end = p + area->size / sizeof(*p); p < end;)
+    n += *p++ != 0;
+  return n;
+}
+
+// Interrupts stay off here, and the thread turns them off to say that it ends: so if it ended on
+// this hart, nobody has run in between.
+void provoke_reuse_stack(char *words[]) {
+  last.used = ROUND_UP(number(words[0], 1024), 16);
+  irq_t s = irq_save();
+  struct vm_area *dead = stack_of_ended();
+  bool here = dead && last.hart == this_hart()->index;
+  bool live = dead && load_relaxed(&dead->kind) != 0;
+  struct vm_area *next = kstack_alloc(0, "next", STACK_THREAD);
+  uint64 left = next ? words_used(next) : 0;
+  irq_restore(s);
+  if (!here)
+    kprintf("FAIL: the thread ended on another hart\n");
+  else if (live || next != dead)
+    kprintf("FAIL: the stack of the thread that ended is not there for the next one\n");
+  else if (left)
+    kprintf("FAIL: the stack has %lu words of its last owner's\n", left);
+  else
+    kprintf("provoke: a stack went from one thread to the next, all zeros\n");
+  if (next)
+    kstack_free(next);
+}
