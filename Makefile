@@ -69,7 +69,8 @@ endif
 # What test/doctor has to look for, by command.
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench run-%,$(MAKECMDGOALS)),qemu) \
-  $(if $(filter gdb,$(MAKECMDGOALS)),gdb) $(if $(filter test grade bench,$(MAKECMDGOALS)),test) \
+  $(if $(filter gdb,$(MAKECMDGOALS)),gdb) \
+  $(if $(filter test model grade bench,$(MAKECMDGOALS)),test) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -289,6 +290,10 @@ $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 host: $(HOST_TESTS)
 	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
 
+# A stack's life on harts that cache all they may: docs/fences.md.
+model: tools
+	@$(PYTHON) test/model/check
+
 test: kernel image $(HOST_TESTS)
 	@$(PYTHON) -m pytest -q -n auto test
 
@@ -368,7 +373,7 @@ help:
 .DEFAULT:
 	@echo 'make: there is no command or file "$@"; `make help` lists the commands.' >&2; exit 2
 
-.PHONY: tools kernel image qemu bench qemu-gdb gdb host test grade mutants lint lint-format \
+.PHONY: tools kernel image qemu bench qemu-gdb gdb host model test grade mutants lint lint-format \
   lint-text lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
 
 DEPFILES := $(shell find $(B) -name '*.d' 2>/dev/null)
@@ -384,6 +389,7 @@ endif
 ##   make gdb           the same with GDB in this terminal
 ##   make test          every test
 ##   make host          only the tests that need no QEMU
+##   make model         check the model of a stack's life, and that each fence is needed
 ##   make bench         instructions an operation takes (ARGS="..."); fails above a limit
 ##   make grade         grade the kernel: docs/grading.md
 ##   make mutants       grade wrong kernels: each must lose what it should
