@@ -40,11 +40,19 @@ def test_violation_in_a_users_page_table(boot):
     assert re.search(r"panic: address space: root entry 511 of page table", r.output), r.explain()
 
 
-def test_remote_fence(boot, symbols):
-    """A hart that has a freed stack in its translation cache must not reach it any more."""
-    r = boot("provoke STALE_REMOTE", cpus=3)
+@pytest.mark.parametrize("reuse", ["", " reuse"])
+def test_remote_fence(boot, symbols, reuse):
+    """A hart that has a freed stack in its translation cache must not reach it any more, nor what
+    its frame is used for next."""
+    r = boot(f"provoke STALE_REMOTE{reuse}", cpus=3)
     assert "FAIL" not in r.output, r.explain()
     assert r.code not in (0, None), r.explain()
     [record] = r.records
     assert record["class"] == "stale-stack" and record["why"] == "kernel-thread"
     assert record["sepc"] == symbols.by_name["provoke_load"]
+
+
+def test_new_stack_elsewhere(boot):
+    """A hart meets a stack that is newer than its last fence; the switch asserts that it fences."""
+    r = boot("provoke NEW_REMOTE", cpus=3)
+    assert r.code == 0 and "FAIL" not in r.output, r.explain()

@@ -19,7 +19,7 @@ provoke_here:
   .size provoke_here, . - provoke_here
   .type provoke_here, @function
 
-// void provoke_load(uint64 address), void provoke_store(uint64 address): one byte; the access is
+// uint64 provoke_load(uint64 address), void provoke_store(uint64 address): one byte; the access is
 // the first instruction.
   .globl provoke_load, provoke_store
 provoke_load:

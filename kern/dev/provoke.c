@@ -35,11 +35,12 @@
 #define WORDS         6  // of a command
 #define MOVES         1000
 #define AREA_SIZE     65536
-#define RECURSE_FRAME 512  // bytes of local array in each call of recurse()
+#define NEW_CONTENT   0x5a  // of a frame that has a new owner
+#define RECURSE_FRAME 512   // bytes of local array in each call of recurse()
 
 // Implemented by: kern/dev/provoke.S.
 void provoke_here(void);
-void provoke_load(uint64 address);
+uint64 provoke_load(uint64 address);
 void provoke_store(uint64 address);
 void provoke_illegal(void);
 void provoke_use(uint64 n);
@@ -358,7 +359,7 @@ static void stale_stack(char *words[]) {
 // A stack that a thread on another hart reads while it is mapped, and again when it is freed.
 static struct {
   uint64 address;
-  uint32 step;  // [a] 1: read, 2: freed
+  uint32 step;  // [a] 1: the thread has run there, 2: freed
   uint32 hart;  // where it was made
 } remote;
 
@@ -371,35 +372,76 @@ static void remote_reader(void *arg) {
     store_release(&remote.step, 1);
     while (load_acquire(&remote.step) != 2)
       panic_poll();
-    provoke_load(remote.address);
-    kprintf("FAIL: STALE_REMOTE survived\n");
+    uint64 byte = provoke_load(remote.address);
+    kprintf("FAIL: STALE_REMOTE survived, and read 0x%lx\n", byte);
   }
   irq_restore(s);
   thread_exit();
 }
 
-static void stale_remote(char *words[]) {
-  (void)words;
-  struct vm_area *area = kstack_alloc(0, "remote", STACK_THREAD);
-  struct thread *t = thread_create("reader", 0, remote_reader, NULL);
-  if (!area || !t)
-    return;
-  irq_t s = irq_save();
-  remote.address = area->base;
+// Place the thread on another hart and wait for its first step.  Holds: interrupts off, so that
+// this hart is busy and takes no thread back.
+static void run_elsewhere(struct thread *t) {
   remote.hart = this_hart()->index;
   store_release(&remote.step, 0);
   thread_place(t, &harts[(remote.hart + 1) % hart_count]);
   uint64 end = csr_read(time) + 5 * machine.timebase;
   while (load_acquire(&remote.step) != 1 && csr_read(time) < end)
-    ;
+    panic_poll();
   if (remote.step != 1)
-    kprintf("FAIL: no other hart reads\n");
+    kprintf("FAIL: no other hart runs it\n");
+}
+
+// Allocate pages until the one at pa comes, give it that content, and give the others back.
+static void reuse_frame(pa_t pa, uint8 content) {
+  void **held = NULL, **page;
+  while ((page = page_alloc()) && ptr_to_pa(page) != pa) {
+    *page = held;
+    held = page;
+  }
+  if (page)
+    memset(page, content, PAGE_SIZE);
+  for (void **next; held; held = next) {
+    next = *held;
+    page_put(held);
+  }
+}
+
+static void stale_remote(char *words[]) {
+  struct vm_area *area = kstack_alloc(0, "remote", STACK_THREAD);
+  struct thread *t = thread_create("reader", 0, remote_reader, NULL);
+  if (!area || !t)
+    return;
+  pa_t frame = pte_to_pa(*pagetable_lookup(kernel_pagetable, area->base));
+  irq_t s = irq_save();
+  remote.address = area->base;
+  run_elsewhere(t);
   kstack_free(area);
   kstack_drain();
   vmalloc_drain();
+  if (word_is(words[0], "reuse"))
+    reuse_frame(frame, NEW_CONTENT);
   store_release(&remote.step, 2);
   irq_restore(s);
   timer_sleep(20);
+}
+
+static void say_here(void *arg) {
+  (void)arg;
+  provoke_here();
+  store_release(&remote.step, 1);
+  thread_exit();
+}
+
+// A thread whose stack was mapped just now runs on a hart that has not fenced since.
+static void new_remote(char *words[]) {
+  (void)words;
+  kstack_drain();
+  struct thread *t = thread_create("new", 0, say_here, NULL);
+  irq_t s = irq_save();
+  if (t)
+    run_elsewhere(t);
+  irq_restore(s);
 }
 
 static __attribute__((noinline)) void fill(volatile char *p, uint32 n) {
@@ -648,7 +690,9 @@ static const struct test tests[] = {
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
     {"GUARD_OTHER", "[ACCESS [N [PID]]] byte N below another stack", guard_other, false},
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
-    {"STALE_REMOTE", "read a freed stack where another hart had it cached", stale_remote, false},
+    {"STALE_REMOTE", "[reuse] read a freed stack where another hart had it cached", stale_remote,
+     false},
+    {"NEW_REMOTE", "run a thread with a new stack on another hart", new_remote, true},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
     {"CORRUPT_FRAME", "[mode] return to kernel code, or in kernel mode", corrupt_frame, true},
     {"JUMP_FRAME", "[N] set sp N bytes below the stack, store there", jump_frame, false},

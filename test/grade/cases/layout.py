@@ -82,6 +82,19 @@ def kernel_thread_stack(t):
     check_guarded(watch.guest.at.table(), mark.stack, "stack of a kernel thread")
 
 
+@case("layout.new_stack_elsewhere", "A new thread begins on another hart than made its stack", 1,
+      "A hart may have cached that nothing is mapped there: fence before running on a newer stack.")
+def new_stack_elsewhere(t):
+    watch = t.boot("provoke NEW_REMOTE", cpus=2)
+    caller = watch.mark()
+    before = mapped_stacks(watch.guest.at.table())
+    mark = watch.mark()
+    t.expect(mark.hart != caller.hart, f"the thread on another hart than {caller.hart}", mark.hart)
+    t.expect(mark.stack not in before, "a stack mapped since the test began", mark.stack)
+    check_guarded(watch.guest.at.table(), mark.stack, "stack of the new thread")
+    watch.alive_until_end(0)
+
+
 @case("layout.idle_stacks", "Every hart idles on a guarded stack of the window, its own", 2,
       "Leave the boot stack for one of the window as soon as there is one, on every hart.")
 def idle_stacks(t):

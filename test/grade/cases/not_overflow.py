@@ -11,6 +11,7 @@ DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)
 WHOLE_GUARD = "The guards are 16 KiB on either side, unmapped from the first byte to the last."
 BY_SP = "sp is good: classify by sp before stval."
 NINETY = STACK * 9 // 10
+NEW_CONTENT = b"\x5a" * PAGE  # provoke.c
 
 
 def access(t, report, scause):
@@ -199,19 +200,38 @@ def stack_of_reader(t, report):
     return stack
 
 
-@case("not_overflow.freed_stack_remote", "A load from a freed stack that another hart had used", 2,
-      "Unmapping is done when every hart has fenced, not only the one that unmaps.")
-def freed_stack_remote(t):
-    watch = t.boot("provoke STALE_REMOTE", cpus=2, icount=False)
+def freed_remotely(t, program):
+    """The hart that had loaded from a stack loads again when it is freed.  Returns the Report and
+    the frame that the address was in."""
+    watch = t.boot(program, cpus=2, icount=False)
     watch.mark()
-    reader = watch.guest.until(t.build.provoke("provoke_load") + 4).hart  # from the live stack
+    live = watch.guest.until(t.build.provoke("provoke_load"))  # from the live stack
+    frame = live.table().lookup(live.x[10])
+    t.expect(frame, "a mapped stack to load from", f"no mapping at {live.x[10]:#x}")
     report = watch.report()
-    t.equal("the hart that loads again", report.stop.hart, reader)
+    t.equal("the hart that loads again", report.stop.hart, live.hart)
     report.mark.stack = stack_of_reader(t, report)
     judge(report, "stale-stack", pid=0, process="reader", verdict="panic", owner=0,
           why=("kernel-thread", "interrupts-off"))
     access(t, report, LOAD)
+    t.equal("the address", hex(report.trap.stval), hex(live.x[10]))
     check_freed(t, report)
+    return watch, frame
+
+
+@case("not_overflow.freed_stack_remote", "A load from a freed stack that another hart had used", 2,
+      "Unmapping is done when every hart has fenced, not only the one that unmaps.")
+def freed_stack_remote(t):
+    watch, _ = freed_remotely(t, "provoke STALE_REMOTE")
+    watch.panics()
+
+
+@case("not_overflow.reused_frame_remote", "The same, and the frame has a new owner by then", 2,
+      "A frame goes to nobody before every hart has fenced: else one still reads and writes there.")
+def reused_frame_remote(t):
+    watch, frame = freed_remotely(t, "provoke STALE_REMOTE reuse")
+    now = watch.guest.stub.read_memory(frame.pa, PAGE)
+    t.expect(now == NEW_CONTENT, "the new owner's data in that frame", f"{now[:16].hex()}...")
     watch.panics()
 
 
