@@ -61,19 +61,23 @@ static void number_harts(uint64 boot_id) {
     }
 }
 
-static void make_stacks(struct hart *h) {
+// Make a stack of h and store its bounds.
+static void make_stack(const struct hart *h, const char *what, enum stack_kind kind, uint64 *lo,
+                       uint64 *hi) {
   char name[NAME_SIZE];
-  ksnprintf(name, sizeof(name), "idle-%u", h->index);
-  struct vm_area *idle = kstack_alloc(0, name, STACK_IDLE);
-  ksnprintf(name, sizeof(name), "emergency-%u", h->index);
-  struct vm_area *emergency = kstack_alloc(0, name, STACK_EMERGENCY);
-  if (!idle || !emergency)
+  ksnprintf(name, sizeof(name), "%s-%u", what, h->index);
+  struct vm_area *area = kstack_alloc(0, name, kind);
+  if (!area)
     panic("no memory for the stacks of hart %u", h->index);
-  h->stack_lo = idle->base;
-  h->stack_floor = idle->base + sizeof(struct trap_frame);
-  h->stack_hi = idle->base + idle->size;
-  h->emergency_lo = emergency->base;
-  h->emergency_hi = emergency->base + emergency->size;
+  *lo = area->base;
+  *hi = area->base + area->size;
+}
+
+static void make_stacks(struct hart *h) {
+  make_stack(h, "idle", STACK_IDLE, &h->stack_lo, &h->stack_hi);
+  make_stack(h, "emergency", STACK_EMERGENCY, &h->emergency_lo, &h->emergency_hi);
+  make_stack(h, "interrupt", STACK_INTERRUPT, &h->interrupt_lo, &h->interrupt_hi);
+  h->stack_floor = h->stack_lo + sizeof(struct trap_frame);
   h->satp = pagetable_satp(kernel_pagetable);
 }
 

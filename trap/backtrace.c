@@ -3,8 +3,9 @@
 // Walking a kernel stack that may be broken.
 //
 // I1. Each step goes up: a frame's CFA is above the last one and inside the stack, or the walk
-// ends. I2. Memory is read through probe_read alone. A1. The kernel is built with frame pointers,
-// without compressed instructions and without
+//     ends.  Once it may cross from an interrupt stack to the stack of the interrupted thread.
+// I2. Memory is read through probe_read alone.
+// A1. The kernel is built with frame pointers, without compressed instructions and without
 //     shrink-wrapping, so a prologue is: addi sp,sp,-N; stores of ra and s0; addi s0,sp,N.
 // A2. There is no alloca, so s0 = sp + N all through the body.
 //
@@ -14,6 +15,7 @@
 #include "kern/lib/print.h"
 #include "kern/lib/symbols.h"
 #include "trap/trap.h"
+#include "vm/layout.h"
 
 // What of its prologue a function had executed when it stopped.
 struct prologue {
@@ -94,19 +96,30 @@ void unwind_begin(struct unwind *u, const struct trap_frame *frame, struct stack
   u->caller_fp = fp;
 }
 
-// The caller is the trap entry: the callee's CFA is the trap frame, go on with what it interrupted.
-static bool unwind_trap(struct unwind *u) {
+// The caller is the trap entry: go on with what it interrupted, by its frame on that stack.
+static bool unwind_trap(struct unwind *u, uint64 frame, struct stack_bounds stack) {
   struct trap_frame copy;
+  bool crossed = u->crossed || stack.lo != u->stack.lo;
+  u->stack = stack;
   for (uint64 i = 0; i < sizeof(copy) / 8; i++)
-    if (!read_stack(u, u->cfa + 8 * i, (uint64 *)&copy + i))
+    if (!read_stack(u, frame + 8 * i, (uint64 *)&copy + i))
       return false;
-  unwind_begin(u, &copy, u->stack);
+  unwind_begin(u, &copy, stack);
+  u->crossed = crossed;
   return true;
+}
+
+// Return the stack that holds the address, if one does: stacks are aligned to their size.
+static struct stack_bounds stack_around(uint64 address) {
+  uint64 lo = ROUND_DOWN(address, KSTACK_SIZE);
+  return (struct stack_bounds){lo, lo + KSTACK_SIZE};
 }
 
 bool unwind_next(struct unwind *u) {
   if (u->caller_pc == (uint64)trap_returns_to)
-    return unwind_trap(u);
+    return unwind_trap(u, u->cfa, u->stack);
+  if (u->caller_pc == (uint64)trap_interrupt_returns_to && !u->crossed)
+    return unwind_trap(u, u->caller_fp, stack_around(u->caller_fp));
   // A return address is one past the call.
   if (u->caller_pc == (uint64)trap_user_returns_to || !is_kernel_text(u->caller_pc - 4) ||
       u->caller_fp <= u->cfa || u->caller_fp > u->stack.hi || u->caller_fp % 16)

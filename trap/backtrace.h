@@ -10,6 +10,7 @@
 // One frame of the walk.
 struct unwind {
   struct stack_bounds stack;  // what may be read
+  bool crossed;               // it is an interrupted thread's, not the first one
   uint64 pc;                  // where the function is (or where its callee returns to)
   uint64 sp;                  // lowest byte of the function's frame
   uint64 cfa;                 // one past its highest: the caller's sp at the call

@@ -13,7 +13,9 @@
 // 1. tp and sscratch are exchanged; a nonzero tp says that the trap came from user mode.
 // 2. From the kernel: sp must be a multiple of 16 and the whole frame about to be pushed must lie
 //    in the recorded stack.  From user mode: sp comes from the record, nothing is to be proven.
-// 3. Good: push the frame there and call trap() or trap_user().
+// 3. Good: push the frame there and call trap() or trap_user(); for an interrupt of the kernel move
+//    the record and sp to this hart's interrupt stack together, and call trap_interrupt().  Then
+//    back to where the frame is, the running thread's stack, which trap_preempt() may leave.
 //    C keeps s0 to s11, and they are the user's when trap_user() returns, so only the others are
 //    loaded; a frame made for a new program or process is left through trap_user_return.
 // 4. Bad: move the record and sp to this hart's emergency stack together, save everything as at
@@ -67,6 +69,15 @@
   csrw sepc, t1
 .endm
 
+// Make the stack from lo to hi this hart's recorded one.  Clobbers tmp.  sp must follow before
+// anything is accessed through it.
+.macro set_record lo, hi, tmp
+  addi \tmp, \lo, TRAP_FRAME_SIZE
+  sd \lo, HART_STACK_LO(tp)
+  sd \tmp, HART_STACK_FLOOR(tp)
+  sd \hi, HART_STACK_HI(tp)
+.endm
+
   .text
 
 // void trap_entry(void): the trap vector of every hart.
@@ -97,6 +108,8 @@ stack_check_end:
   sd t0, 8*2(sp)
   frame_save_csrs
   mv a0, sp
+  csrr t0, scause
+  bltz t0, interrupt_kernel
   call trap
   .globl trap_returns_to
 trap_returns_to:
@@ -105,6 +118,28 @@ trap_returns_to:
   frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
   ld x2, 8*2(sp)
   sret
+
+interrupt_kernel:
+  mv s0, sp
+  .cfi_remember_state
+  .cfi_def_cfa s0, TRAP_FRAME_SIZE
+  ld t0, HART_INTERRUPT_LO(tp)
+  ld t1, HART_INTERRUPT_HI(tp)
+  set_record t0, t1, t2
+  mv sp, t1
+  call trap_interrupt
+  .globl trap_interrupt_returns_to
+trap_interrupt_returns_to:
+  ld t2, HART_CURRENT(tp)
+  ld t0, THREAD_STACK_LO(t2)
+  ld t1, THREAD_STACK_HI(t2)
+  set_record t0, t1, t2
+  mv sp, s0
+  .cfi_restore_state
+  beqz a0, trap_returns_to
+  mv a0, sp
+  lla ra, trap_returns_to
+  j trap_preempt
 
 from_user:                                // 2
   sd sp, HART_SPILL(tp)
@@ -137,10 +172,7 @@ bad_stack:
   ld t1, HART_STACK_LO(tp)
   sd t1, HART_VICTIM_LO(tp)
   ld t1, HART_EMERGENCY_LO(tp)
-  sd t0, HART_STACK_HI(tp)
-  sd t1, HART_STACK_LO(tp)
-  addi t1, t1, TRAP_FRAME_SIZE
-  sd t1, HART_STACK_FLOOR(tp)
+  set_record t1, t0, sp
   addi sp, t0, -TRAP_FRAME_SIZE
   ld t0, HART_SPILL(tp)
   ld t1, HART_SPILL+8(tp)
@@ -189,10 +221,7 @@ fault_on_emergency_stack:
   sd t1, HART_VICTIM_HI(tp)
   ld t0, HART_EMERGENCY_LO(tp)
   ld t1, HART_EMERGENCY_HI(tp)
-  addi t2, t0, TRAP_FRAME_SIZE
-  sd t0, HART_STACK_LO(tp)
-  sd t2, HART_STACK_FLOOR(tp)
-  sd t1, HART_STACK_HI(tp)
+  set_record t0, t1, t2
   mv sp, t1
   call stack_fault
   unimp
@@ -207,10 +236,7 @@ leave_emergency_stack:
   .cfi_undefined ra
   ld t0, HART_VICTIM_LO(tp)
   ld t1, HART_VICTIM_HI(tp)
-  addi t2, t0, TRAP_FRAME_SIZE
-  sd t0, HART_STACK_LO(tp)
-  sd t2, HART_STACK_FLOOR(tp)
-  sd t1, HART_STACK_HI(tp)
+  set_record t0, t1, t2
   addi sp, t1, -TRAP_FRAME_SIZE
   mv t0, a0
   mv a0, a1

@@ -20,10 +20,10 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
                              const struct trap_frame *frame, struct stack_bounds stack) {
   if (bootarg_flag("panic_on_fault"))
     return "option";
-  if (!t || !t->process)
-    return t && t->stack_area && t->stack_lo == stack.lo && t->start ? "kernel-thread" : "idle";
   if (h->irq_depth)
     return "interrupt";
+  if (!t || !t->process)
+    return t && t->stack_area && t->stack_lo == stack.lo && t->start ? "kernel-thread" : "idle";
   if (h->held)
     return "spinlock";
   if (!(frame->sstatus & SSTATUS_SPIE))

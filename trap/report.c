@@ -38,7 +38,17 @@ static const char *did(const struct fault *f) {
 
 // --- one sentence --------------------------------------------------------------------------------
 
+static bool on_interrupt_stack(const struct fault *f) {
+  return f->stack.lo == f->hart->interrupt_lo;
+}
+
+static const char *stack_name(const struct fault *f) {
+  return on_interrupt_stack(f) ? "interrupt stack" : "kernel stack";
+}
+
 static void print_who(const struct fault *f) {
+  if (on_interrupt_stack(f))
+    kprintf("an interrupt handler in ");
   if (thread_pid(f))
     kprintf("pid %d (%s) ", thread_pid(f), thread_name(f));
   else
@@ -78,19 +88,19 @@ static const char *exception_name(uint64 scause) {
 
 static void print_overflow(const struct fault *f) {
   if (fault_sp(f) < f->stack.lo)
-    kprintf("ran %lu bytes off the end of its kernel stack", past(f));
+    kprintf("ran %lu bytes off the end of its %s", past(f), stack_name(f));
   else
-    kprintf("has so little kernel stack left that a trap frame lacks %lu bytes", past(f));
+    kprintf("has so little %s left that a trap frame lacks %lu bytes", stack_name(f), past(f));
 }
 
 static void print_address_fault(const struct fault *f) {
   uint64 address = f->frame->stval;
   switch (f->class) {
   case FAULT_GUARD_BELOW:
-    kprintf("%s the guard of its own kernel stack, %lu bytes below the stack", did(f), past(f));
+    kprintf("%s the guard of its own %s, %lu bytes below it", did(f), stack_name(f), past(f));
     break;
   case FAULT_GUARD_ABOVE:
-    kprintf("%s the guard of its own kernel stack, byte %lu above the stack", did(f), past(f));
+    kprintf("%s the guard of its own %s, byte %lu above it", did(f), stack_name(f), past(f));
     break;
   case FAULT_STALE_STACK:
     kprintf("%s a kernel stack that nobody owns (the last owner was ", did(f));
@@ -125,10 +135,10 @@ static void print_sentence(const struct fault *f) {
     print_overflow(f);
     break;
   case FAULT_UNDERFLOW:
-    kprintf("has its stack pointer %lu bytes above the top of its kernel stack", past(f));
+    kprintf("has its stack pointer %lu bytes above the top of its %s", past(f), stack_name(f));
     break;
   case FAULT_WILD_SP:
-    kprintf("has a stack pointer that is not on its kernel stack (0x%lx", fault_sp(f));
+    kprintf("has a stack pointer that is not on its %s (0x%lx", stack_name(f), fault_sp(f));
     if (f->other.in_window && !f->other.in_guard && f->other.live) {
       kprintf(", on the stack of ");
       print_owner(f);
@@ -169,7 +179,7 @@ static void print_box(const struct fault *f, const char *text, uint64 bytes, uin
 static void print_stack(const struct fault *f) {
   uint64 lo = f->stack.lo, hi = f->stack.hi, sp = fault_sp(f);
   uint64 used = sp >= lo && sp <= hi ? hi - sp : hi - lo;
-  kprintf("\nIts kernel stack, on hart %u (not to scale):\n", f->hart->index);
+  kprintf("\nIts %s, on hart %u (not to scale):\n", stack_name(f), f->hart->index);
   print_border(hi + KSTACK_GUARD, "");
   print_box(f, "guard", KSTACK_GUARD, hi + 1, hi + KSTACK_GUARD);
   print_border(hi, "  hi");

@@ -6,7 +6,9 @@
 // I2. What a frame restores is checked on the way out: SPP and sepc.  An interrupt may find any
 //     sepc, since it can come between a wild jump and the fault of its target; so it must not
 //     change it, and a fault must go on in the text.
-// I3. A kernel fault that nothing here resolves leaves this stack at once, for the emergency stack.
+// I3. Interrupts of the kernel are handled on the hart's interrupt stack; those of user mode on the
+//     thread's, which is empty but for the frame.  No thread switches on an interrupt stack.
+// I4. A kernel fault that nothing here resolves leaves this stack at once, for the emergency stack.
 #include "trap/trap.h"
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
@@ -25,6 +27,9 @@
 extern char _start[], text_end[];
 
 enum { ECALL_SIZE = 4 };
+
+// Stack that a thread must have left to be preempted in the kernel: that takes about 400 bytes.
+#define PREEMPT_ROOM (KASAN ? 4096 : 1024)
 
 bool is_kernel_text(uint64 pc) {
   return pc >= (uint64)_start && pc < (uint64)text_end;
@@ -76,18 +81,39 @@ static bool probe_fault(struct trap_frame *frame) {
 }
 
 void trap(struct trap_frame *frame) {
-  uint64 sepc = frame->sepc;
-  if (frame->scause & SCAUSE_INTERRUPT) {
-    interrupt(frame->scause);
-    if (frame->sstatus & SSTATUS_SPIE)
-      thread_preempt();
-  } else if (!probe_fault(frame) && !usercopy_fault(frame) && !is_stale_translation(frame)) {
+  if (!probe_fault(frame) && !usercopy_fault(frame) && !is_stale_translation(frame)) {
     if (this_hart()->stack_hi == this_hart()->emergency_hi)
       last_resort_frame(frame);
     fault_on_emergency_stack(frame);
   }
   assert(frame->sstatus & SSTATUS_SPP);
-  assert(frame->sepc == sepc || is_kernel_text(frame->sepc));
+  assert(is_kernel_text(frame->sepc));
+}
+
+// Check a frame through which an interrupt returns to the kernel (I2).
+static void check_interrupted(const struct trap_frame *frame, uint64 sepc) {
+  assert(frame->sstatus & SSTATUS_SPP);
+  assert(frame->sepc == sepc);
+}
+
+// Return whether the thread may be preempted where it was interrupted.  If it is at the end of its
+// stack it goes on instead, and dies of that or comes back: an overflow here could not be survived.
+static bool is_preemptible(const struct trap_frame *frame) {
+  return (frame->sstatus & SSTATUS_SPIE) &&
+         (uint64)frame - thread_current()->stack_lo >= PREEMPT_ROOM;
+}
+
+bool trap_interrupt(struct trap_frame *frame) {
+  uint64 sepc = frame->sepc;
+  interrupt(frame->scause);
+  check_interrupted(frame, sepc);
+  return hart_must_yield() && is_preemptible(frame);
+}
+
+void trap_preempt(struct trap_frame *frame) {
+  uint64 sepc = frame->sepc;
+  thread_preempt();
+  check_interrupted(frame, sepc);
 }
 
 static const char *user_fault_name(uint64 scause) {

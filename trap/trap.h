@@ -14,6 +14,12 @@ void trap_entry(void);
 void trap(struct trap_frame *frame);
 void trap_user(struct trap_frame *frame);
 
+// Handle an interrupt of the kernel.  Called by entry.S, interrupts off, on this hart's interrupt
+// stack; the frame is on the interrupted thread's.  Returns whether that thread is to be preempted,
+// which trap_preempt does, back on its own stack just below the frame.
+bool trap_interrupt(struct trap_frame *frame);
+void trap_preempt(struct trap_frame *frame);
+
 // Report a kernel fault and decide who has to go.  Called by entry.S on the emergency stack: frame
 // is everything as at the fault, hart->victim_lo and victim_hi are the record as it was.
 _Noreturn void stack_fault(struct trap_frame *frame);
@@ -34,9 +40,10 @@ _Noreturn void trap_user_return(struct trap_frame *frame);
 // are.
 bool probe_read(uint64 address, uint64 *value);
 
-// Code addresses: the load that may fault and where it goes on then; where trap() and trap_user()
-// return to.
-extern char probe_load[], probe_failed[], trap_returns_to[], trap_user_returns_to[];
+// Code addresses: the load that may fault and where it goes on then; where trap() and
+// trap_preempt(), trap_user(), trap_interrupt() return to.
+extern char probe_load[], probe_failed[];
+extern char trap_returns_to[], trap_user_returns_to[], trap_interrupt_returns_to[];
 
 // Return whether pc is in the kernel's text.
 bool is_kernel_text(uint64 pc);

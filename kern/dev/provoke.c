@@ -11,6 +11,7 @@
 #include "kern/dev/provoke.h"
 
 #include "kern/dev/device.h"
+#include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/abi.h"
 #include "kern/lib/atomic.h"
@@ -672,6 +673,28 @@ static void on_hart(char *words[]) {
     kprintf("FAIL: no such test\n");
 }
 
+// What the next software interrupt of that hart does.
+static struct {
+  struct hart *hart;  // [a] null: nothing
+  char **words;
+} in_interrupt;
+
+static void software_interrupt(void) {
+  if (load_acquire(&in_interrupt.hart) != this_hart())
+    return;
+  in_interrupt.hart = NULL;
+  if (run_test(in_interrupt.words) != 0)
+    kprintf("FAIL: no such test\n");
+}
+
+static void interrupt(char *words[]) {
+  irq_t s = irq_save();
+  in_interrupt.words = words;
+  store_release(&in_interrupt.hart, this_hart());
+  csr_set(sip, SIE_SSIE);
+  irq_restore(s);  // it comes here
+}
+
 // --- the device ---------------------------------------------------------------------------------
 
 static const struct test tests[] = {
@@ -728,6 +751,7 @@ static const struct test tests[] = {
      check_space, true},
     {"BENCH_STACK", "count the instructions that stacks take", provoke_bench_stack, true},
     {"PANIC", "panic", say_panic, false},
+    {"IN_INTERRUPT", "TEST... run the test in an interrupt handler", interrupt, true},
     {"ON_HART", "N TEST... run the test on that hart", on_hart, true},
 };
 
@@ -802,5 +826,6 @@ void provoke_init(void) {
   static const struct device crash = {crash_read, crash_write};
   sleep_init(&test_sleeplock, "provoke");
   waitq_init(&movers);
+  irq_set_software_hook(software_interrupt);
   device_register(DEV_CRASH, &crash);
 }

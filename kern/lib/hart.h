@@ -27,6 +27,8 @@ struct hart {
   uint64 stack_hi;          // [h] one past its highest byte
   uint64 emergency_lo;      // [I] bounds of this hart's emergency stack
   uint64 emergency_hi;      // [I]
+  uint64 interrupt_lo;      // [I] bounds of this hart's interrupt stack
+  uint64 interrupt_hi;      // [I]
   uint64 spill[4];          // [h] scratch of the entry code, before a stack is known to be good
   uint64 victim_lo;         // [h] the record as it was when a report began
   uint64 victim_hi;         // [h]

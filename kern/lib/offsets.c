@@ -12,6 +12,8 @@ static __attribute__((used)) void offsets(void) {
   OFFSET(HART_STACK_HI, offsetof(struct hart, stack_hi));
   OFFSET(HART_EMERGENCY_LO, offsetof(struct hart, emergency_lo));
   OFFSET(HART_EMERGENCY_HI, offsetof(struct hart, emergency_hi));
+  OFFSET(HART_INTERRUPT_LO, offsetof(struct hart, interrupt_lo));
+  OFFSET(HART_INTERRUPT_HI, offsetof(struct hart, interrupt_hi));
   OFFSET(HART_SPILL, offsetof(struct hart, spill));
   OFFSET(HART_VICTIM_LO, offsetof(struct hart, victim_lo));
   OFFSET(HART_VICTIM_HI, offsetof(struct hart, victim_hi));

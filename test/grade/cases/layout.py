@@ -131,6 +131,22 @@ def emergency_stacks(t):
     t.equal("emergency stacks", len(found), 2)
 
 
+@case("layout.interrupt_stacks", "Every hart handles interrupts on a guarded stack, its own", 2,
+      "What comes while a thread is deep in its stack must not need more of it than the frame.")
+def interrupt_stacks(t):
+    found = {}
+    for hart in range(2):
+        watch = t.boot(f"provoke ON_HART {hart} IN_INTERRUPT STACK_USE 1024", cpus=2)
+        threads, mark = [watch.mark(), watch.mark()], watch.mark()
+        t.equal("hart", watch.guest.index(mark.hart), hart)
+        t.expect(mark.stack not in [m.stack for m in threads],
+                 "a handler on another stack than the thread's", mark.stack)
+        check_guarded(watch.guest.at.table(), mark.stack, f"interrupt stack of hart {hart}")
+        found[mark.stack] = hart
+        watch.alive_until_end(0)
+    t.equal("interrupt stacks", len(found), 2)
+
+
 # --- all that is mapped in the window -------------------------------------------------------------
 
 

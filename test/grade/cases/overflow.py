@@ -143,12 +143,28 @@ def in_handler(t, report):
     t.expect(not trap.scause & INTERRUPT, "a fault in the handler", f"scause {trap.scause:#x}")
 
 
+def interrupts_of(t, watch, count, sp):
+    """Run on until the loop of provoke_sp_interrupt was interrupted so many times by the timer.
+    Returns the memory of all stacks at each."""
+    guest, vectors, seen = watch.guest, watch.vectors(), []
+    guest.insert(RENDEZVOUS, *vectors)
+    while len(seen) < count:
+        stop = watch.next_stop()
+        expect(stop.pc != RENDEZVOUS, "an interrupt, and no report", watch.tail)
+        trap = watch.record(stop)
+        if trap.scause == TIMER and t.build.function(trap.sepc) == "provoke_sp_interrupt":
+            t.equal("sp of the interrupted thread", hex(trap.sp), hex(sp))
+            seen.append(watch.read_stacks(stop.table()))
+    guest.remove(RENDEZVOUS, *vectors)
+    return seen
+
+
 @case("overflow.timer_frame", "A timer interrupt with room for the frame, and for no more", 2,
-      "The handler overflows then: with interrupts off, so the kernel cannot go on.")
+      "Handlers run on the interrupt stack; a thread without room to be preempted goes on.")
 def timer_frame(t):
-    report = t.fault(f"provoke WILD_SP lo+{FRAME} interrupt", "overflow", code=1, interrupts=True,
-                     why=("interrupts-off", "interrupt"))
-    in_handler(t, report)
+    t.proof()
+    watch = t.boot(f"provoke -n 2 -j 2 WILD_SP lo+{FRAME} interrupt")  # the other one is ready
+    interrupts_of(t, watch, 5, watch.mark().stack.lo + FRAME)
 
 
 @case("overflow.timer_frame_plus_8", "A timer interrupt with sp odd, just above the frame's room",
@@ -165,14 +181,37 @@ def break_frame_less_16(t):
     distance(t, report, 16 - FRAME)
 
 
+@case("overflow.interrupts_to_the_end", "Interrupts come as sp goes down, step by step", 2,
+      "Handlers use the interrupt stack, so only the room for the frame is missed, by 16 bytes.")
+def interrupts_to_the_end(t):
+    report = overflow(t, "provoke WILD_SP lo+2048 sink", scause=SOFTWARE,
+                      function="provoke_sp_sink", interrupts=True)
+    distance(t, report, 16 - FRAME)
+
+
 @case("overflow.interrupt_handler", "In an interrupt handler", 2, FORCED)
 def interrupt_handler(t):
-    report = t.fault("provoke WILD_SP lo+2048 sink", "overflow", code=1, interrupts=True,
-                     why=("interrupts-off", "interrupt"))
+    report = overflow(t, "provoke IN_INTERRUPT EXHAUST_STACK", function="recurse", code=1,
+                      interrupts=True, why="interrupt")
     in_handler(t, report)
+    caller = t.observers[-1].marks[0]
+    t.expect(report.mark.stack != caller.stack, "the handler on another stack than the thread's",
+             report.mark.stack)
     before = [trap.scause for trap in report.traps if trap.scause & INTERRUPT]
-    t.expect(before and before[-1] in (SOFTWARE, TIMER), "an interrupt before the fault",
+    t.expect(before and before[-1] == SOFTWARE, "an interrupt before the fault",
              " ".join(map(hex, before[-3:])))
+
+
+@case("overflow.interrupt_relief", "An interrupt costs the thread no more stack than its frame", 2,
+      "Push the frame on the thread's stack, and handle the interrupt on the hart's own.")
+def interrupt_relief(t):
+    t.proof()
+    watch = t.boot("provoke WILD_SP lo+4096 interrupt")
+    mark = watch.mark()
+    first, *_, last = interrupts_of(t, watch, 4, mark.stack.lo + 4096)
+    free = slice(0, 4096 - FRAME)
+    t.expect(first[mark.stack][free] == last[mark.stack][free],
+             "nothing stored below the frame on the interrupted thread's stack", "another byte")
 
 
 @case("overflow.user_copy", "In the page fault of a user copy", 2, FORCED)
