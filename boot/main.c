@@ -2,7 +2,7 @@
 //
 // From the firmware to the first process: the only place that knows the order.
 //
-// I1. Until a hart has its idle and emergency stacks, stvec is early_trap.
+// I1. Until a hart has its idle, interrupt and emergency stacks, stvec is early_trap.
 // I2. Every hart's struct and stacks exist before any other hart is started.
 // I3. The root entries of the kernel half are filled before the first user page table.
 #include "boot/boot.h"
@@ -75,8 +75,8 @@ static void make_stack(const struct hart *h, const char *what, enum stack_kind k
 
 static void make_stacks(struct hart *h) {
   make_stack(h, "idle", STACK_IDLE, &h->stack_lo, &h->stack_hi);
-  make_stack(h, "emergency", STACK_EMERGENCY, &h->emergency_lo, &h->emergency_hi);
   make_stack(h, "interrupt", STACK_INTERRUPT, &h->interrupt_lo, &h->interrupt_hi);
+  make_stack(h, "emergency", STACK_EMERGENCY, &h->emergency_lo, &h->emergency_hi);
   h->stack_floor = h->stack_lo + sizeof(struct trap_frame);
   h->satp = pagetable_satp(kernel_pagetable);
 }

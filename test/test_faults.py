@@ -14,6 +14,7 @@ PANIC = 1
 LAST_RESORT = 3
 PID = 2  # init's first child
 FETCH, LOAD, STORE, BREAK, ILLEGAL, TIMER = 12, 13, 15, 3, 2, (1 << 63) + 5
+SOFTWARE = (1 << 63) + 1
 
 
 def check_common(r, code=KILLED, pid=PID, name="provoke"):
@@ -165,9 +166,39 @@ def test_room_for_the_frame(boot, symbols):
 
 def test_every_depth(boot):
     """An interrupt at every 16 bytes, from the very top of the stack down to where none fits."""
-    k = check_common(boot("provoke WILD_SP hi sink"), code=PANIC)
-    assert k["class"] == "overflow" and 0 < k["past"] < 1024
-    assert k["why"] in ("interrupt", "interrupts-off")
+    k = check_common(boot("provoke WILD_SP hi sink"))
+    assert k["class"] == "overflow" and k["past"] == 16 and k["sp"] == k["lo"] + FRAME - 16
+    assert k["scause"] in (SOFTWARE, TIMER) and k["why"] == "-"
+
+
+def test_interrupt_stack(boot, symbols):
+    """A handler that overflows: the stack is the hart's, the name the interrupted process's, and
+    the backtrace goes on where it was interrupted."""
+    r = boot("provoke IN_INTERRUPT EXHAUST_STACK", cpus=2)
+    k = check_common(r, code=PANIC)
+    check_overflow(k, symbols)
+    assert k["why"] == "interrupt"
+    assert f"an interrupt handler in pid {PID} (provoke) ran {k['past']} bytes off" in r.output
+    names = re.findall(r"#\d+ +\d+ bytes  (\w+)\+", r.output)
+    assert names.index("exhaust_stack") < names.index("trap_interrupt") < names.index("crash_write")
+    sizes = [int(size) * int(times or 1)
+             for size, times in re.findall(r"#\d+ +(\d+) bytes  \S+(?:  x(\d+))?", r.output)]
+    depth = names.index("trap_interrupt") + 1
+    assert k["sp"] + sum(sizes[:depth]) == k["hi"], "each byte of the interrupt stack"
+
+
+def test_guard_of_the_interrupt_stack(boot):
+    k = check_common(boot("provoke IN_INTERRUPT STACK_GUARD_PAGE_TRAILING write"), code=PANIC)
+    assert k["class"] == "guard-above" and k["why"] == "interrupt" and good_sp(k)
+
+
+@pytest.mark.parametrize("bytes_used", [1024, 8192, 14000])
+def test_interrupts_cost_a_frame(boot, bytes_used):
+    """The peak of a stack on which an interrupt came at its deepest: what the thread used itself,
+    and the frame."""
+    r = boot(f"provoke STACK_USE {bytes_used}")
+    depth, peak = map(int, re.search(r"to a depth of (\d+), peak (\d+)", r.output).groups())
+    assert r.code == 0 and peak == depth + FRAME, r.explain()
 
 
 @pytest.mark.parametrize("past,name", [(16, "overflow"), (GUARD - 16, "overflow"),

@@ -51,6 +51,16 @@ def test_backtrace_crosses_to_the_overflowed_stack(tmp_path):
     assert "syscall" in names[trap + 11:]
 
 
+def test_backtrace_crosses_from_the_interrupt_stack(tmp_path):
+    output = debug(tmp_path, ["break report_print", "continue", "bt"],
+                   "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=1)
+    names = [a or b for a, b in frames(output)]
+    handler = names.index("trap_interrupt")
+    assert names[names.index("<signal handler called>") + 1:][:10] == ["recurse"] * 10
+    assert names[handler + 1] == "<signal handler called>"
+    assert "crash_write" in names[handler:] and "syscall" in names[handler:]
+
+
 def test_breakpoint_in_a_user_program(tmp_path):
     """Programs share their addresses: init, which has 3 arguments, passes here too."""
     output = debug(tmp_path, ["program echo", "break user/echo.c:main if $a0 == 2", "continue"],

@@ -316,9 +316,13 @@ static void copy_low(char *words[]) {
 }
 
 static void stack_use(char *words[]) {
-  uint64 n = ROUND_UP(number(words[0], 1024), 16);
+  uint64 n = ROUND_UP(number(words[0], 1024), 16), sp;
+  struct stack_info info;
+  asm volatile("mv %0, sp" : "=r"(sp));
   provoke_use(n);
-  kprintf("provoke: used %lu bytes of stack\n", n);
+  if (kstack_info((sp - KSTACK_BASE) >> KSTACK_SLOT_SHIFT, &info))
+    kprintf("provoke: used %lu bytes of stack, to a depth of %lu, peak %lu\n", n, info.hi - sp + n,
+            info.peak);
 }
 
 // Leave a secret on the stack, below all that this process has used of it.
@@ -328,12 +332,17 @@ static void stack_secret(char *words[]) {
 
 // --- guards and stacks by a pointer -------------------------------------------------------------
 
+// Return where the running stack begins, be it a thread's or a hart's: they are aligned.
+static uint64 running_stack(void) {
+  return ROUND_DOWN((uint64)__builtin_frame_address(0), KSTACK_SIZE);
+}
+
 static void guard_leading(char *words[]) {
-  access(words, thread_current()->stack_lo - number(words[1], 1));
+  access(words, running_stack() - number(words[1], 1));
 }
 
 static void guard_trailing(char *words[]) {
-  access(words, thread_current()->stack_hi + number(words[1], 1) - 1);
+  access(words, running_stack() + KSTACK_SIZE + number(words[1], 1) - 1);
 }
 
 static void guard_other(char *words[]) {
