@@ -29,7 +29,6 @@ static volatile void *plic;                   // [I]
 static struct irq_handler handlers[SOURCES];  // [I] after boot, by source
 static struct hart *server;                   // [I] the hart that takes external interrupts
 static uint64 server_claim;                   // [I] its claim register
-static void (*software_hook)(void);           // [I]
 
 static uint32 context_of(const struct hart *h) {
   for (uint32 i = 0; i < machine.hart_count; i++)
@@ -69,17 +68,6 @@ void irq_register(uint32 source, void (*handler)(void *), void *arg) {
   handlers[source] = (struct irq_handler){handler, arg};
   mmio_fence();
   mmio_write(plic, PLIC_PRIORITY(source), 1);
-}
-
-void irq_set_software_hook(void (*hook)(void)) {
-  software_hook = hook;
-}
-
-void irq_software(void) {
-  csr_clear(sip, SIE_SSIE);
-  panic_poll();
-  if (software_hook)
-    software_hook();
 }
 
 void irq_external(void) {

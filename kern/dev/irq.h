@@ -12,13 +12,6 @@ void irq_init_hart(void);
 // Have source handled by handler(arg), in interrupt context.
 void irq_register(uint32 source, void (*handler)(void *), void *arg);
 
-// Have hook called, in interrupt context, at each software interrupt of any hart.  Boot only.
-void irq_set_software_hook(void (*hook)(void));
-
-// A software interrupt, which other harts send to wake or stop this one.  From trap/, interrupts
-// off.
-void irq_software(void);
-
 // Claim, handle and complete what is pending for this hart.  From trap/, interrupts off.
 void irq_external(void);
 

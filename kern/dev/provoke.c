@@ -684,12 +684,12 @@ static void on_hart(char *words[]) {
 
 // What the next software interrupt of that hart does.
 static struct {
-  struct hart *hart;  // [a] null: nothing
+  struct hart *hart;
   char **words;
 } in_interrupt;
 
 static void software_interrupt(void) {
-  if (load_acquire(&in_interrupt.hart) != this_hart())
+  if (in_interrupt.hart != this_hart())
     return;
   in_interrupt.hart = NULL;
   if (run_test(in_interrupt.words) != 0)
@@ -699,9 +699,11 @@ static void software_interrupt(void) {
 static void interrupt(char *words[]) {
   irq_t s = irq_save();
   in_interrupt.words = words;
-  store_release(&in_interrupt.hart, this_hart());
+  in_interrupt.hart = this_hart();
+  store_release(&irq_software_test, software_interrupt);
   csr_set(sip, SIE_SSIE);
   irq_restore(s);  // it comes here
+  store_release(&irq_software_test, NULL);
 }
 
 // --- the device ---------------------------------------------------------------------------------
@@ -835,6 +837,5 @@ void provoke_init(void) {
   static const struct device crash = {crash_read, crash_write};
   sleep_init(&test_sleeplock, "provoke");
   waitq_init(&movers);
-  irq_set_software_hook(software_interrupt);
   device_register(DEV_CRASH, &crash);
 }
