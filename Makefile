@@ -28,8 +28,9 @@ comma := ,
 
 # --- options -------------------------------------------------------------------------------------
 
-# The conditions for stacks in the vmalloc window are met (docs/stacks.md); vm_check asserts them.
-HAVE_ARCH_VMAP_STACK := y
+# The machine meets the conditions for stacks in a window, which docs/vmap-stack.md lists; vm_check
+# asserts them.
+HAVE_ARCH_VMAP_STACK ?= y
 
 VMAP_STACK ?= y
 KASAN ?= n
@@ -43,13 +44,14 @@ PYTHON ?= /usr/bin/python3
 GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 export QEMU GDB GDB_ARGS HOSTCC PYTHON
 
-VARIABLES := VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN \
-  APPEND ARGS EXTRA_FILES QEMU_ARGS GDB_ARGS BUILD GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP \
-  HTML LOGS KEEP SCALE MUTANTS
+VARIABLES := VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON \
+  GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES QEMU_ARGS GDB_ARGS BUILD GDBINIT V CASES \
+  SUBMISSION JOBS JSON JUNIT TAP HTML LOGS KEEP SCALE MUTANTS
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
-$(foreach v,VMAP_STACK KASAN PROVOKE,$(if $(filter y n,$($(v))),,$(error $(v)=$($(v)): y or n)))
+$(foreach v,VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE,$(if $(filter y n,$($(v))),, \
+  $(error $(v)=$($(v)): y or n)))
 $(foreach v,MODERN LLVM V,$(if $(filter-out 1,$($(v))),$(error $(v)=$($(v)): 1, or leave it out)))
 ifeq ($(filter $(shell seq 32),$(CPUS)),)
 $(error CPUS=$(CPUS): a number from 1 to 32)
@@ -60,8 +62,15 @@ endif
 ifeq ($(KASAN),y)
 $(error KASAN=y is not available yet; leave it out)
 endif
+ifeq ($(VMAP_STACK)$(HAVE_ARCH_VMAP_STACK),yn)
+$(error VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md); build with VMAP_STACK=n)
+endif
+ifeq ($(VMAP_STACK)$(KASAN),ny)
+$(error KASAN=y needs VMAP_STACK=y: it shadows the stacks of the window)
+endif
 ifeq ($(VMAP_STACK),n)
-$(error VMAP_STACK=n is not available yet; leave it out)
+$(foreach c,$(filter test grade mutants,$(MAKECMDGOALS)),$(error make $(c) is about stacks \
+  with guards: leave VMAP_STACK=n out))
 endif
 
 # --- tools ---------------------------------------------------------------------------------------
@@ -406,7 +415,7 @@ endif
 ##   EXTRA_FILES="..."  files to add to the disk image
 ##   QEMU_ARGS="..."    more for QEMU; GDB_ARGS="..." for the GDB of make gdb
 ##   PROVOKE=y          with the device that provokes faults; n: without
-##   VMAP_STACK=y       kernel stacks with guards (n is not available yet)
+##   VMAP_STACK=y       kernel stacks with guards; n: threads' stacks without, as a bad example
 ##   KASAN=n            compiler-checked kernel memory (y is not available yet)
 ##   QEMU=, CROSS=, GDB=, HOSTCC=, PYTHON=  other tools; CROSS is a prefix: riscv64-linux-gnu-
 ##   GDBPORT=           port for GDB; each user has another one

@@ -118,6 +118,15 @@ static void boot_on_idle_stack(void) {
   thread_idle();
 }
 
+static void print_banner(void) {
+  kprintf("\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB ", hart_count,
+          hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024);
+  if (VMAP_STACK)
+    kprintf("between guards of %u KiB\n", KSTACK_GUARD / 1024);
+  else
+    kprintf("without guards (VMAP_STACK=n)\n");
+}
+
 void boot_main(uint64 hart_id, pa_t fdt) {
   hart_count = 1;
   harts[0].id = hart_id;
@@ -130,10 +139,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   page_init();
   if (machine.test.size)
     power_device = device_map(machine.test.base, machine.test.size);
-  kprintf(
-      "\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB between guards of %u KiB\n",
-      hart_count, hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
-      KSTACK_GUARD / 1024);
+  print_banner();
   kstack_init();
   for (uint32 i = 0; i < hart_count; i++)
     make_stacks(&harts[i]);

@@ -13,6 +13,7 @@
 // 1. tp and sscratch are exchanged; a nonzero tp says that the trap came from user mode.
 // 2. From the kernel: sp must be a multiple of 16 and the whole frame about to be pushed must lie
 //    in the recorded stack.  From user mode: sp comes from the record, nothing is to be proven.
+//    With VMAP_STACK=n nothing is proven at all, and step 4 is never reached from here.
 // 3. Good: push the frame there and call trap() or trap_user(); for an interrupt of the kernel move
 //    the record and sp to this hart's interrupt stack together, and call trap_interrupt().  Then
 //    back to where the frame is, the running thread's stack, which trap_preempt() may leave.
@@ -93,6 +94,7 @@ trap_entry:
 from_kernel:
   .globl stack_check, stack_check_end
 stack_check:                              // 2
+#if VMAP_STACK
   sd t0, HART_SPILL(tp)
   andi t0, sp, 15
   bnez t0, bad_stack
@@ -101,6 +103,7 @@ stack_check:                              // 2
   ld t0, HART_STACK_HI(tp)
   bltu t0, sp, bad_stack
   ld t0, HART_SPILL(tp)
+#endif
 stack_check_end:
   addi sp, sp, -TRAP_FRAME_SIZE           // 3
   frame_each sd, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31

@@ -45,9 +45,9 @@ enum fault_class classify(uint64 scause, uint64 stval, uint64 sp, struct stack_b
     return classify_sp(sp, stack);
   if (!is_page_fault(scause))
     return FAULT_EXCEPTION;
-  if (stval >= stack.lo - KSTACK_GUARD && stval < stack.lo)
+  if (slot.in_guard && stval >= stack.lo - KSTACK_GUARD && stval < stack.lo)
     return FAULT_GUARD_BELOW;
-  if (stval >= stack.hi && stval < stack.hi + KSTACK_GUARD)
+  if (slot.in_guard && stval >= stack.hi && stval < stack.hi + KSTACK_GUARD)
     return FAULT_GUARD_ABOVE;
   if (slot.in_window && !slot.in_guard && !slot.owned && !(pte & PTE_V))
     return FAULT_STALE_STACK;

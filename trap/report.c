@@ -179,15 +179,16 @@ static void print_box(const struct fault *f, const char *text, uint64 bytes, uin
 static void print_stack(const struct fault *f) {
   uint64 lo = f->stack.lo, hi = f->stack.hi, sp = fault_sp(f);
   uint64 used = sp >= lo && sp <= hi ? hi - sp : hi - lo;
+  const char *guard = lo < KSTACK_BASE ? "no guard" : "guard";
   kprintf("\nIts %s, on hart %u (not to scale):\n", stack_name(f), f->hart->index);
   print_border(hi + KSTACK_GUARD, "");
-  print_box(f, "guard", KSTACK_GUARD, hi + 1, hi + KSTACK_GUARD);
+  print_box(f, guard, KSTACK_GUARD, hi + 1, hi + KSTACK_GUARD);
   print_border(hi, "  hi");
   print_box(f, "in use", used, sp >= lo ? sp : lo, hi + 1);
   if (sp > lo && sp <= hi)
     print_box(f, "free", sp - lo, lo, sp);
   print_border(lo, "  lo");
-  print_box(f, "guard", KSTACK_GUARD, lo - KSTACK_GUARD, lo);
+  print_box(f, guard, KSTACK_GUARD, lo - KSTACK_GUARD, lo);
   print_border(lo - KSTACK_GUARD, "");
 }
 

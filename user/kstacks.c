@@ -4,9 +4,11 @@
 //
 // In the picture a stack stands with its low end, where it would overflow, on the left:
 //   |xxx|..........::::####|xxx|   x guard   . never used   : used before   # in use now
-// so the used part grows from the right guard towards the left one.
+// so the used part grows from the right guard towards the left one.  A stack outside the window has
+// no guards (VMAP_STACK=n).
 
 #include "user/user.h"
+#include "vm/layout.h"
 
 #define BAR 44  // columns; a line has 79
 
@@ -40,7 +42,9 @@ static void show_bar(const struct stack_info *s) {
   memset(bar + BAR - peak, ':', (size_t)peak);
   memset(bar + BAR - now, '#', (size_t)now);
   bar[BAR] = 0;
-  printf("%4d %-13s |xxx|%s|xxx| %3lu%%\n", s->pid, s->name, bar, size ? s->peak * 100 / size : 0);
+  const char *guard = s->lo >= KSTACK_BASE && s->lo < KSTACK_END ? "xxx" : "   ";
+  printf("%4d %-13s |%s|%s|%s| %3lu%%\n", s->pid, s->name, guard, bar, guard,
+         size ? s->peak * 100 / size : 0);
 }
 
 static void show_picture(const struct stack_info *s, int n) {

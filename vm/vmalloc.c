@@ -136,7 +136,7 @@ static void publish(struct vmalloc_arena *arena, struct vm_area *area) {
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 align,
                               enum prot prot) {
   size = ROUND_UP(size, PAGE_SIZE);
-  assert(size > 0 && align <= 1UL << arena->shift);
+  assert(align <= 1UL << arena->shift);
   struct vm_area *area = take_granules(arena, size);
   if (!area) {
     vmalloc_drain();

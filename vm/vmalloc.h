@@ -58,8 +58,8 @@ void vmalloc_init(void);
 
 // Allocate size bytes (rounded up to pages) aligned to align (a power of two, at most the granule),
 // pages zeroed and taken one by one, mapped with prot.  Fences this hart.  Returns NULL on no
-// memory or no room, having undone everything.  Does not sleep.  Holds: no lock of this room or of
-// vm/kstack.c.
+// memory or no room, having undone everything.  Of size 0 it takes an address, and maps nothing.
+// Does not sleep.  Holds: no lock of this room or of vm/kstack.c.
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 align,
                               enum prot prot);
 
