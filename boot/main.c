@@ -143,5 +143,6 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   kstack_init();
   for (uint32 i = 0; i < hart_count; i++)
     make_stacks(&harts[i]);
+  vm_check_fault_stacks();
   boot_enter_stack(boot_on_idle_stack);
 }

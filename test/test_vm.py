@@ -40,6 +40,29 @@ def test_violation_in_a_users_page_table(boot):
     assert re.search(r"panic: address space: root entry 511 of page table", r.output), r.explain()
 
 
+def test_missing_table(boot):
+    """A table of the stack window is not in the page table (docs/vmap-stack.md, 2)."""
+    r = boot("provoke VM_CHECK table")
+    assert r.code not in (0, None), r.explain()
+    found = re.search(r"panic: address space: (0x[0-9a-f]+) is not translated by the arena's own "
+                      r"table", r.output)
+    assert found and guest.WINDOW[0] <= int(found[1], 16) < guest.WINDOW[1], r.explain()
+
+
+def test_missing_fault_stack(boot):
+    """A hart's emergency stack is another thread's stack (docs/vmap-stack.md, 3)."""
+    r = boot("provoke VM_CHECK emergency", cpus=2)
+    assert r.code not in (0, None), r.explain()
+    assert "panic: hart 1 has no emergency stack: " in r.output, r.explain()
+
+
+def test_window_smaller_than_memory(boot):
+    """More memory than the window has stacks for (docs/vmap-stack.md, 1)."""
+    r = boot("true", mem="9G")
+    assert r.code not in (0, None), r.explain()
+    assert "9216 MiB of RAM could hold 589824 kernel stacks, the window 524288" in r.output
+
+
 @pytest.mark.parametrize("reuse", ["", " reuse"])
 def test_remote_fence(boot, symbols, reuse):
     """A hart that has a freed stack in its translation cache must not reach it any more, nor what

@@ -6,10 +6,13 @@
 // First every leaf of the kernel half by itself (rights, and what memory it shows), then both
 // arenas page by page: mapped where a live area says so, and nowhere else; then that every user
 // page table has the same kernel half.  An empty level-0 table is passed over at a glance, so that
-// the check costs milliseconds on a machine with a gigabyte.
+// the check costs milliseconds on a machine with a gigabyte.  Last what else stacks in a window
+// need (docs/vmap-stack.md): slots enough, and an emergency stack for each hart.
 #include "vm/check.h"
 
+#include "kern/lib/abi.h"
 #include "kern/lib/atomic.h"
+#include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "vm/image.h"
@@ -136,6 +139,30 @@ static void check_arena(struct vmalloc_arena *arena) {
     check_arena_table(arena, t);
 }
 
+// With fewer slots than RAM could back, stacks would run out while there is memory.
+static void check_window_size(void) {
+  uint64 ram = 0, slots = vmalloc_stacks.granules.count;
+  for (uint32 i = 0; i < machine.ram_count; i++)
+    ram += machine.ram[i].size;
+  if (VMAP_STACK && slots < ram / KSTACK_SIZE)
+    panic("address space: %lu MiB of RAM could hold %lu kernel stacks, the window %lu", ram >> 20,
+          ram / KSTACK_SIZE, slots);
+}
+
+void vm_check_fault_stacks(void) {
+  for (uint32 i = 0; i < hart_count; i++) {
+    const struct hart *h = &harts[i];
+    const struct vm_area *area = vmalloc_find(&vmalloc_stacks, h->emergency_lo);
+    if (!area || area->kind != STACK_EMERGENCY || area->base != h->emergency_lo ||
+        area->base + area->size != h->emergency_hi)
+      panic("hart %u has no emergency stack: 0x%lx to 0x%lx is none", i, h->emergency_lo,
+            h->emergency_hi);
+    for (uint32 k = 0; k < i; k++)
+      if (harts[k].emergency_lo == h->emergency_lo)
+        panic("harts %u and %u have one emergency stack", k, i);
+  }
+}
+
 void vm_check(void) {
   int level;
   pte_t guard = pagetable_leaf(kernel_pagetable, (vaddr_t)boot_stack_guard, &level);
@@ -147,6 +174,8 @@ void vm_check(void) {
   check_table(kernel_pagetable->pte, PT_KERNEL_FIRST, LEVEL_ROOT, DIRECT_BASE);
   check_arena(&vmalloc_stacks);
   check_arena(&vmalloc_general);
+  check_window_size();
+  vm_check_fault_stacks();
   pagetable_each(vm_check_shared);
 }
 

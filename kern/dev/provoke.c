@@ -610,6 +610,16 @@ static void breakpoint(char *words[]) {
   asm volatile("ebreak");
 }
 
+// Take the level-0 table that maps the last slots of the window's first gigabyte.
+static void lose_table(void) {
+  pte_t root = kernel_pagetable->pte[KSTACK_BASE >> 30 & (PT_ENTRIES - 1)];
+  struct pagetable *window = pa_to_ptr(pte_to_pa(root));
+  uint32 i = PT_ENTRIES;
+  while (!window->pte[--i])
+    ;
+  window->pte[i] = 0;
+}
+
 // Check the address space, after spoiling it as the word says.
 static void check_space(char *words[]) {
   const struct thread *me = thread_current();
@@ -627,6 +637,10 @@ static void check_space(char *words[]) {
     *stack = pa_to_pte(IMAGE_PA) | (*stack & (PTE_V | PTE_LEAF | PTE_G | PTE_A | PTE_D));
   else if (word_is(words[0], "root"))
     own->pte[PT_ENTRIES - 1] = PTE_G;
+  else if (word_is(words[0], "table"))
+    lose_table();
+  else if (word_is(words[0], "emergency"))
+    harts[hart_count - 1].emergency_lo = me->stack_lo;
   vm_check();
   kprintf("provoke: the address space is as it must be\n");
 }
@@ -758,7 +772,9 @@ static const struct test tests[] = {
     {"UNMAPPED", "[ACCESS] use a kernel address that nothing is mapped at", unmapped, false},
     {"ILLEGAL", "execute an illegal instruction", illegal, false},
     {"BREAKPOINT", "execute ebreak", breakpoint, false},
-    {"VM_CHECK", "[guard|above|exec|user|alias|root] spoil and check the address space",
+    {"VM_CHECK",
+     "[guard|above|exec|user|alias|root|table|emergency] spoil and check the address "
+     "space",
      check_space, true},
     {"BENCH_STACK", "count the instructions that stacks take", provoke_bench_stack, true},
     {"PANIC", "panic", say_panic, false},
