@@ -69,17 +69,17 @@ ifeq ($(VMAP_STACK)$(KASAN),ny)
 $(error KASAN=y needs VMAP_STACK=y: it shadows the stacks of the window)
 endif
 ifeq ($(VMAP_STACK),n)
-$(foreach c,$(filter test grade mutants,$(MAKECMDGOALS)),$(error make $(c) is about stacks \
-  with guards: leave VMAP_STACK=n out))
+$(foreach c,$(filter test grade mutants demo,$(MAKECMDGOALS)),$(error make $(c) is about stacks \
+  with guards: leave VMAP_STACK=n out (make demo shows both)))
 endif
 
 # --- tools ---------------------------------------------------------------------------------------
 
 # What test/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu qemu-gdb bench run-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test model grade bench,$(MAKECMDGOALS)),test) \
+  $(if $(filter test model grade bench demo,$(MAKECMDGOALS)),test) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -267,6 +267,10 @@ bench: kernel image
 	@$(PYTHON) test/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot -display none \
 	  -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
+# The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
+demo: kernel image
+	@$(PYTHON) test/demo $(B)
+
 qemu-gdb: kernel image $(GDBINIT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
 	@echo "  $(GDB) -iex 'add-auto-load-safe-path $(CURDIR)'"
@@ -382,8 +386,8 @@ help:
 .DEFAULT:
 	@echo 'make: there is no command or file "$@"; `make help` lists the commands.' >&2; exit 2
 
-.PHONY: tools kernel image qemu bench qemu-gdb gdb host model test grade mutants lint lint-format \
-  lint-text lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
+.PHONY: tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lint \
+  lint-format lint-text lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
 
 DEPFILES := $(shell find $(B) -name '*.d' 2>/dev/null)
 ifneq ($(DEPFILES),)
@@ -394,6 +398,7 @@ endif
 ##   make               build the kernel
 ##   make qemu          boot it in QEMU; leave with ^A x
 ##   make run-NAME      boot straight into program NAME (ARGS="..."); fails if it does
+##   make demo          what an overflow does, without and with guards, side by side
 ##   make qemu-gdb      boot, waiting for GDB in another terminal
 ##   make gdb           the same with GDB in this terminal
 ##   make test          every test

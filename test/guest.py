@@ -6,6 +6,7 @@ given.  Its time is limited by the CPU time that QEMU has used, which a loaded m
 stretch; wall clock is the last resort.
 """
 
+import fcntl
 import os
 import re
 import secrets
@@ -133,6 +134,27 @@ def watch(qemu, log, cpu_limit, until):
     qemu.kill()
     qemu.wait()
     return why
+
+
+def build_unguarded(build=BUILD):
+    """Build the kernel with VMAP_STACK=n in a directory of its own.  Returns the kernel's path.
+
+    With the compiler that this make was asked to take, and for one caller at a time.
+    """
+    directory = Path(build) / "vmap-n"
+    directory.mkdir(parents=True, exist_ok=True)
+    words = os.environ.get("MAKEFLAGS", "").split(" -- ")[-1].split()
+    given = [word for word in words if word.split("=")[0] in ("CROSS", "LLVM", "HOSTCC")]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    name = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
+    command = ["make", "-C", str(TOP), "kernel", f"BUILD={name}", "VMAP_STACK=n", *given]
+    with open(directory / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if made.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{made.stdout[-2000:]}")
+    return directory / "kernel"
 
 
 class Symbols:

@@ -109,7 +109,8 @@ def test_doctor_bad_choice():
     (["MEM=12"], "MEM=12"),
     (["PROVOKE=yes"], "PROVOKE=yes: y or n"),
     (["KASAN=y"], "not available yet"),
-    (["VMAP_STACK=n"], "not available yet"),
+    (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
+    (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
     (["qmeu"], 'no command or file "qmeu"'),
 ])
 def test_make_says_what_is_wrong(words, says):
@@ -119,7 +120,7 @@ def test_make_says_what_is_wrong(words, says):
 
 def test_make_help_names_every_command():
     text = run("make", "help").stdout
-    for command in "qemu run-NAME qemu-gdb gdb test lint bench doctor clean".split():
+    for command in "qemu run-NAME demo qemu-gdb gdb test lint bench doctor clean".split():
         assert f"make {command} " in text
 
 
