@@ -163,7 +163,7 @@ void vmalloc_free(struct vm_area *area) {
   area->state = AREA_LAZY;
   area->lazy_next = arena->lazy;
   arena->lazy = area;
-  bool full = ++arena->lazy_count > LAZY_BATCH;
+  bool full = ++arena->lazy_count == LAZY_BATCH;  // true for one hart only
   spin_unlock(&arena->lock, s);
   if (full)
     vmalloc_drain();
