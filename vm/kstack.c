@@ -33,8 +33,8 @@
 _Static_assert(PAGE_SIZE << BLOCK_ORDER == KSTACK_SIZE, "a block (I6) is one stack");
 
 struct cache {
-  struct vm_area *area[CACHE_MAX];  // [a] null: the place is free
   uint64 reused;                    // [a] stacks handed out again, since boot
+  struct vm_area *area[CACHE_MAX];  // [a] null: the place is free
 } __attribute__((aligned(64)));
 
 static struct cache caches[HART_MAX];
@@ -46,9 +46,9 @@ void kstack_init(void) {
 }
 
 // Take a stack from the cache.  NULL when it is empty.
-static struct vm_area *cache_take(struct cache *c) {
-  for (uint32 i = 0; i < cache_size; i++) {
-    struct vm_area *area = load_relaxed(&c->area[i]) ? atomic_swap(&c->area[i], NULL) : NULL;
+static inline struct vm_area *cache_take(struct cache *c) {
+  for (struct vm_area **place = c->area; place < c->area + CACHE_MAX; place++) {
+    struct vm_area *area = load_relaxed(place) ? atomic_swap(place, NULL) : NULL;
     if (area)
       return area;
   }
@@ -57,9 +57,9 @@ static struct vm_area *cache_take(struct cache *c) {
 
 // Put a stack into the cache.  Returns false when it is full.
 static bool cache_put(struct cache *c, struct vm_area *area) {
-  for (uint32 i = 0; i < cache_size; i++) {
+  for (struct vm_area **place = c->area; place < c->area + cache_size; place++) {
     struct vm_area *free = NULL;
-    if (!load_relaxed(&c->area[i]) && compare_swap(&c->area[i], &free, area))
+    if (!load_relaxed(place) && compare_swap(place, &free, area))
       return true;
   }
   return false;

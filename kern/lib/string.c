@@ -91,11 +91,3 @@ char *strchr(const char *s, int c) {
       return NULL;
   return (char *)(uint64)s;
 }
-
-bool string_copy(char *dst, const char *src, size_t size) {
-  const char *last = dst + size - 1;
-  while (dst < last && *src)
-    *dst++ = *src++;
-  *dst = 0;
-  return *src == 0;
-}

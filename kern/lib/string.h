@@ -15,5 +15,11 @@ int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
 // Copy src to dst, at most size - 1 bytes, and terminate it.
-// Returns whether all of src fitted.  size must not be 0.
-bool string_copy(char *dst, const char *src, size_t size);
+// Returns whether all of src fitted.  size must not be 0.  Inline, for what it copies is short.
+static inline bool string_copy(char *dst, const char *src, size_t size) {
+  const char *last = dst + size - 1;
+  while (dst < last && *src)
+    *dst++ = *src++;
+  *dst = 0;
+  return *src == 0;
+}
