@@ -11,6 +11,9 @@
 //   pointers read|write|path|exec|result   bad pointers in calls of that kind; all must fail
 //   held TEST                the victim holds a pipe, a file, a directory, and has a child
 //   memory TEST              the victim shares memory with others, and changes its own
+//   secrets TEST             one child plants a secret on its stack, the next one has its stack
+//   seen page-secrets             secrets in pages, which become stacks of many children
+//   stack-secrets            secrets on the stacks of many children, whose pages others get
 //   storm N                  N overflows while others fork, write files and watch their memory
 //
 // What it finds goes to verdict(), where the grader stops.
@@ -379,6 +382,77 @@ static void shared_memory(char *words[]) {
   }
 }
 
+// --- secrets
+// --------------------------------------------------------------------------------------
+
+enum { ROUNDS = 6, CROWD = 12, KEY = 0x5ec4e7 };  // as in provoke.S
+
+static uint64 secret(void) {
+  volatile uint64 key = KEY;
+  return key << 32 | key;
+}
+
+// What the grader sees in the kernel while a child does this is the stack it was given.
+static void show_stack(uint64 unused) {
+  (void)unused;
+  crash_words(ARGS("STACK_USE", "256"));
+}
+
+static void secrets(char *words[]) {
+  int killed = strcmp(words[0], "STRAY_SECRET") == 0 ? -1 : 0;
+  for (int i = 0; i < ROUNDS; i++) {
+    int pid = must_fork();
+    if (pid == 0) {
+      crash_words(words);
+      exit(0);
+    }
+    check(status_of(pid) == killed, "status of who plants a secret", (uint64)pid);
+    check(run_child(show_stack, 0) == 0, "status of who shows its stack", 0);
+  }
+}
+
+// Have many children at once run the test, and end together.
+static void crowd(char *const words[]) {
+  int p[2];
+  char c;
+  if (pipe(p) < 0)
+    die("gradeuser: no pipe");
+  for (int i = 0; i < CROWD; i++)
+    if (must_fork() == 0) {
+      close(p[1]);
+      crash_words(words);
+      exit(read(p[0], &c, 1));
+    }
+  close(p[0]);
+  close(p[1]);
+  int status;
+  for (int i = 0; i < CROWD; i++)
+    check(wait(&status) > 0 && status == 0, "a child of the crowd ended with", (uint64)status);
+}
+
+// Take all memory there is, and see that it is all zeros; leave the value in it.
+static void fill_all_memory(uint64 value) {
+  uint64 *start = (uint64 *)sbrk(0), seen = 0;
+  for (int step = STEP; step >= PAGE; step = step == STEP ? PAGE : 0)
+    while (sbrk(step) != (char *)-1)
+      ;
+  for (uint64 *p = start, *end = (uint64 *)sbrk(0); p < end; p++) {
+    seen |= *p;
+    *p = value;
+  }
+  exit(seen != 0);
+}
+
+static void page_secrets(void) {
+  check(run_child(fill_all_memory, secret()) == 0, "memory was not all zeros", 0);
+  crowd(ARGS("STACK_USE", "256"));
+}
+
+static void stack_secrets(void) {
+  crowd(ARGS("STACK_SECRET", "12000"));
+  check(run_child(fill_all_memory, 0) == 0, "memory was not all zeros", 1);
+}
+
 // --- a storm -------------------------------------------------------------------------------------
 
 // Create, read back and remove a file, again and again.
@@ -465,6 +539,12 @@ static bool run(const char *command, char *argv[], int argc) {
     held(argv);
   else if (strcmp(command, "memory") == 0)
     shared_memory(argv);
+  else if (strcmp(command, "secrets") == 0)
+    secrets(argv);
+  else if (strcmp(command, "page-secrets") == 0)
+    page_secrets();
+  else if (strcmp(command, "stack-secrets") == 0)
+    stack_secrets();
   else if (strcmp(command, "storm") == 0)
     storm((uint64)atoi(argv[0]));
   else

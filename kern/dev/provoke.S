@@ -172,20 +172,21 @@ provoke_use_end:
 // void provoke_secret(uint64 n): fill n bytes of stack, a multiple of 16, with a number that stands
 // nowhere else in memory, since no instruction has it whole.
 //   t0 the lowest address to write   t2 the secret
-  .globl provoke_secret
+  .globl provoke_secret, provoke_secret_end
 provoke_secret:
   .cfi_startproc
   mv t1, sp
   .cfi_def_cfa t1, 0
   sub t0, sp, a0
   li t2, 0x5ec4e7
-  slli t3, t2, 32
-  or t2, t2, t3
+  slli t4, t2, 32
+  or t2, t2, t4
 1:
   addi sp, sp, -16
   sd t2, 8(sp)
   sd t2, 0(sp)
   bltu t0, sp, 1b
+provoke_secret_end:
   li t2, 0
   mv sp, t1
   .cfi_def_cfa sp, 0
@@ -193,3 +194,22 @@ provoke_secret:
   .cfi_endproc
   .size provoke_secret, . - provoke_secret
   .type provoke_secret, @function
+
+// _Noreturn void provoke_secret_far(uint64 sp, uint64 n): set sp, leave n bytes of secret there,
+// ebreak.
+  .globl provoke_secret_far
+provoke_secret_far:
+  .cfi_startproc
+  mv t5, sp
+  .cfi_def_cfa t5, 0
+  mv sp, a0
+  mv a0, a1
+  .option push
+  .option norelax
+  call provoke_secret
+  .option pop
+  mv sp, t5
+  ebreak
+  .cfi_endproc
+  .size provoke_secret_far, . - provoke_secret_far
+  .type provoke_secret_far, @function

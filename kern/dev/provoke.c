@@ -45,7 +45,6 @@ uint64 provoke_load(uint64 address);
 void provoke_store(uint64 address);
 void provoke_illegal(void);
 void provoke_use(uint64 n);
-void provoke_secret(uint64 n);
 _Noreturn void provoke_registers(uint64 sp, uint64 seed);
 _Noreturn void provoke_frames(uint64 n);
 _Noreturn void provoke_copy(uint64 sp, uva_t dst);
@@ -323,11 +322,6 @@ static void stack_use(char *words[]) {
   if (kstack_info((sp - KSTACK_BASE) >> KSTACK_SLOT_SHIFT, &info))
     kprintf("provoke: used %lu bytes of stack, to a depth of %lu, peak %lu\n", n, info.hi - sp + n,
             info.peak);
-}
-
-// Leave a secret on the stack, below all that this process has used of it.
-static void stack_secret(char *words[]) {
-  provoke_secret(ROUND_UP(number(words[0], 1024), 16));
 }
 
 // --- guards and stacks by a pointer -------------------------------------------------------------
@@ -752,7 +746,10 @@ static const struct test tests[] = {
     {"DMA_STACK", "give a stack address to a device", dma_stack, false},
     {"FAIL_ALLOC", "[N] fail this process' N-th allocation from now on", fail_alloc, true},
     {"MAKE_THREAD", "make a kernel thread that ends at once", make_thread, true},
-    {"STACK_SECRET", "N fill N bytes of stack with a secret and go on", stack_secret, true},
+    {"STACK_SECRET", "[N [DEPTH]] leave N bytes of a secret below DEPTH large frames",
+     provoke_stack_secret, true},
+    {"STRAY_SECRET", "[N] leave a secret N bytes above the stack's end, then fault",
+     provoke_stray_secret, false},
     {"STACK_IRQ", "[N] take N stacks in an interrupt, then in many", provoke_stack_irq, true},
     {"REUSE_STACK", "[N] take the stack of a thread that used N bytes of it and ended",
      provoke_reuse_stack, true},

@@ -12,6 +12,8 @@ void provoke_init(void);
 // The tests of kern/dev/provoke_life.c.
 void provoke_stack_irq(char *words[]);
 void provoke_reuse_stack(char *words[]);
+void provoke_stack_secret(char *words[]);
+void provoke_stray_secret(char *words[]);
 
 // The test BENCH_STACK.  Implemented by: kern/dev/provoke_bench.c.
 void provoke_bench_stack(char *words[]);

@@ -15,8 +15,11 @@
 #define ROUNDS 2000  // of interrupts to all harts
 #define FEW    3     // more than a hart's cache holds
 
+#define LARGE_FRAME 900
+
 // Implemented by: kern/dev/provoke.S.
 void provoke_secret(uint64 n);
+_Noreturn void provoke_secret_far(uint64 sp, uint64 n);
 
 static uint64 number(const char *word, uint64 fallback) {
   uint64 value;
@@ -79,6 +82,35 @@ void provoke_stack_irq(char *words[]) {
     kprintf("FAIL: no stack in an interrupt handler, or none ran\n");
   else
     kprintf("provoke: stacks in %lu interrupt handlers\n", load_relaxed(&in_irq.calls));
+}
+
+// --- what is left on a stack ---------------------------------------------------------------------
+
+// Plant n bytes of it below frames that are nearly as large as the compiler lets pass, and nearly
+// unused.  Not static, so that each call has its frame.
+uint64 secret_below(uint64 depth, uint64 n);
+
+__attribute__((noinline)) uint64 secret_below(uint64 depth, uint64 n) {
+  volatile uint8 local[LARGE_FRAME];
+  local[0] = depth;
+  if (depth == 0)
+    provoke_secret(n);
+  else
+    secret_below(depth - 1, n);
+  return local[0];
+}
+
+void provoke_stack_secret(char *words[]) {
+  uint64 n = ROUND_UP(number(words[0], 1024), 16);
+  uint64 depth = number(words[0] ? words[1] : NULL, 0);
+  if (depth == 0)
+    provoke_secret(n);
+  else
+    secret_below(depth - 1, n);
+}
+
+void provoke_stray_secret(char *words[]) {
+  provoke_secret_far(thread_current()->stack_lo + ROUND_UP(number(words[0], 2048), 16), 256);
 }
 
 // --- from one thread to the next -----------------------------------------------------------------

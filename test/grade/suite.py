@@ -15,7 +15,8 @@ import rsp
 from facts import FIELDS, KILLED, PANIC, Failed, Observer, expect, judge
 from machine import Broken, Ended, Guest, TimedOut
 
-GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "lkdtm")
+GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene",
+          "lkdtm")
 CASES = {}  # by id, in the order of declaration
 
 

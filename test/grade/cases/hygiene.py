@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Nobody is handed a stack, or a page, that shows what its last owner left there."""
+
+import struct
+
+from facts import expect
+from gradeuser import SMALL, verdict
+from suite import case
+
+SECRET = struct.pack("<II", 0x5EC4E7, 0x5EC4E7)  # kern/dev/provoke.S
+ROUNDS, CROWD = 6, 12  # user/gradeuser.c
+ERASE = "A stack that is used again is erased first, down to the deepest byte its owner used."
+
+
+def unused(watch):
+    """Memory below sp of the stack on which the guest has stopped."""
+    stop, stack = watch.guest.at, watch.marks[-1].stack
+    memory = stop.table().read_virtual(stack.lo, stop.sp - stack.lo)
+    expect(memory, f"the stack mapped from {stack.lo:#x} to sp", f"sp {stop.sp:#x}, not mapped")
+    return memory
+
+
+def look(watch):
+    """Whoever has just begun a test was given a stack without a secret."""
+    mark = watch.mark()
+    at = unused(watch).find(SECRET)
+    expect(at < 0, f"nothing of an earlier owner in {mark.stack}, below sp {mark.sp:#x}",
+           lambda: f"its secret at {mark.stack.lo + at:#x}")
+
+
+def planted(watch, size):
+    """Run to where a secret has been planted, size bytes of it."""
+    watch.mark()
+    watch.guest.until(watch.guest.build.provoke("provoke_secret_end"))
+    sp = watch.guest.at.sp
+    expect(watch.guest.at.table().read_virtual(sp, size) == SECRET * (size // len(SECRET)),
+           f"a secret of {size} bytes planted at sp", f"sp {sp:#x}, and something else")
+
+
+def handed_on(t, test, size):
+    """What a child of gradeuser plants by the test, the next one must not find."""
+    t.proof()
+    watch = t.boot(f"gradeuser secrets {test}", mem=SMALL)
+    for _ in range(ROUNDS):
+        planted(watch, size)
+        look(watch)
+    verdict(watch)
+    watch.alive_until_end(0)
+
+
+@case("hygiene.reused", "A new process's stack shows nothing of the process before", 2, ERASE)
+def reused(t):
+    handed_on(t, "STACK_SECRET 1024", 1024)
+
+
+@case("hygiene.deep", "Nor what the process before left deep on it", 2, ERASE)
+def deep(t):
+    handed_on(t, "STACK_SECRET 14000", 14000)
+
+
+@case("hygiene.sparse", "Nor what it left below large frames that were hardly used", 2,
+      "A frame may be as large as the compiler lets pass: so long may a run of zeros be in use.")
+def sparse(t):
+    handed_on(t, "STACK_SECRET 512 10", 512)
+
+
+@case("hygiene.victim", "Nor what a victim left after sp had jumped", 2,
+      "After a fault anything may stand anywhere on a stack: erase it all, or unmap it.")
+def victim(t):
+    handed_on(t, "STRAY_SECRET 2048", 256)
+
+
+@case("hygiene.new_stacks", "Memory that becomes a stack shows nothing of the program before", 2,
+      "Pages are zeroed before they are mapped as a stack.")
+def new_stacks(t):
+    t.proof()
+    watch = t.boot("gradeuser page-secrets", mem=SMALL)
+    for _ in range(CROWD):
+        look(watch)
+    verdict(watch)
+    watch.alive_until_end(0)
+
+
+@case("hygiene.old_stacks", "Memory of stacks shows nothing to the program that gets it", 2,
+      "Pages are zeroed before a program gets them, whatever they were before.")
+def old_stacks(t):
+    t.proof()
+    watch = t.boot("gradeuser stack-secrets", mem=SMALL)
+    for _ in range(CROWD):
+        planted(watch, 12000)
+    verdict(watch)
+    watch.alive_until_end(0)
