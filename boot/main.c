@@ -22,6 +22,7 @@
 #include "kern/sched/thread.h"
 #include "trap/trap.h"
 #include "vm/check.h"
+#include "vm/kasan.h"
 #include "vm/kstack.h"
 #include "vm/layout.h"
 #include "vm/page.h"
@@ -135,6 +136,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   map_ram_early();
   sbi_init();
   pagetable_init();
+  kasan_init();
   vmalloc_init();
   page_init();
   if (machine.test.size)

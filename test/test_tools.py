@@ -108,7 +108,7 @@ def test_doctor_bad_choice():
     (["CPUS=99"], "CPUS=99"),
     (["MEM=12"], "MEM=12"),
     (["PROVOKE=yes"], "PROVOKE=yes: y or n"),
-    (["KASAN=y"], "not available yet"),
+    (["KASAN=y", "LLVM=1"], "KASAN=y is for gcc, not for LLVM=1"),
     (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
     (["qmeu"], 'no command or file "qmeu"'),

@@ -235,14 +235,6 @@ static void print_advice(const struct fault *f) {
 
 // --- one line for machines -----------------------------------------------------------------------
 
-static void print_encoded(const char *s) {
-  for (; *s; s++) {
-    bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-                 strchr("._-", *s);
-    kprintf(plain ? "%c" : "%%%02X", (uint8)*s);
-  }
-}
-
 static bool has_owner(const struct fault *f) {
   return (f->class == FAULT_GUARD_OTHER || f->class == FAULT_STALE_STACK ||
           f->class == FAULT_WILD_SP) &&

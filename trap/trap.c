@@ -19,6 +19,7 @@
 #include "kern/sched/thread.h"
 #include "trap/fault.h"
 #include "trap/syscall.h"
+#include "vm/kasan.h"
 #include "vm/pagetable.h"
 #include "vm/space.h"
 #include "vm/tlb.h"
@@ -81,7 +82,8 @@ static bool probe_fault(struct trap_frame *frame) {
 }
 
 void trap(struct trap_frame *frame) {
-  if (!probe_fault(frame) && !usercopy_fault(frame) && !is_stale_translation(frame)) {
+  if (!probe_fault(frame) && !usercopy_fault(frame) && !is_stale_translation(frame) &&
+      !kasan_fault(frame)) {
     if (this_hart()->stack_hi == this_hart()->emergency_hi)
       last_resort_frame(frame);
     fault_on_emergency_stack(frame);

@@ -14,9 +14,9 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
+#include "vm/kasan.h"
 #include "vm/page.h"
 
-#define OBJECT_MIN  32
 #define OBJECT_MAX  2048
 #define CLASS_COUNT 7
 
@@ -65,19 +65,21 @@ static void *slab_take(struct class *c) {
   return object;
 }
 
-static void *block_alloc(size_t size) {
+static void *block_alloc(size_t size, const void *pc) {
   uint32 order = 0;
   while ((size_t)PAGE_SIZE << order < size)
     order++;
-  return page_alloc_order(order);
+  void *block = page_alloc_order(order);
+  kasan_object_alloc(block, (uint64)PAGE_SIZE << order, size, pc);
+  return block;
 }
 
 void *kmalloc(size_t size) {
-  if (size > OBJECT_MAX)
-    return block_alloc(size);
+  if (size > OBJECT_MAX - KASAN_NOTE)
+    return block_alloc(size, __builtin_return_address(0));
   if (page_fails())
     return NULL;
-  uint32 i = class_of(size);
+  uint32 i = class_of(size + KASAN_NOTE);
   struct class *c = &classes[i];
   irq_t irq = spin_lock(&c->lock);
   if (list_empty(&c->slabs)) {
@@ -90,19 +92,19 @@ void *kmalloc(size_t size) {
   }
   void *object = slab_take(c);
   spin_unlock(&c->lock, irq);
+  kasan_object_alloc(object, (uint64)OBJECT_MIN << i, size, __builtin_return_address(0));
   return object;
 }
 
 void *kzalloc(size_t size) {
   void *p = kmalloc(size);
+  kasan_alloc_site(p, __builtin_return_address(0));
   if (p)
     memset(p, 0, size);
   return p;
 }
 
-void kfree(void *p) {
-  if (!p)
-    return;
+static inline void release(void *p) {
   struct page *slab = page_of(p);
   if (slab->state != PAGE_SLAB) {
     page_put(p);
@@ -123,3 +125,15 @@ void kfree(void *p) {
   if (empty)
     page_put(p);
 }
+
+void kfree(void *p) {
+  p = kasan_free(p, __builtin_return_address(0));
+  if (p)
+    release(p);
+}
+
+#if KASAN
+void kmalloc_release(void *p) {
+  release(p);
+}
+#endif

@@ -6,6 +6,8 @@
 
 #include "kern/lib/types.h"
 
+#define OBJECT_MIN 32  // bytes of the smallest slot
+
 // Allocate size bytes aligned to 16, contents undefined; at most 64 KiB.  Returns NULL on no
 // memory.  Does not sleep.  The memory is in the direct map, so a device may reach it (vm/dma.h).
 void *kmalloc(size_t size);
@@ -15,3 +17,8 @@ void *kzalloc(size_t size);
 
 // Free what kmalloc returned.  NULL is allowed.
 void kfree(void *p);
+
+#if KASAN
+// Free an object that kasan_free kept.
+void kmalloc_release(void *p);
+#endif

@@ -18,6 +18,7 @@
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
+#include "kern/lib/kasan.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
@@ -65,7 +66,7 @@ static bool cache_put(struct cache *c, struct vm_area *area) {
   return false;
 }
 
-void kstack_erase(const struct vm_area *area) {
+KASAN_EXEMPT void kstack_erase(const struct vm_area *area) {
   uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
   irq_t s = irq_save();
   tlb_catch_up(area->generation);
@@ -136,6 +137,7 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
   }
   if (!area)
     return NULL;
+  kasan_area_alloc(area, area->size, __builtin_return_address(0));
   area->pid = pid;
   string_copy(area->name, name, sizeof(area->name));
   area->stained = false;
@@ -150,12 +152,14 @@ void kstack_free(struct vm_area *area) {
   area->saved_sp = NULL;
   area->on = NULL;
   spin_unlock(&vmalloc_stacks.lock, s);
+  kasan_area_free(area, __builtin_return_address(0));
   if (area->stained || !cache_put(&caches[hart_index()], area))
     unmap_stack(area);
 }
 
 void kstack_stain(struct vm_area *area) {
   area->stained = true;
+  kasan_unpoison((void *)area->base, area->size);
 }
 
 void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on) {
@@ -213,7 +217,7 @@ static const struct hart *running_on(vaddr_t lo) {
 }
 
 // Return the most bytes that the stack's owner ever used (I2).
-static uint64 peak(const struct vm_area *area) {
+KASAN_EXEMPT static uint64 peak(const struct vm_area *area) {
   const volatile uint64 *p = (const uint64 *)area->base;
   uint64 unused = 0;
   while (unused < area->size && p[unused / sizeof(*p)] == 0)

@@ -8,6 +8,7 @@
 //   0xffff_fff8_0000_0000  kernel-stack window                             KSTACK_BASE
 //   0xffff_fff4_0000_0000  general vmalloc window, 16 GiB                  VMALLOC_BASE
 //   0xffff_fff0_0000_0000  devices, 1 GiB                                  DEVICE_BASE
+//   0xffff_ffe0_0000_0000  shadow of the kernel half, 32 GiB (KASAN=y)      SHADOW_BASE
 //   0xffff_ffc0_0000_0000  direct map: RAM at its physical address + this  DIRECT_BASE
 //   ---------------------  not canonical
 //   0x0000_0040_0000_0000  end of the user half                            USER_END
@@ -28,6 +29,8 @@
 #define USER_END     LAYOUT_UL(0x4000000000)
 #define DIRECT_BASE  LAYOUT_UL(0xffffffc000000000)
 #define DIRECT_END   LAYOUT_UL(0xffffffe000000000)
+#define SHADOW_BASE  LAYOUT_UL(0xffffffe000000000)
+#define SHADOW_END   LAYOUT_UL(0xffffffe800000000)
 #define DEVICE_BASE  LAYOUT_UL(0xfffffff000000000)
 #define DEVICE_END   LAYOUT_UL(0xfffffff040000000)
 #define VMALLOC_BASE LAYOUT_UL(0xfffffff400000000)
@@ -42,3 +45,7 @@
 #define KSTACK_GUARD      16384  // guard half, below it
 #define KSTACK_SLOT       32768  // both; slots are aligned to this
 #define KSTACK_SLOT_SHIFT 15
+
+// A byte of shadow stands for 8 bytes, that of address a at (a >> SHADOW_SHIFT) + SHADOW_OFFSET.
+#define SHADOW_SHIFT  3
+#define SHADOW_OFFSET LAYOUT_UL(0xdfffffe800000000)

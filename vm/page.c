@@ -16,6 +16,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "vm/buddy.h"
+#include "vm/kasan.h"
 #include "vm/kstack.h"
 #include "vm/ram.h"
 #include "vm/vmalloc.h"
@@ -116,6 +117,7 @@ static __attribute__((noinline)) struct page *cache_steal(void) {
 
 // Stacks before the areas they lie in, pages of all of them last.
 void page_drain(void) {
+  kasan_drain();
   kstack_drain();
   vmalloc_drain();
   cache_drain();
@@ -144,23 +146,24 @@ static bool avail_take(uint64 n) {
   return !page_fails() && (__builtin_expect(avail_try(n), 1) || avail_drain(n));
 }
 
-// Make a page that was taken from a cache or the buddy the caller's.
-static void *page_use(struct page *p) {
+// Make a page that was taken from a cache or the buddy the caller's, which is at pc.
+static void *page_use(struct page *p, const void *pc) {
+  kasan_page_alloc(p, pc);
   store_relaxed(&p->state, PAGE_USED);
   store_relaxed(&p->refs, 1);
   return page_ptr(p);
 }
 
 // Return the page that the caller has taken from avail or from a promise.
-static void *page_claim(void) {
+static void *page_claim(const void *pc) {
   struct page *p = cache_take(&caches[hart_index()]);
   if (__builtin_expect(!p, 0))
     p = cache_steal();
-  return page_use(p);
+  return page_use(p, pc);
 }
 
 void *page_alloc(void) {
-  return avail_take(1) ? page_claim() : NULL;
+  return avail_take(1) ? page_claim(__builtin_return_address(0)) : NULL;
 }
 
 void page_zero(void *page) {
@@ -186,8 +189,8 @@ void *page_alloc_zeroed(void) {
     return NULL;
   struct page *p = cache_take_zero(&caches[hart_index()]);
   if (p)
-    return page_use(p);
-  void *page = page_claim();
+    return page_use(p, __builtin_return_address(0));
+  void *page = page_claim(__builtin_return_address(0));
   page_zero(page);
   return page;
 }
@@ -219,7 +222,7 @@ void *page_alloc_order(uint32 order) {
     fetch_add(&refused, 1);
     return NULL;
   }
-  return page_use(p);
+  return page_use(p, __builtin_return_address(0));
 }
 
 int page_promise(uint64 n) {
@@ -236,7 +239,7 @@ void page_unpromise(uint64 n) {
 }
 
 void *page_alloc_promised(void) {
-  void *page = page_claim();
+  void *page = page_claim(__builtin_return_address(0));
   uint64 before = fetch_sub(&promised, 1);
   assert(before >= 1);
   return page;
@@ -271,8 +274,10 @@ uint32 page_put(void *ptr) {
   uint32 before = fetch_sub(&p->refs, 1);
   if (before == 0)
     panic("page: %p freed twice (state %d)", ptr, p->state);
-  if (before == 1)
+  if (before == 1) {
+    kasan_page_free(p, __builtin_return_address(0));
     page_free(p);
+  }
   return before - 1;
 }
 
@@ -283,6 +288,7 @@ void page_put_zeroed(void *ptr) {
   irq_t irq = spin_lock(&c->lock);
   bool room = c->zero_count < CACHE_ZERO;
   if (room) {
+    kasan_page_free(p, __builtin_return_address(0));
     store_relaxed(&p->refs, 0);
     store_relaxed(&p->state, PAGE_CACHED);
     c->zero[c->zero_count++] = p;
@@ -344,6 +350,7 @@ void page_init(void) {
     spin_init(&caches[i].lock, "page cache");
   irq_t irq = spin_lock(&buddy_lock);
   for (start = 0; (end = ram_next(&start)) != 0; start = end) {
+    kasan_poison(pa_to_ptr(start), end - start, KASAN_PAGE_FREED);
     buddy_add(start, end);
     total += (end - start) / PAGE_SIZE;
   }

@@ -11,6 +11,7 @@
 
 #include "kern/lib/list.h"
 #include "kern/lib/types.h"
+#include "vm/kasan.h"
 #include "vm/layout.h"
 
 struct thread;
@@ -34,6 +35,7 @@ struct page {
   uint8 count;       // [o] slab: objects in use
   uint8 class;       // [o] slab: index of their size
   void *private;     // [o] slab: first free object
+  KASAN_SITES        // [o]
 };
 
 // Return the kernel's pointer to the byte at pa, through the direct map.  pa must be in usable RAM.

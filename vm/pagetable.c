@@ -224,6 +224,10 @@ void pagetable_link(vaddr_t va, const pte_t *table) {
   *pte = pa_to_pte(ptr_to_pa(table)) | PTE_V;
 }
 
+void pagetable_map_boot(vaddr_t va, pa_t pa, uint64 size) {
+  map_range(va, pa, size, PROT_KERNEL_RW, LEVEL_MEGA, boot_table);
+}
+
 volatile void *device_map(pa_t pa, uint64 size) {
   static vaddr_t next = DEVICE_BASE;
   pa_t first = ROUND_DOWN(pa, PAGE_SIZE);

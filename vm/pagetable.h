@@ -65,6 +65,10 @@ void pagetable_init(void);
 // va.  Boot only, before any user page table exists.
 void pagetable_link(vaddr_t va, const pte_t *table);
 
+// Map size bytes of RAM at pa for the kernel, for reading and writing; nothing is mapped there.
+// Boot only, before any user page table exists.
+void pagetable_map_boot(vaddr_t va, pa_t pa, uint64 size);
+
 // Make a page table whose kernel half is the kernel's.  Returns NULL on no memory.
 struct pagetable *pagetable_create(void);
 

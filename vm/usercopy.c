@@ -5,6 +5,7 @@
 
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
+#include "kern/lib/kasan.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/trapframe.h"
 #include "vm/layout.h"
@@ -22,12 +23,14 @@ static bool user_range(uva_t va, uint64 n) {
 }
 
 int copy_from_user(void *dst, uva_t src, uint64 n) {
+  KASAN_WRITES(dst, n);
   if (!user_range(src, n) || usercopy_copy((uint64)dst, src, n) != 0)
     return -EFAULT;
   return 0;
 }
 
 int copy_to_user(uva_t dst, const void *src, uint64 n) {
+  KASAN_READS(src, n);
   if (!user_range(dst, n) || usercopy_copy(dst, (uint64)src, n) != 0)
     return -EFAULT;
   return 0;

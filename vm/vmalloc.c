@@ -15,11 +15,16 @@
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
+#include "vm/kasan.h"
 #include "vm/page.h"
 #include "vm/tlb.h"
 
+#if KASAN
+#define GENERAL_SHIFT KSTACK_SLOT_SHIFT  // a page of shadow a granule
+#else
 #define GENERAL_SHIFT 16
-#define LAZY_BATCH    256  // freed areas that one fence of all harts pays for
+#endif
+#define LAZY_BATCH 256  // freed areas that one fence of all harts pays for
 
 struct vmalloc_arena vmalloc_general = {
     .lock = SPINLOCK_INIT("vmalloc"),
@@ -64,6 +69,7 @@ static void arena_setup(struct vmalloc_arena *arena, uint64 size, vaddr_t end) {
     arena->areas[i].first = i;
     arena->areas[i].pid = -1;
   }
+  kasan_init_arena(arena, size);
 }
 
 void vmalloc_init(void) {
@@ -103,6 +109,7 @@ static uint64 release(struct vmalloc_arena *arena, struct vm_area *area) {
     page_put(pa_to_ptr(pte_to_pa(pte[i])));
     pte[i] = 0;
   }
+  kasan_area_release(arena, area);
   irq_t s = spin_lock(&arena->lock);
   area->state = AREA_FREE;
   arena_give(&arena->granules, area->first, area->granules);
@@ -119,7 +126,7 @@ static bool fill(struct vmalloc_arena *arena, struct vm_area *area, pte_t bits) 
       return false;
     pte[i] = pa_to_pte(ptr_to_pa(page)) | (bits & ~PTE_V);
   }
-  return true;
+  return kasan_area_fill(arena, area);
 }
 
 // Make a filled area visible (I3).
@@ -128,6 +135,7 @@ static void publish(struct vmalloc_arena *arena, struct vm_area *area) {
   irq_t s = spin_lock(&arena->lock);
   for (uint64 i = 0; i < area_pages(area); i++)
     pte[i] |= PTE_V;
+  kasan_area_publish(arena, area);
   area->state = AREA_LIVE;
   area->generation = tlb_mapped();
   spin_unlock(&arena->lock, s);
@@ -135,6 +143,7 @@ static void publish(struct vmalloc_arena *arena, struct vm_area *area) {
 
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 align,
                               enum prot prot) {
+  uint64 wanted = size;
   size = ROUND_UP(size, PAGE_SIZE);
   assert(align <= 1UL << arena->shift);
   struct vm_area *area = take_granules(arena, size);
@@ -150,16 +159,20 @@ struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 a
     return NULL;
   }
   publish(arena, area);
+  kasan_area_alloc(area, wanted, __builtin_return_address(0));
   return area;
 }
 
 void vmalloc_free(struct vm_area *area) {
   struct vmalloc_arena *arena = arena_of(area);
   pte_t *pte = area_ptes(arena, area);
+  if (arena == &vmalloc_general)
+    kasan_area_free(area, __builtin_return_address(0));
   irq_t s = spin_lock(&arena->lock);
   assert(area->state == AREA_LIVE);
   for (uint64 i = 0; i < area_pages(area); i++)
     pte[i] &= ~PTE_V;
+  kasan_area_retire(arena, area);
   area->state = AREA_LAZY;
   area->lazy_next = arena->lazy;
   arena->lazy = area;

@@ -11,6 +11,7 @@
 #include "kern/lib/spinlock.h"
 #include "kern/lib/types.h"
 #include "vm/arena.h"
+#include "vm/kasan.h"
 #include "vm/pagetable.h"
 
 enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
@@ -33,6 +34,10 @@ struct vm_area {
   bool stained;               // [v] not to be cached (vm/kstack.h)
   int pid;                    // [a] owner or last owner, by value; 0: the kernel; -1: none yet
   char name[NAME_SIZE];       // [a] likewise
+#if KASAN
+  void *shadow;  // [I] of this granule, whichever area it is in
+#endif
+  KASAN_SITES
 };
 
 // [v] lock  [I] fixed after vmalloc_init
@@ -47,6 +52,9 @@ struct vmalloc_arena {
   vaddr_t base;           // [I]
   pte_t *ptes;            // [I] the level-0 entries of all granules, in one array
   struct vm_area *areas;  // [I] one a granule
+#if KASAN
+  pte_t *shadow_ptes;  // [I] the level-0 entries of the granules' shadow
+#endif
 };
 
 extern struct vmalloc_arena vmalloc_general;  // granule 64 KiB, a page of guard above

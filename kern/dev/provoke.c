@@ -716,6 +716,8 @@ static void interrupt(char *words[]) {
 
 // --- the device ---------------------------------------------------------------------------------
 
+#define KASAN_ENTRY(name, help, function) {#name, help, provoke_kasan_##function, false},
+
 static const struct test tests[] = {
     {"EXHAUST_STACK", "recurse until the stack is gone", exhaust_stack, false},
     {"EXHAUST_IRQOFF", "likewise with interrupts off", exhaust_irqoff, false},
@@ -777,6 +779,9 @@ static const struct test tests[] = {
     {"PANIC", "panic", say_panic, false},
     {"IN_INTERRUPT", "TEST... run the test in an interrupt handler", interrupt, true},
     {"ON_HART", "N TEST... run the test on that hart", on_hart, true},
+#if KASAN
+    KASAN_TESTS(KASAN_ENTRY)
+#endif
 };
 
 // Return the part of the listing for test i, in buf.

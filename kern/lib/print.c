@@ -14,6 +14,7 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/sbi.h"
 #include "kern/lib/spinlock.h"
+#include "kern/lib/string.h"
 
 #define MESSAGE_PATIENCE 10000000  // polls of printing before a report begins all the same
 
@@ -99,6 +100,14 @@ void kprintf(const char *fmt, ...) {
   va_start(args, fmt);
   kvprintf(fmt, args);
   va_end(args);
+}
+
+void print_encoded(const char *s) {
+  for (; *s; s++) {
+    bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+                 strchr("._-", *s);
+    kprintf(plain ? "%c" : "%%%02X", (uint8)*s);
+  }
 }
 
 void print_begin_report(void) {

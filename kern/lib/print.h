@@ -12,6 +12,9 @@
 void kprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void kvprintf(const char *fmt, va_list args);
 
+// Print s as a word of a line for machines: bytes outside [A-Za-z0-9._-] as %XX.  Any context.
+void print_encoded(const char *s);
+
 // Format into buf, at most size bytes with the terminator.  Returns the length of the whole text.
 // size must not be 0.
 int ksnprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -6,6 +6,8 @@
 //     forbids that (-fno-tree-loop-distribute-patterns for the whole kernel).
 #include "kern/lib/string.h"
 
+#include "kern/lib/kasan.h"
+
 // Whole turns of so many words have their loop unrolled.
 enum { WORD = sizeof(uint64), WORDS = 8, TURN = WORDS * WORD };
 
@@ -14,6 +16,7 @@ static inline bool aligned(const void *a, const void *b) {
 }
 
 void *memset(void *dst, int c, size_t n) {
+  KASAN_WRITES(dst, n);
   uint8 *d = dst;
   for (; n && (uint64)d % WORD; n--)
     *d++ = (uint8)c;
@@ -31,6 +34,8 @@ void *memset(void *dst, int c, size_t n) {
 }
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t n) {
+  KASAN_READS(src, n);
+  KASAN_WRITES(dst, n);
   uint8 *d = dst;
   const uint8 *s = src;
   if (aligned(d, s)) {
@@ -56,6 +61,8 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n) {
 }
 
 int memcmp(const void *a, const void *b, size_t n) {
+  KASAN_READS(a, n);
+  KASAN_READS(b, n);
   const uint8 *p = a, *q = b;
   for (; n; n--, p++, q++)
     if (*p != *q)
@@ -71,6 +78,7 @@ size_t strnlen(const char *s, size_t max) {
   size_t n = 0;
   while (n < max && s[n])
     n++;
+  KASAN_READS(s, n < max ? n + 1 : n);
   return n;
 }
 

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+//
+// Bad accesses that only KASAN=y finds, since what they hit is mapped; and two that guards find all
+// the same.  Of all that provokes faults this alone is checked by the compiler.
+#include "kern/dev/provoke.h"
+
+#include "kern/dev/timer.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/print.h"
+#include "kern/lib/string.h"
+#include "kern/sched/thread.h"
+#include "vm/kmalloc.h"
+#include "vm/kstack.h"
+#include "vm/page.h"
+#include "vm/usercopy.h"
+#include "vm/vmalloc.h"
+
+#define VARIABLE 20    // bytes, no multiple of 8
+#define OBJECT   45    // likewise
+#define AREA     5000  // likewise, and of no page
+
+static uint8 variable[VARIABLE];
+static uint64 address;        // of a local variable of the thread that
+static struct vm_area *area;  // runs on this stack
+static uint32 ended;          // [a] it is about to
+
+void provoke_kasan_access(char *words[], volatile uint8 *p);
+
+// Access a byte of p as the words say: [write].  Not inlined: reports name it.
+__attribute__((noinline)) void provoke_kasan_access(char *words[], volatile uint8 *p) {
+  if (words[0] && strcmp(words[0], "write") == 0)
+    *p = 1;
+  else
+    (void)*p;
+}
+
+void provoke_kasan_stack(char *words[]) {
+  volatile uint8 local[VARIABLE] = {0};
+  provoke_kasan_access(words, local + VARIABLE);
+}
+
+void provoke_kasan_global(char *words[]) {
+  provoke_kasan_access(words, variable + VARIABLE);
+}
+
+void provoke_kasan_heap(char *words[]) {
+  uint8 *object = kmalloc(OBJECT);
+  if (object)
+    provoke_kasan_access(words, object + OBJECT);
+  kfree(object);
+}
+
+void provoke_kasan_heap_freed(char *words[]) {
+  uint8 *object = kmalloc(OBJECT);
+  kfree(object);
+  if (object)
+    provoke_kasan_access(words, object);
+}
+
+void provoke_kasan_free_twice(char *words[]) {
+  (void)words;
+  uint8 *object = kmalloc(OBJECT);
+  kfree(object);
+  kfree(object);
+}
+
+void provoke_kasan_page_freed(char *words[]) {
+  uint8 *page = page_alloc();
+  if (!page)
+    return;
+  page_put(page);
+  provoke_kasan_access(words, page);
+}
+
+void provoke_kasan_vmalloc(char *words[]) {
+  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA, PAGE_SIZE, PROT_KERNEL_RW);
+  if (!a)
+    return;
+  provoke_kasan_access(words, (uint8 *)a->base + AREA);
+  vmalloc_free(a);
+}
+
+void provoke_kasan_vmalloc_freed(char *words[]) {
+  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA, PAGE_SIZE, PROT_KERNEL_RW);
+  if (!a)
+    return;
+  vmalloc_free(a);
+  provoke_kasan_access(words, (uint8 *)a->base);
+}
+
+// The library is not compiled with checks, but makes them.
+void provoke_kasan_memset(char *words[]) {
+  (void)words;
+  uint8 *object = kmalloc(OBJECT);
+  if (object)
+    memset(object, 0, OBJECT + 1);
+  kfree(object);
+}
+
+// Nor is the copy of user memory.
+void provoke_kasan_usercopy(char *words[]) {
+  (void)words;
+  uint8 *object = kmalloc(OBJECT);
+  if (object)
+    copy_to_user(frame_reg(thread_user_frame(thread_current()), REG_SP), object, OBJECT + 1);
+  kfree(object);
+}
+
+static void leave_address(void *arg) {
+  (void)arg;
+  volatile uint8 local = 0;
+  address = (uint64)&local;
+  area = thread_current()->stack_area;
+  store_release(&ended, 1);
+  thread_exit();
+}
+
+// Let a thread leave the address of its local variable, and end.  Returns whether it did.
+static bool dead_thread(void) {
+  struct thread *t = thread_create("gone", 0, leave_address, NULL);
+  if (t == NULL)
+    return false;
+  store_release(&ended, 0);
+  thread_ready(t);
+  while (!load_acquire(&ended) || load_acquire(&area->kind))
+    timer_sleep(1);
+  return true;
+}
+
+void provoke_kasan_stack_freed(char *words[]) {
+  if (dead_thread())
+    provoke_kasan_access(words, (uint8 *)address);
+}
+
+void provoke_kasan_stack_unowned(char *words[]) {
+  if (!dead_thread())
+    return;
+  kstack_drain();
+  vmalloc_drain();
+  provoke_kasan_access(words, (uint8 *)address);
+}
+
+// Checked frames that have no end.  Not static, like recurse().
+uint64 provoke_kasan_recurse(uint64 n);
+
+__attribute__((noinline)) uint64 provoke_kasan_recurse(uint64 n) {
+  volatile uint8 local[VARIABLE];
+  local[n % VARIABLE] = n;
+  if (n == 0)
+    return 0;
+  return provoke_kasan_recurse(n - 1) + local[n % VARIABLE];
+}
+
+void provoke_kasan_exhaust(char *words[]) {
+  (void)words;
+  provoke_kasan_recurse(1000000);
+}
+
+void provoke_kasan_guard(char *words[]) {
+  provoke_kasan_access(words, (uint8 *)thread_current()->stack_lo - 8);
+}

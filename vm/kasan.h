@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//
+// The shadow of kernel memory (KASAN=y; docs/kasan.md): what allocators tell it.  Without KASAN all
+// of this is nothing.
+//
+// I1. A shadow byte of 0: all 8 bytes may be accessed; 1 to 7: so many of them; else none, and why.
+// I2. Each granule of a live area has a page of shadow of its own, mapped, fenced and retired with
+//     it; all other granules of the arenas share one poisoned page that is read-only.
+// I3. Where there is no shadow anything may be accessed, as far as the page table lets it.
+#pragma once
+
+#include "kern/lib/types.h"
+
+struct page;
+struct trap_frame;
+struct vm_area;
+struct vmalloc_arena;
+
+// Why memory may not be accessed.
+enum kasan_poison {
+  KASAN_STACK_LEFT = 0xf1,  // the compiler's: below, between and above the variables of a frame
+  KASAN_STACK_MIDDLE,
+  KASAN_STACK_RIGHT,
+  KASAN_GLOBAL = 0xf9,     // behind a global variable
+  KASAN_AREA,              // of no area, or a guard of one
+  KASAN_OBJECT_FREED,      // object freed
+  KASAN_OBJECT_END,        // behind an object
+  KASAN_STACK_FREED,       // stack that rests in a cache
+  KASAN_PAGE_FREED = 0xff  // page free
+};
+
+#if KASAN
+
+// Where an object, block, area or stack was allocated and freed last: return addresses, or 0.
+#define KASAN_SITES struct kasan_sites sites;
+struct kasan_sites {
+  uint64 alloc, free;
+};
+
+// What is kept behind an object (kmalloc gives slots that are larger by its size).
+struct kasan_note {
+  struct kasan_sites sites;
+  uint64 size;  // as asked for
+};
+#define KASAN_NOTE sizeof(struct kasan_note)
+
+// Map the shadow of RAM and the image, and poison what follows each global.  Boot hart, before
+// checked code runs.
+void kasan_init(void);
+
+// Map the shadow of an arena of size bytes, nothing of it live.
+void kasan_init_arena(struct vmalloc_arena *arena, uint64 size);
+
+void kasan_poison(const void *p, uint64 size, enum kasan_poison poison);
+void kasan_unpoison(const void *p, uint64 size);
+
+// The life of an area: its shadow pages allocated (returns false on no memory), mapped, replaced
+// by the shared page, and freed.  Holds, for the middle two: the arena's lock.
+bool kasan_area_fill(struct vmalloc_arena *arena, struct vm_area *area);
+void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area);
+void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area *area);
+void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area);
+
+// Its bytes may be accessed from now on; they were given to, or given back by, the function pc is
+// in.
+void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc);
+void kasan_area_free(struct vm_area *area, const void *pc);
+
+// Likewise for a block of pages, and for an object of kmalloc in a slot (or block), which may be
+// null.
+void kasan_page_alloc(struct page *p, const void *pc);
+void kasan_page_free(struct page *p, const void *pc);
+void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc);
+
+// Change where an object is said to have been allocated.
+void kasan_alloc_site(void *object, const void *pc);
+
+// Poison an object that is about to be freed, and keep it a while.  Returns what is to be freed
+// now in its place, or NULL: one that was kept long enough, or a block, which is not kept.
+void *kasan_free(void *object, const void *pc);
+
+// Free all that is kept.  Holds: no lock of this room.
+void kasan_drain(void);
+
+// Return the note behind the slot that object is in, or NULL when it is in no slab.
+struct kasan_note *kasan_note(void *object);
+
+// Go on after a fault that says that some address has no shadow.  Returns whether it was one.
+bool kasan_fault(struct trap_frame *frame);
+
+// Check a range; kern/lib/kasan.h has the contract.  Returns the first byte that may not be
+// accessed, or addr + size.
+uint64 kasan_first_bad(uint64 addr, uint64 size);
+
+// Say what was done and what is known of addr, then panic, unless the boot arguments say to go on.
+// class: null, or what it was if not a bad access.  Any context.
+void kasan_report(uint64 addr, uint64 size, bool write, uint64 pc, const char *class);
+
+// A global variable, as the compiler describes it.
+struct kasan_global {
+  uint64 base, size, size_with_redzone;
+  const char *name, *file;
+  uint64 unused[3];
+};
+
+// Return the variable that addr is in or behind, or NULL.
+const struct kasan_global *kasan_find_global(uint64 addr);
+
+#else
+
+#define KASAN_SITES
+#define KASAN_NOTE 0
+
+static inline void kasan_init(void) {
+}
+static inline void kasan_init_arena(struct vmalloc_arena *arena, uint64 size) {
+  (void)arena, (void)size;
+}
+static inline void kasan_poison(const void *p, uint64 size, enum kasan_poison poison) {
+  (void)p, (void)size, (void)poison;
+}
+static inline void kasan_unpoison(const void *p, uint64 size) {
+  (void)p, (void)size;
+}
+static inline bool kasan_area_fill(struct vmalloc_arena *arena, struct vm_area *area) {
+  (void)arena, (void)area;
+  return true;
+}
+static inline void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area) {
+  (void)arena, (void)area;
+}
+static inline void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area *area) {
+  (void)arena, (void)area;
+}
+static inline void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area) {
+  (void)arena, (void)area;
+}
+static inline void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc) {
+  (void)area, (void)size, (void)pc;
+}
+static inline void kasan_area_free(struct vm_area *area, const void *pc) {
+  (void)area, (void)pc;
+}
+static inline void kasan_page_alloc(struct page *p, const void *pc) {
+  (void)p, (void)pc;
+}
+static inline void kasan_page_free(struct page *p, const void *pc) {
+  (void)p, (void)pc;
+}
+static inline void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc) {
+  (void)object, (void)slot, (void)size, (void)pc;
+}
+static inline void kasan_alloc_site(void *object, const void *pc) {
+  (void)object, (void)pc;
+}
+static inline void *kasan_free(void *object, const void *pc) {
+  (void)pc;
+  return object;
+}
+static inline void kasan_drain(void) {
+}
+static inline bool kasan_fault(struct trap_frame *frame) {
+  (void)frame;
+  return false;
+}
+
+#endif
