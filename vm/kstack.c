@@ -146,13 +146,13 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
 }
 
 void kstack_free(struct vm_area *area) {
+  kasan_area_free(area, __builtin_return_address(0));
   irq_t s = spin_lock(&vmalloc_stacks.lock);
   assert(area->kind != 0 && area->base != this_hart()->stack_lo);
   area->kind = 0;
   area->saved_sp = NULL;
   area->on = NULL;
   spin_unlock(&vmalloc_stacks.lock, s);
-  kasan_area_free(area, __builtin_return_address(0));
   if (area->stained || !cache_put(&caches[hart_index()], area))
     unmap_stack(area);
 }
