@@ -313,9 +313,26 @@ def test_corrupt_frame(boot):
     assert r.code == KILLED and not r.records, r.explain()
 
 
-def test_dma_to_the_stack(boot):
-    r = boot("provoke DMA_STACK", cpus=2)
-    assert r.code == PANIC and "dma_stack" in r.output and "pid 2 (provoke)" in r.output
+@pytest.mark.parametrize("test, says", [
+    ("DMA_STACK", r"hand_over\+0x\w+ asks for 1024 bytes at \w+, on the kernel stack of pid 2 "
+                  r"\(provoke\)"),
+    ("DMA_STACK disk", r"\w+\+0x\w+ asks for 1024 bytes at \w+, on the kernel stack of pid 2 "),
+    ("DMA_VMALLOC", r"hand_over\+0x\w+ asks for .*, in the vmalloc area that vmalloc_pair made"),
+    ("DMA_VMALLOC disk", r".* in the vmalloc area that vmalloc_pair made"),
+    ("DMA_RANGE ram", r"hand_over\+0x\w+ asks for 8192 bytes at \w+, not all of it writable"),
+    ("DMA_RANGE data", r"hand_over\+0x\w+ asks for \d+ bytes at \w+, not all of it writable"),
+    ("DMA_RANGE text", r"hand_over\+0x\w+ asks for 1024 bytes at \w+, not all of it writable"),
+])
+def test_dma_is_refused(boot, test, says):
+    """The caller and the owner of the buffer are named."""
+    r = boot(f"provoke {test}", cpus=2)
+    assert r.code == PANIC and re.search(f"panic: dma: {says}", r.output), r.explain()
+
+
+@pytest.mark.parametrize("how", ["", "disk"])
+def test_dma_to_the_heap(boot, how):
+    r = boot(f"provoke DMA_HEAP {how}", cpus=2)
+    assert r.code == 0 and "FAIL" not in r.output, r.explain()
 
 
 # --- surviving -----------------------------------------------------------------------------------

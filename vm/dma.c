@@ -1,48 +1,68 @@
 // SPDX-License-Identifier: MIT
 //
-// Addresses for devices.  The direct map and the image are the only memory that is physically
-// contiguous; everything else is refused, with the owner's name.
+// Addresses for devices.  The direct map and the image's data are the only memory that is
+// physically contiguous; everything else is refused, with its owner's name.
 #include "vm/dma.h"
 
 #include "kern/lib/panic.h"
+#include "kern/lib/print.h"
 #include "kern/lib/symbols.h"
 #include "vm/image.h"
 #include "vm/kstack.h"
 #include "vm/page.h"
+#include "vm/pagetable.h"
 #include "vm/vmalloc.h"
 
+#define WHERE_SIZE 128
+
+// Write what is at address at, and whose it is, to buf.
+static void describe(vaddr_t at, char *buf, size_t size) {
+  struct kstack_slot slot;
+  kstack_describe(at, &slot);
+  const struct vm_area *area = NULL;
+  if (at >= VMALLOC_BASE && at < VMALLOC_END)
+    area = vmalloc_find(&vmalloc_general, at);
+  struct symbol maker = {"?", 0, 0};
+  if (slot.in_window) {
+    ksnprintf(buf, size, "%s the kernel stack of pid %d (%s)",
+              slot.in_guard ? "in the guard below" : "on", slot.pid, slot.name);
+  } else if (area) {
+    symbol_find(area->maker, &maker);
+    ksnprintf(buf, size, "in the vmalloc area that %s made", maker.name);
+  } else {
+    ksnprintf(buf, size, "not all of it writable memory of the direct map or data");
+  }
+}
+
 static _Noreturn void dma_refuse(const void *p, uint64 size, uint64 pc) {
+  char where[WHERE_SIZE];
   struct symbol caller = {"?", pc, 0};
   symbol_find(pc, &caller);
-  struct kstack_slot slot;
-  kstack_describe((vaddr_t)p, &slot);
-  if (slot.in_window)
-    panic("dma: %s+0x%lx asks for %lu bytes at %p, on the kernel stack of pid %d (%s)", caller.name,
-          pc - caller.start, size, p, slot.pid, slot.name);
-  bool vmalloc = (vaddr_t)p >= VMALLOC_BASE && (vaddr_t)p < VMALLOC_END;
-  struct vm_area *area = vmalloc ? vmalloc_find(&vmalloc_general, (vaddr_t)p) : NULL;
-  if (area)
-    panic("dma: %s+0x%lx asks for %lu bytes at %p, in a vmalloc area of pid %d (%s)", caller.name,
-          pc - caller.start, size, p, area->pid, area->name);
-  panic("dma: %s+0x%lx asks for %lu bytes at %p, neither direct map nor data", caller.name,
-        pc - caller.start, size, p);
+  describe((vaddr_t)p, where, sizeof(where));
+  panic("dma: %s+0x%lx asks for %lu bytes at %p, %s", caller.name, pc - caller.start, size, p,
+        where);
 }
 
 static bool range_within(uint64 at, uint64 size, uint64 lo, uint64 hi) {
   return at >= lo && at < hi && size <= hi - at;
 }
 
+// Return whether each byte is mapped, and for writing: no guard, text, constant or end of RAM.
+static bool is_writable(vaddr_t at, uint64 size) {
+  int level;
+  for (vaddr_t va = ROUND_DOWN(at, PAGE_SIZE); va < at + size; va += PAGE_SIZE)
+    if (!(pagetable_leaf(kernel_pagetable, va, &level) & PTE_W))
+      return false;
+  return true;
+}
+
 pa_t dma_map(const void *p, uint64 size) {
-  uint64 at = (uint64)p;
+  vaddr_t at = (vaddr_t)p;
   assert(size > 0);
-  if (range_within(at, size, DIRECT_BASE, DIRECT_END)) {
-    page_of(p);
-    page_of((const char *)p + size - 1);
-    return ptr_to_pa(p);
-  }
-  bool data = range_within(at, size, (uint64)data_start, (uint64)image_end);
-  bool stack = at < (uint64)boot_stack_top && at + size > (uint64)boot_stack_guard;
-  if (!data || stack)
+  bool direct = range_within(at, size, DIRECT_BASE, DIRECT_END);
+  bool data = range_within(at, size, (uint64)data_start, (uint64)image_end) &&
+              !(at < (uint64)boot_stack_top && at + size > (uint64)boot_stack_guard);
+  if (!(direct || data) || !is_writable(at, size))
     dma_refuse(p, size, (uint64)__builtin_return_address(0));
-  return image_to_pa(p);
+  return direct ? ptr_to_pa(p) : image_to_pa(p);
 }

@@ -158,6 +158,7 @@ struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 a
     release(arena, area);
     return NULL;
   }
+  area->maker = (uint64)__builtin_return_address(0);
   publish(arena, area);
   kasan_area_alloc(area, wanted, __builtin_return_address(0));
   return area;

@@ -26,6 +26,7 @@ struct vm_area {
   uint32 granules;            // [I] granules the area takes, guards included
   uint32 first;               // [I] index of its first granule (also set in its other granules)
   uint64 generation;          // [I] in which it was mapped (vm/tlb.h)
+  uint64 maker;               // [I] address of the code that asked for it
   struct vm_area *lazy_next;  // [v]
   const uint64 *saved_sp;     // [k] of the thread on this stack, or null (vm/kstack.h)
   struct hart *const *on;     // [k] where that thread's hart stands, or null

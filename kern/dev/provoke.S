@@ -38,6 +38,17 @@ provoke_store:
   .size provoke_store, . - provoke_store
   .type provoke_store, @function
 
+// void provoke_dma(const void *p, pa_t pa): a device may use the buffer p, at pa.  The grader stops
+// here.
+  .globl provoke_dma
+provoke_dma:
+  .cfi_startproc
+  nop
+  ret
+  .cfi_endproc
+  .size provoke_dma, . - provoke_dma
+  .type provoke_dma, @function
+
 // void provoke_illegal(void): an instruction that no extension defines.
   .globl provoke_illegal
 provoke_illegal:

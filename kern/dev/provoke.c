@@ -11,6 +11,7 @@
 #include "kern/dev/provoke.h"
 
 #include "kern/dev/device.h"
+#include "kern/dev/disk.h"
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/abi.h"
@@ -43,6 +44,7 @@
 void provoke_here(void);
 uint64 provoke_load(uint64 address);
 void provoke_store(uint64 address);
+void provoke_dma(const void *p, pa_t pa);
 void provoke_illegal(void);
 void provoke_use(uint64 n);
 _Noreturn void provoke_registers(uint64 sp, uint64 seed);
@@ -472,12 +474,6 @@ static void corrupt_frame(char *words[]) {
     frame->sepc = (uint64)provoke_load;
 }
 
-static void dma_stack(char *words[]) {
-  (void)words;
-  char local[16] = "";
-  dma_map(local, sizeof(local));
-}
-
 // --- memory --------------------------------------------------------------------------------------
 
 static void fail_alloc(char *words[]) {
@@ -644,6 +640,41 @@ static void say_panic(char *words[]) {
   panic("provoked");
 }
 
+// --- buffers for devices -------------------------------------------------------------------------
+
+// Give the buffer to a device: to none in particular, or have the disk read a block into it.
+static __attribute__((noinline)) void hand_over(void *p, uint64 size, const char *how) {
+  if (word_is(how, "disk") && disk_read(1, p) != 0)
+    kprintf("FAIL: the disk does not read\n");
+  provoke_dma(p, dma_map(p, size));
+}
+
+static void dma_stack(char *words[]) {
+  hand_over((void *)thread_current()->stack_lo, BLOCK_SIZE, words[0]);
+}
+
+static void dma_vmalloc(char *words[]) {
+  hand_over((void *)vmalloc_pair(), BLOCK_SIZE, words[0]);
+}
+
+static void dma_heap(char *words[]) {
+  void *p = kmalloc(BLOCK_SIZE);
+  if (p)
+    hand_over(p, BLOCK_SIZE, words[0]);
+  kfree(p);
+}
+
+// Ranges that begin well and run off RAM, or off data; and code, by its address in the direct map.
+static void dma_range(char *words[]) {
+  const struct pa_range *ram = &machine.ram[machine.ram_count - 1];
+  if (word_is(words[0], "ram"))
+    hand_over(pa_to_ptr(ram->base + ram->size - PAGE_SIZE), 2 * PAGE_SIZE, NULL);
+  else if (word_is(words[0], "data"))
+    hand_over(&code_data, IMAGE_MAX, NULL);
+  else
+    hand_over(pa_to_ptr((uint64)provoke_illegal - IMAGE_BASE + IMAGE_PA), BLOCK_SIZE, NULL);
+}
+
 // --- where ---------------------------------------------------------------------------------------
 
 struct move {
@@ -745,7 +776,11 @@ static const struct test tests[] = {
     {"REGISTERS", "[SP [SEED]] set every xN to SEED + N, fault", registers, false},
     {"REPORTER", "[fault] make the reporter itself overflow, or fault", reporter, false},
     {"STACK_USE", "N use N bytes of stack and go on", stack_use, true},
-    {"DMA_STACK", "give a stack address to a device", dma_stack, false},
+    {"DMA_STACK", "[disk] give a stack address to a device, the disk", dma_stack, false},
+    {"DMA_VMALLOC", "[disk] likewise one of an allocated area", dma_vmalloc, false},
+    {"DMA_RANGE", "ram|data|text likewise a range that runs off RAM, data, or is code", dma_range,
+     false},
+    {"DMA_HEAP", "[disk] likewise allocated memory, as a driver should", dma_heap, true},
     {"FAIL_ALLOC", "[N] fail this process' N-th allocation from now on", fail_alloc, true},
     {"MAKE_THREAD", "make a kernel thread that ends at once", make_thread, true},
     {"STACK_SECRET", "[N [DEPTH]] leave N bytes of a secret below DEPTH large frames",

@@ -15,7 +15,7 @@ import rsp
 from facts import FIELDS, KILLED, PANIC, Failed, Observer, expect, judge
 from machine import Broken, Ended, Guest, TimedOut
 
-GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene",
+GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene", "dma",
           "lkdtm")
 CASES = {}  # by id, in the order of declaration
 

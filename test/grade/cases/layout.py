@@ -85,7 +85,7 @@ def kernel_thread_stack(t):
 @case("layout.new_stack_elsewhere", "A new thread begins on another hart than made its stack", 1,
       "A hart may have cached that nothing is mapped there: fence before running on a newer stack.")
 def new_stack_elsewhere(t):
-    watch = t.boot("provoke NEW_REMOTE", cpus=2)
+    watch = t.boot("provoke NEW_REMOTE", cpus=2, icount=False)
     caller = watch.mark()
     before = mapped_stacks(watch.guest.at.table())
     mark = watch.mark()
