@@ -63,7 +63,7 @@ def test_window_smaller_than_memory(boot):
     assert "9216 MiB of RAM could hold 589824 kernel stacks, the window 524288" in r.output
 
 
-@pytest.mark.parametrize("reuse", ["", " reuse"])
+@pytest.mark.parametrize("reuse", ["", " frame"])
 def test_remote_fence(boot, symbols, reuse):
     """A hart that has a freed stack in its translation cache must not reach it any more, nor what
     its frame is used for next."""
@@ -73,6 +73,12 @@ def test_remote_fence(boot, symbols, reuse):
     [record] = r.records
     assert record["class"] == "stale-stack" and record["why"] == "kernel-thread"
     assert record["sepc"] == symbols.by_name["provoke_load"]
+
+
+def test_remote_fence_and_a_new_stack(boot):
+    """When the slot has a new stack, that is what the other hart finds there."""
+    r = boot("provoke STALE_REMOTE slot", cpus=3)
+    assert r.code == 0 and "FAIL" not in r.output, r.explain()
 
 
 def test_new_stack_elsewhere(boot):

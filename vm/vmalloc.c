@@ -12,6 +12,7 @@
 // itself drains before it fails.
 #include "vm/vmalloc.h"
 
+#include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
@@ -138,6 +139,7 @@ static void publish(struct vmalloc_arena *arena, struct vm_area *area) {
   kasan_area_publish(arena, area);
   area->state = AREA_LIVE;
   area->generation = tlb_mapped();
+  assert(this_hart()->fence_generation >= area->generation);  // it may be used here at once
   spin_unlock(&arena->lock, s);
 }
 

@@ -37,7 +37,8 @@
 #define WORDS         6  // of a command
 #define MOVES         1000
 #define AREA_SIZE     65536
-#define NEW_CONTENT   0x5a  // of a frame that has a new owner
+#define NEW_FRAME     0x5a  // content of a frame that has a new owner
+#define NEW_STACK     0xa5  // and of a stack whose slot had another
 #define RECURSE_FRAME 512   // bytes of local array in each call of recurse()
 
 // Implemented by: kern/dev/provoke.S.
@@ -367,6 +368,7 @@ static struct {
   uint64 address;
   uint32 step;  // [a] 1: the thread has run there, 2: freed
   uint32 hart;  // where it was made
+  uint64 then;  // what may be read there when it is freed
 } remote;
 
 static void remote_reader(void *arg) {
@@ -379,7 +381,8 @@ static void remote_reader(void *arg) {
     while (load_acquire(&remote.step) != 2)
       panic_poll();
     uint64 byte = provoke_load(remote.address);
-    kprintf("FAIL: STALE_REMOTE survived, and read 0x%lx\n", byte);
+    if (byte != remote.then)
+      kprintf("FAIL: STALE_REMOTE survived, and read 0x%lx\n", byte);
   }
   irq_restore(s);
   thread_exit();
@@ -398,19 +401,30 @@ static void run_elsewhere(struct thread *t) {
     kprintf("FAIL: no other hart runs it\n");
 }
 
-// Allocate pages until the one at pa comes, give it that content, and give the others back.
-static void reuse_frame(pa_t pa, uint8 content) {
+// Allocate pages until the one at pa comes, which is kept, and give the others back.
+static void reuse_frame(pa_t pa) {
   void **held = NULL, **page;
   while ((page = page_alloc()) && ptr_to_pa(page) != pa) {
     *page = held;
     held = page;
   }
   if (page)
-    memset(page, content, PAGE_SIZE);
+    memset(page, NEW_FRAME, PAGE_SIZE);
   for (void **next; held; held = next) {
     next = *held;
     page_put(held);
   }
+}
+
+// Allocate stacks until the one at base comes, which is kept.
+static void reuse_slot(vaddr_t base) {
+  struct vm_area *area;
+  while ((area = kstack_alloc(0, "reuse", STACK_THREAD)) && area->base != base) {
+    kstack_free(area);
+    kstack_drain();
+  }
+  if (area)
+    memset((void *)area->base, NEW_STACK, PAGE_SIZE);
 }
 
 static void stale_remote(char *words[]) {
@@ -418,15 +432,19 @@ static void stale_remote(char *words[]) {
   struct thread *t = thread_create("reader", 0, remote_reader, NULL);
   if (!area || !t)
     return;
+  bool slot = word_is(words[0], "slot");
   pa_t frame = pte_to_pa(*pagetable_lookup(kernel_pagetable, area->base));
   irq_t s = irq_save();
   remote.address = area->base;
+  remote.then = slot ? NEW_STACK : ~0UL;
   run_elsewhere(t);
   kstack_free(area);
   kstack_drain();
   vmalloc_drain();
-  if (word_is(words[0], "reuse"))
-    reuse_frame(frame, NEW_CONTENT);
+  if (slot || word_is(words[0], "frame"))
+    reuse_frame(frame);
+  if (slot)
+    reuse_slot(remote.address);
   store_release(&remote.step, 2);
   irq_restore(s);
   timer_sleep(20);
@@ -765,8 +783,8 @@ static const struct test tests[] = {
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
     {"GUARD_OTHER", "[ACCESS [N [PID]]] byte N below another stack", guard_other, false},
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
-    {"STALE_REMOTE", "[reuse] read a freed stack where another hart had it cached", stale_remote,
-     false},
+    {"STALE_REMOTE", "[frame|slot] read a freed stack on another hart, reused or not", stale_remote,
+     true},
     {"NEW_REMOTE", "run a thread with a new stack on another hart", new_remote, true},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
     {"CORRUPT_FRAME", "[mode] return to kernel code, or in kernel mode", corrupt_frame, true},

@@ -11,7 +11,8 @@ DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)
 WHOLE_GUARD = "The guards are 16 KiB on either side, unmapped from the first byte to the last."
 BY_SP = "sp is good: classify by sp before stval."
 NINETY = STACK * 9 // 10
-NEW_CONTENT = b"\x5a" * PAGE  # provoke.c
+NEW_FRAME = b"\x5a" * PAGE  # provoke.c
+NEW_STACK = b"\xa5" * PAGE
 
 
 def access(t, report, scause):
@@ -229,10 +230,31 @@ def freed_stack_remote(t):
 @case("not_overflow.reused_frame_remote", "The same, and the frame has a new owner by then", 2,
       "A frame goes to nobody before every hart has fenced: else one still reads and writes there.")
 def reused_frame_remote(t):
-    watch, frame = freed_remotely(t, "provoke STALE_REMOTE reuse")
+    watch, frame = freed_remotely(t, "provoke STALE_REMOTE frame")
     now = watch.guest.stub.read_memory(frame.pa, PAGE)
-    t.expect(now == NEW_CONTENT, "the new owner's data in that frame", f"{now[:16].hex()}...")
+    t.expect(now == NEW_FRAME, "the new owner's data in that frame", f"{now[:16].hex()}...")
     watch.panics()
+
+
+@case("not_overflow.reused_slot_remote", "The same, and the slot has a new stack by then", 2,
+      "No address is used again before every hart has fenced: else two harts see two stacks there.")
+def reused_slot_remote(t):
+    t.proof()
+    watch = t.boot("provoke STALE_REMOTE slot", cpus=2, icount=False)
+    watch.mark()
+    load = t.build.provoke("provoke_load")
+    old = watch.guest.until(load)
+    frame = old.table().lookup(old.x[10])
+    watch.guest.until(load)  # again, from the same address
+    now = watch.guest.until(load + 4)
+    leaf = now.table().lookup(frame.va)
+    t.expect(leaf and leaf.pa != frame.pa, "another frame behind that address",
+             leaf.describe() if leaf else "no mapping")
+    memory = watch.guest.stub.read_memory
+    t.equal("the new stack", memory(leaf.pa, PAGE) == NEW_STACK, True)
+    t.equal("the old frame, which has another owner", memory(frame.pa, PAGE) == NEW_FRAME, True)
+    t.equal("the byte that the other hart reads", hex(now.x[10]), hex(NEW_STACK[0]))
+    watch.alive_until_end(0)
 
 
 # --- addresses ------------------------------------------------------------------------------------
