@@ -416,15 +416,18 @@ static void reuse_frame(pa_t pa) {
   }
 }
 
-// Allocate stacks until the one at base comes, which is kept.
+// Allocate stacks, once round the window, until the one at base comes, which is kept.
 static void reuse_slot(vaddr_t base) {
-  struct vm_area *area;
-  while ((area = kstack_alloc(0, "reuse", STACK_THREAD)) && area->base != base) {
-    kstack_free(area);
+  for (uint64 i = 0; i <= kstack_slots(); i++) {
+    struct vm_area *area = kstack_alloc(0, "reuse", STACK_THREAD);
+    if (area && area->base == base) {
+      memset((void *)base, NEW_STACK, PAGE_SIZE);
+      return;
+    }
+    if (area)
+      kstack_free(area);
     kstack_drain();
   }
-  if (area)
-    memset((void *)area->base, NEW_STACK, PAGE_SIZE);
 }
 
 static void stale_remote(char *words[]) {
@@ -433,7 +436,8 @@ static void stale_remote(char *words[]) {
   if (!area || !t)
     return;
   bool slot = word_is(words[0], "slot");
-  pa_t frame = pte_to_pa(*pagetable_lookup(kernel_pagetable, area->base));
+  const pte_t *pte = pagetable_lookup(kernel_pagetable, area->base);
+  pa_t frame = pte ? pte_to_pa(*pte) : ptr_to_pa((void *)area->base);
   irq_t s = irq_save();
   remote.address = area->base;
   remote.then = slot ? NEW_STACK : ~0UL;

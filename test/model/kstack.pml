@@ -38,13 +38,14 @@ byte tlb[2 * SLOTS];           // EMPTY, a frame, or INVALID
 byte fenced[2];                // the hart's fence_generation
 bool online[2], up[2];         // up: it has also fenced
 byte unseen[2];                // 1 + slot whose entry this hart has cleared, not yet in memory
+bool own_sees[2];              // but its own walks see that: it has fenced since
 
 // --- hardware -----------------------------------------------------------------------------------
 
 // Cache slot s on hart h.
 inline walk(h, s) {
   if
-  :: valid[s] -> TLB(h, s) = frame[s]
+  :: valid[s] && !(own_sees[h] && unseen[h] == s + 1) -> TLB(h, s) = frame[s]
   :: else -> TLB(h, s) = INVALID
   fi
 }
@@ -52,7 +53,7 @@ inline walk(h, s) {
 // What the hart has cleared reaches memory.
 inline store_reaches(h) {
   if
-  :: unseen[h] -> valid[unseen[h] - 1] = false; unseen[h] = 0
+  :: unseen[h] -> valid[unseen[h] - 1] = false; unseen[h] = 0; own_sees[h] = false
   :: else
   fi
 }
@@ -85,6 +86,7 @@ inline fence_self() {
   d_step {
 #ifndef NO_FENCE
     forget(me);
+    own_sees[me] = unseen[me] != 0;
 #endif
     fenced[me] = seen;
     seen = 0
