@@ -67,7 +67,7 @@ static void make_stack(const struct hart *h, const char *what, enum stack_kind k
                        uint64 *hi) {
   char name[NAME_SIZE];
   ksnprintf(name, sizeof(name), "%s-%u", what, h->index);
-  struct vm_area *area = kstack_alloc(0, name, kind);
+  struct vm_area *area = kstack_alloc(0, name, kind, &account_root);
   if (!area)
     panic("no memory for the stacks of hart %u", h->index);
   *lo = area->base;

@@ -2,7 +2,8 @@
 //
 // Kernel stacks: areas of the stack window, with their owners' names and a small cache a hart.
 //
-// I1. A cached stack stays mapped, belongs to nobody (kind 0), and keeps its last owner's name.
+// I1. A cached stack stays mapped, belongs to nobody (kind 0, no account), and keeps its last
+//     owner's name.
 // I2. A stack is all zeros when it is handed out, so the lowest nonzero word is the deepest its
 //     owner ever went.
 // I3. No frame is larger than ERASE_GAP and each holds its nonzero return address or frame pointer,
@@ -36,7 +37,7 @@ _Static_assert(PAGE_SIZE << BLOCK_ORDER == KSTACK_SIZE, "a block (I6) is one sta
 struct cache {
   uint64 reused;                    // [a] stacks handed out again, since boot
   struct vm_area *area[CACHE_MAX];  // [a] null: the place is free
-} __attribute__((aligned(64)));
+} __attribute__((aligned(256)));    // so that finding one is a shift
 
 static struct cache caches[HART_MAX];
 static uint32 cache_size = CACHE_DEFAULT;  // [I] after boot
@@ -48,11 +49,12 @@ void kstack_init(void) {
 
 // Take a stack from the cache.  NULL when it is empty.
 static inline struct vm_area *cache_take(struct cache *c) {
-  for (struct vm_area **place = c->area; place < c->area + CACHE_MAX; place++) {
+  struct vm_area **place = c->area;
+  do {
     struct vm_area *area = load_relaxed(place) ? atomic_swap(place, NULL) : NULL;
     if (area)
       return area;
-  }
+  } while (++place < c->area + CACHE_MAX);
   return NULL;
 }
 
@@ -126,27 +128,53 @@ static void unmap_stack(struct vm_area *area) {
   vmalloc_free(area);
 }
 
-struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind) {
+struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind,
+                             struct account *account) {
+  if (!account_charge(account, KSTACK_PAGES))
+    return NULL;
   struct cache *c = &caches[hart_index()];
   struct vm_area *area = cache_take(c);
   if (area) {
-    fetch_add(&c->reused, 1);
+    add_relaxed(&c->reused, 1);
     kstack_erase(area);
   } else {
     area = VMAP_STACK || kind != STACK_THREAD ? map_stack() : make_block();
   }
-  if (!area)
+  if (!area) {
+    account_return_chain(account, KSTACK_PAGES);
     return NULL;
+  }
   kasan_area_alloc(area, area->size, __builtin_return_address(0));
   area->pid = pid;
   string_copy(area->name, name, sizeof(area->name));
   area->stained = false;
+  area->account = account;
+  area->account_id = account->id;
   store_release(&area->kind, kind);  // I5
   return area;
 }
 
+void kstack_disown(struct vm_area *area) {
+  struct account *account = area->account;
+  area->account = NULL;
+  store_relaxed(&area->account_id, 0);
+  account_return(account, KSTACK_PAGES);
+}
+
+int kstack_limit(struct vm_area *area, uint64 limit) {
+  struct account *account;
+  int r = account_create(area->account, limit, KSTACK_PAGES, &account);
+  if (r < 0)
+    return r;
+  store_release(&area->account, account);
+  store_relaxed(&area->account_id, account->id);
+  return account->id;
+}
+
 void kstack_free(struct vm_area *area) {
   kasan_area_free(area, __builtin_return_address(0));
+  if (area->account)
+    kstack_disown(area);
   irq_t s = spin_lock(&vmalloc_stacks.lock);
   assert(area->kind != 0 && area->base != this_hart()->stack_lo);
   area->kind = 0;
@@ -240,6 +268,7 @@ static void fill_info(const struct vm_area *area, struct stack_info *info) {
   const struct hart *on = running || !area->on ? running : *area->on;
   *info = (struct stack_info){.lo = area->base, .hi = hi, .pid = area->pid, .kind = area->kind};
   string_copy(info->name, area->name, sizeof(info->name));
+  info->account = load_relaxed(&area->account_id);
   info->running = running != NULL;
   info->hart = on ? (int)on->index : -1;
   info->sp = running ? 0 : sp;

@@ -10,6 +10,7 @@
 
 #include "kern/lib/abi.h"
 #include "kern/lib/types.h"
+#include "vm/account.h"
 #include "vm/layout.h"
 #include "vm/vmalloc.h"
 
@@ -25,18 +26,30 @@ struct kstack_slot {
   char name[NAME_SIZE];
 };
 
+#define KSTACK_PAGES (KSTACK_SIZE / PAGE_SIZE)
+
 // Read how many stacks a hart's cache holds from the boot argument kstack_cache.  Boot only.
 void kstack_init(void);
 
-// Allocate a stack for the thread of that pid and name (copied).  NULL on no memory.
+// Allocate a stack for the thread of that pid and name (copied), at the cost of the account.  NULL
+// on no memory or at the account's limit.
 // Does not sleep.  The one path by which every thread gets its stack.
-struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind);
+struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind,
+                             struct account *account);
 
 // Give a stack back.  Not the running one.  Any context, interrupts on or off.
 void kstack_free(struct vm_area *area);
 
 // Zero what the last owner used, from the top down.  The part of kstack_alloc that grows with use.
 void kstack_erase(const struct vm_area *area);
+
+// The owner gives its stack up and no longer pays for it.  With interrupts off until another thread
+// runs, so that a hart has one such stack at most.  Before kstack_free, which otherwise does it.
+void kstack_disown(struct vm_area *area);
+
+// Move the stack to a new account, of that many pages, within the one that pays for it.  The
+// running thread's own.  Returns the account's id, or as account_create.
+int kstack_limit(struct vm_area *area, uint64 limit);
 
 // Note that anything may stand on the stack, after a fault, so that it is not used again as it is.
 // Takes no lock.

@@ -16,6 +16,7 @@
 
 enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 
+struct account;
 struct hart;
 
 // [v] arena's lock  [I] while live  [a] atomic  [k] set by the new owner, without a lock; cleared
@@ -33,6 +34,8 @@ struct vm_area {
   enum area_state state;      // [v]
   uint32 kind;                // [k] enum stack_kind of an owned stack; 0: nobody owns it
   bool stained;               // [v] not to be cached (vm/kstack.h)
+  struct account *account;    // [o] who pays for an owned stack, or null; its owner's
+  int account_id;             // [a] likewise, by value; 0: nobody
   int pid;                    // [a] owner or last owner, by value; 0: the kernel; -1: none yet
   char name[NAME_SIZE];       // [a] likewise
 #if KASAN

@@ -352,7 +352,7 @@ static void guard_other(char *words[]) {
 
 static void stale_stack(char *words[]) {
   const struct thread *me = thread_current();
-  struct vm_area *area = kstack_alloc(me->pid, me->name, STACK_THREAD);
+  struct vm_area *area = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root);
   if (!area)
     return;
   uint64 address = area->base + number(words[1], 8);
@@ -419,7 +419,7 @@ static void reuse_frame(pa_t pa) {
 // Allocate stacks, once round the window, until the one at base comes, which is kept.
 static void reuse_slot(vaddr_t base) {
   for (uint64 i = 0; i <= kstack_slots(); i++) {
-    struct vm_area *area = kstack_alloc(0, "reuse", STACK_THREAD);
+    struct vm_area *area = kstack_alloc(0, "reuse", STACK_THREAD, &account_root);
     if (area && area->base == base) {
       memset((void *)base, NEW_STACK, PAGE_SIZE);
       return;
@@ -431,7 +431,7 @@ static void reuse_slot(vaddr_t base) {
 }
 
 static void stale_remote(char *words[]) {
-  struct vm_area *area = kstack_alloc(0, "remote", STACK_THREAD);
+  struct vm_area *area = kstack_alloc(0, "remote", STACK_THREAD, &account_root);
   struct thread *t = thread_create("reader", 0, remote_reader, NULL);
   if (!area || !t)
     return;

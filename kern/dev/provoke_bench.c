@@ -37,7 +37,7 @@ static void nothing(void) {
 }
 
 static void stack_take(void) {
-  stack = kstack_alloc(0, "bench", STACK_THREAD);
+  stack = kstack_alloc(0, "bench", STACK_THREAD, &account_root);
 }
 
 static void stack_give(void) {
@@ -74,7 +74,7 @@ static void stack_use_16k(void) {
 
 static void stacks_take(void) {
   for (uint32 i = 0; i < BATCH; i++)
-    stacks[i] = kstack_alloc(0, "bench", STACK_THREAD);
+    stacks[i] = kstack_alloc(0, "bench", STACK_THREAD, &account_root);
 }
 
 static void stacks_give(void) {

@@ -43,7 +43,7 @@ static struct vm_area **link_of(const struct vm_area *area) {
 static uint64 take_and_give(uint64 n) {
   struct vm_area *chain = NULL, *area;
   uint64 taken = 0;
-  for (; taken < n && (area = kstack_alloc(0, "chain", STACK_INTERRUPT)); taken++) {
+  for (; taken < n && (area = kstack_alloc(0, "chain", STACK_INTERRUPT, &account_root)); taken++) {
     *link_of(area) = chain;
     chain = area;
   }
@@ -159,7 +159,7 @@ void provoke_reuse_stack(char *words[]) {
   struct vm_area *dead = stack_of_ended();
   bool here = dead && last.hart == this_hart()->index;
   bool live = dead && load_relaxed(&dead->kind) != 0;
-  struct vm_area *next = kstack_alloc(0, "next", STACK_THREAD);
+  struct vm_area *next = kstack_alloc(0, "next", STACK_THREAD, &account_root);
   uint64 left = next ? words_used(next) : 0;
   irq_restore(s);
   if (!here)

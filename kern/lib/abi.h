@@ -12,6 +12,7 @@
 //   stackinfo(struct stack_info *, n)   fill at most n, return how many there are
 //   procinfo(struct process_info *, n)  likewise
 //   meminfo(struct memory_info *)
+//   stacklimit(pages)                   enter a new account, return its id
 #define SYSTEM_CALLS(CALL)                                                                         \
   CALL(fork, 1)                                                                                    \
   CALL(exit, 2)                                                                                    \
@@ -37,7 +38,8 @@
   CALL(poweroff, 64)                                                                               \
   CALL(stackinfo, 65)                                                                              \
   CALL(procinfo, 66)                                                                               \
-  CALL(meminfo, 67)
+  CALL(meminfo, 67)                                                                                \
+  CALL(stacklimit, 68)
 
 #define NUMBER_CALL(name, number) SYS_##name = number,
 enum syscall_number { SYSTEM_CALLS(NUMBER_CALL) };
@@ -64,6 +66,7 @@ struct dirent {
 };
 
 // One kernel stack.
+#define STACK_PAGES 4
 enum stack_kind { STACK_THREAD = 1, STACK_IDLE, STACK_EMERGENCY, STACK_INTERRUPT };
 struct stack_info {
   uint64_t lo, hi;  // bounds
@@ -74,13 +77,17 @@ struct stack_info {
   int hart;         // index of the hart it is or was last on
   int kind;         // enum stack_kind
   int running;      // 1 while a hart runs on it
+  int account;      // that pays for it, 0: none
+  int pad;
   char name[16];
 };
 
 enum process_state { PROCESS_RUNNING = 1, PROCESS_READY, PROCESS_SLEEPING, PROCESS_ZOMBIE };
 struct process_info {
   int pid, parent, state, hart;
-  uint64_t pages;  // user pages mapped
+  int account, within;   // that pays for its kernel stack, and the one around; 0: none
+  uint64_t used, limit;  // of the account, pages of kernel stacks; all ones: no limit
+  uint64_t pages;        // user pages mapped
   char name[16];
 };
 

@@ -26,6 +26,14 @@ static void describe(const struct process *p, struct process_info *info) {
       .hart = t != NULL && t->hart != NULL ? t->hart->index : 0,
       .pages = t != NULL && t->space != NULL ? space_pages(t->space) : 0,
   };
+  if (t != NULL) {
+    // It lasts as long as the process pays, which ends within the lock (become_zombie).
+    const struct account *account = load_acquire(&t->stack_area->account);
+    info->account = account->id;
+    info->within = account->parent != NULL ? account->parent->id : 0;
+    info->used = load_relaxed(&account->used);
+    info->limit = account->limit;
+  }
   string_copy(info->name, p->name, sizeof(info->name));
 }
 
@@ -42,8 +50,8 @@ void console_listing(void) {
   static const char *const states[] = {"?", "running", "ready", "sleeping", "zombie"};
   struct process_info info;
   uint64 cursor = 0;
-  kprintf("\n  PID PARENT STATE    HART  PAGES NAME\n");
+  kprintf("\n  PID PARENT STATE    HART  PAGES ACCOUNT NAME\n");
   while (process_describe_next(&cursor, &info))
-    kprintf("%5d %6d %-8s %4d %6lu %s\n", info.pid, info.parent, states[info.state], info.hart,
-            info.pages, info.name);
+    kprintf("%5d %6d %-8s %4d %6lu %7d %s\n", info.pid, info.parent, states[info.state], info.hart,
+            info.pages, info.account, info.name);
 }

@@ -43,9 +43,9 @@ static struct process **slot_of(int pid) {
   return &table[(uint32)pid & mask];
 }
 
-int pid_reserve(void) {
+int pid_reserve(bool limited) {
   assert(spin_holding(&process_lock));
-  if (count >= limit)
+  if (count >= (limited ? limit - limit / 8 : limit))
     return -EAGAIN;
   count++;
   do {

@@ -18,9 +18,10 @@ extern struct spinlock process_lock;
 // Make the table.  Boot only; panics on no memory.
 void pid_init(void);
 
-// Return a number that no process has, or -EAGAIN when there are as many as there may be.
+// Return a number that no process has, or -EAGAIN when there are as many as there may be.  Whoever
+// is limited does not get the last eighth: a zombie has a number, and costs its account nothing.
 // Holds: process_lock.
-int pid_reserve(void);
+int pid_reserve(bool limited);
 
 // Give a number back, whether a process was entered under it or not.  Holds: process_lock.
 void pid_release(int pid);

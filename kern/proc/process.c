@@ -23,8 +23,9 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   struct process *p = kzalloc(sizeof(*p));
   if (p == NULL)
     return NULL;
+  bool limited = thread_current()->stack_area->account != &account_root;
   irq_t s = spin_lock(&process_lock);
-  p->pid = pid_reserve();
+  p->pid = pid_reserve(limited);
   spin_unlock(&process_lock, s);
   if (p->pid < 0) {
     kfree(p);
@@ -134,13 +135,15 @@ static void adopt(struct list *from, struct list *to) {
   }
 }
 
-// Become a zombie: from here on the parent may free p at any time.
+// Become a zombie: from here on the parent may free p at any time, and finds the stack returned to
+// its account.
 static void become_zombie(struct process *p, int status) {
   irq_t s = spin_lock(&process_lock);
   if (!list_empty(&p->zombies))
     waitq_wake_all(&init->child_exited);
   adopt(&p->children, &init->children);
   adopt(&p->zombies, &init->zombies);
+  kstack_disown(thread_current()->stack_area);
   thread_current()->process = NULL;
   p->thread = NULL;
   p->status = status;
@@ -158,6 +161,7 @@ void process_exit(int status) {
   give_back_files(p);
   fpu_drop();
   process_replace_space(NULL);
+  irq_off();  // kstack_disown
   become_zombie(p, status);
   thread_exit();
 }

@@ -23,7 +23,8 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   struct thread *t = kzalloc(sizeof(*t));
   if (t == NULL)
     return NULL;
-  t->stack_area = kstack_alloc(pid, name, STACK_THREAD);
+  struct account *account = pid != 0 ? thread_current()->stack_area->account : &account_root;
+  t->stack_area = kstack_alloc(pid, name, STACK_THREAD, account);
   if (t->stack_area == NULL) {
     kfree(t);
     return NULL;

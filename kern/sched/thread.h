@@ -61,8 +61,9 @@ void thread_init(void);
 void thread_init_hart(void);
 
 // Make a thread that will run start(arg) in the kernel, below a user frame's room at the top of its
-// stack. Returns NULL on no memory.  It runs after thread_ready.  start must not return (use
-// thread_exit).
+// stack.  A process's is paid for by the account of the running thread, a kernel thread's by the
+// root.  Returns NULL on no memory or at the account's limit.  It runs after thread_ready.  start
+// must not return (use thread_exit).
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
 
 // Free a thread that never ran.

@@ -16,8 +16,9 @@
 #include "vm/usercopy.h"
 
 // Neither record has padding; the compiler would have to add some for this to fail.
-_Static_assert(sizeof(struct stack_info) == 5 * 8 + 4 * 4 + 16, "stack_info has a hole");
-_Static_assert(sizeof(struct process_info) == 4 * 4 + 8 + 16, "process_info has a hole");
+_Static_assert(sizeof(struct stack_info) == 5 * 8 + 6 * 4 + 16, "stack_info has a hole");
+_Static_assert(sizeof(struct process_info) == 6 * 4 + 3 * 8 + 16, "process_info has a hole");
+_Static_assert(STACK_PAGES == KSTACK_PAGES, "programs know another size of stacks");
 
 int64 sys_poweroff(const uint64 *arg) {
   if (arg[0] > 255)

@@ -6,6 +6,7 @@
 #include "kern/proc/exec.h"
 #include "kern/proc/process.h"
 #include "kern/sys/sys.h"
+#include "vm/kstack.h"
 #include "vm/space.h"
 #include "vm/usercopy.h"
 
@@ -29,6 +30,10 @@ int64 sys_kill(const uint64 *arg) {
 int64 sys_getpid(const uint64 *arg) {
   (void)arg;
   return thread_current()->pid;
+}
+
+int64 sys_stacklimit(const uint64 *arg) {
+  return kstack_limit(thread_current()->stack_area, arg[0]);
 }
 
 int64 sys_sbrk(const uint64 *arg) {

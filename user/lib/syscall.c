@@ -123,6 +123,10 @@ int meminfo(struct memory_info *info) {
   return (int)CALL(SYS_meminfo, info, 0, 0);
 }
 
+int stacklimit(uint64 pages) {
+  return (int)CALL(SYS_stacklimit, pages, 0, 0);
+}
+
 long syscall(long number, ...) {
   va_list args;
   va_start(args, number);

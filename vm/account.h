@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// Accounts: who pays for kernel stacks.
+//
+// An account lies within another, up to the root.  What is charged to it is charged to all of those
+// too, so a process that makes itself a new account stays within the limits of the old one.
+// I1. used is at most limit, and at least the sum of what the accounts within it use.
+// I2. An account exists while something is charged to it: used is its reference count.  So whoever
+//     charges an account has something charged to it already, or is the boot flow.
+#pragma once
+
+#include "kern/lib/atomic.h"
+#include "kern/lib/types.h"
+
+#define ACCOUNT_DEPTH     8  // accounts within each other, the root included
+#define ACCOUNT_UNLIMITED (~(uint64)0)
+
+// [I] fixed after creation  [a] atomic
+struct account {
+  uint64 used;             // [a] pages
+  uint64 limit;            // [I] pages
+  struct account *parent;  // [I] null for the root
+  int id;                  // [I] from 1, the root's
+  int depth;               // [I] likewise
+};
+
+// Without a limit, and never freed.
+extern struct account account_root;
+
+// The same for any account; the functions below spare the root's users the calls.
+bool account_charge_chain(struct account *account, uint64 pages);
+void account_return_chain(struct account *account, uint64 pages);
+
+// Charge pages to the account and all that it is within.  Returns false, having charged nothing,
+// when one of them is at its limit.  Any context.
+static inline bool account_charge(struct account *account, uint64 pages) {
+  if (account->parent)
+    return account_charge_chain(account, pages);
+  add_relaxed(&account->used, pages);
+  return true;
+}
+
+// Take back a charge.  Frees the accounts to which nothing is charged any more.  Any context.
+static inline void account_return(struct account *account, uint64 pages) {
+  if (account->parent)
+    account_return_chain(account, pages);
+  else
+    add_relaxed(&account->used, -pages);
+}
+
+// Make an account within parent and move pages that are charged to parent into it.  Returns 0,
+// -EINVAL when the limit is too low for them, -EAGAIN when too many lie within each other, or
+// -ENOMEM.
+int account_create(struct account *parent, uint64 limit, uint64 pages, struct account **made);
