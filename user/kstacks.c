@@ -19,9 +19,9 @@ static const char *kind_name(int kind) {
 }
 
 static void show_table(const struct stack_info *s, int n) {
-  printf(" PID NAME          KIND  HART LOW                HIGH                 NOW  PEAK\n");
+  printf(" PID NAME         ACCT KIND  HART LOW              HIGH               NOW  PEAK\n");
   for (int i = 0; i < n; i++)
-    printf("%4d %-13s %-6s %2d%c 0x%016lx 0x%016lx %5lu %5lu\n", s[i].pid, s[i].name,
+    printf("%4d %-12s %4d %-6s %2d%c %016lx %016lx %5lu %5lu\n", s[i].pid, s[i].name, s[i].account,
            kind_name(s[i].kind), s[i].hart, s[i].running ? '*' : ' ', s[i].lo, s[i].hi, s[i].depth,
            s[i].peak);
 }

@@ -1,8 +1,24 @@
 // SPDX-License-Identifier: MIT
 //
-// ps [-m]: processes, and memory; -m: memory only.
+// ps [-m]: processes, the accounts that pay for their kernel stacks, and memory; -m: memory only.
 
 #include "user/user.h"
+
+static void show_accounts(const struct process_info *p, int n) {
+  printf("ACCOUNT WITHIN STACKS  LIMIT\n");
+  for (int i = 0; i < n; i++) {
+    int k = 0;
+    while (k < i && p[k].account != p[i].account)
+      k++;
+    if (k < i || p[i].account == 0)
+      continue;
+    printf("%7d %6d %6lu ", p[i].account, p[i].within, p[i].used / STACK_PAGES);
+    if (p[i].limit == ~0UL)
+      printf("%6s\n", "-");
+    else
+      printf("%6lu\n", p[i].limit / STACK_PAGES);
+  }
+}
 
 static void show_processes(void) {
   static const char *states[] = {"?", "running", "ready", "sleeping", "zombie"};
@@ -13,12 +29,15 @@ static void show_processes(void) {
   int n = procinfo(p, room);
   if (n < 0)
     die("ps: error %d", -n);
-  printf("  PID PARENT STATE    HART  PAGES NAME\n");
-  for (int i = 0; i < n && i < room; i++) {
+  if (n > room)
+    n = room;
+  printf("  PID PARENT STATE    HART  PAGES ACCOUNT NAME\n");
+  for (int i = 0; i < n; i++) {
     int state = p[i].state < 0 || p[i].state > PROCESS_ZOMBIE ? 0 : p[i].state;
-    printf("%5d %6d %-8s %4d %6lu %s\n", p[i].pid, p[i].parent, states[state], p[i].hart,
-           p[i].pages, p[i].name);
+    printf("%5d %6d %-8s %4d %6lu %7d %s\n", p[i].pid, p[i].parent, states[state], p[i].hart,
+           p[i].pages, p[i].account, p[i].name);
   }
+  show_accounts(p, n);
 }
 
 static void show_memory(void) {

@@ -35,7 +35,7 @@ const uint64 bad_addresses[BAD_COUNT] = {
 static const struct test *const tables[] = {
     memory_tests, lazy_tests, pointer_tests,  fault_tests, process_tests,    kill_tests,
     exec_tests,   elf_tests,  pipe_tests,     file_tests,  descriptor_tests, directory_tests,
-    race_tests,   disk_tests, register_tests, info_tests,  alloc_tests,
+    race_tests,   disk_tests, register_tests, info_tests,  alloc_tests,      account_tests,
 };
 
 _Noreturn void fail(const char *format, ...) {

@@ -17,7 +17,7 @@ struct test {
 extern const struct test memory_tests[], lazy_tests[], pointer_tests[], fault_tests[],
     process_tests[], kill_tests[], exec_tests[], elf_tests[], pipe_tests[], file_tests[],
     descriptor_tests[], directory_tests[], race_tests[], disk_tests[], register_tests[],
-    info_tests[], alloc_tests[];
+    info_tests[], alloc_tests[], account_tests[];
 
 #define check(condition)                                                                           \
   ((condition) ? (void)0 : fail("%s, line %d: %s", __func__, __LINE__, #condition))
