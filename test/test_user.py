@@ -163,6 +163,60 @@ def test_init_reports_death(boot):
     assert boot("sh -c (exit").code == 2
 
 
+# --- accounts ---
+
+BOMB = """\
+ps; echo '<bomb>'
+limit 8 forkbomb {options} stop &
+sleep 10
+ls | grep script; (echo one; echo two) | wc
+ps; echo '<end>'
+echo > stop; sleep 30
+ps; echo '<gone>'
+"""
+
+
+def listing(text):
+    """What ps says: processes by name, and accounts as (id, stacks, limit)."""
+    processes, accounts = text.split("ACCOUNT WITHIN STACKS  LIMIT\n")
+    names = [line.split()[-1] for line in processes.splitlines() if line[:5].strip().isdigit()]
+    rows = [line.split() for line in accounts.splitlines() if line[:7].strip().isdigit()]
+    return names, [(int(row[0]), int(row[2]), row[3]) for row in rows]
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+@pytest.mark.parametrize("options", ["", "-z"])
+def test_fork_bomb(boot, tmp_path, options, cpus):
+    """A shell goes on beside a fork bomb with a limit, and nothing of that is left behind."""
+    script = BOMB.format(options=options)
+    r = run_script(boot, tmp_path, script, cpus=cpus)
+    assert r.code == 0, r.explain()
+    before, rest = r.output.split("<bomb>\n")
+    during, after = rest.split("<end>\n")
+    assert "script " in during and "2 2 8 \n" in during, r.explain()
+    names, accounts = listing(during)
+    assert [limit for _, _, limit in accounts] == ["-", "8"] and accounts[1][1] <= 8, accounts
+    if not options:
+        assert names.count("forkbomb") == accounts[1][1] == 8, r.explain()
+    assert listing(after) == listing(before), r.explain()
+
+
+def test_limit(boot, tmp_path):
+    """The program limit: what it runs, what it refuses."""
+    script = "limit\nlimit 0 ps\nlimit 2x ps\nlimit 2 nothing\nlimit 1 echo alone\n"
+    script += "limit 1 sh -c ls\nmkdir d; cd d\nlimit 2 sh -c 'limit 9 sh -c ls'\n"
+    script += "limit 2 sh -c 'exit 7'\n"
+    r = run_script(boot, tmp_path, script)
+    assert r.code == 7, r.explain()
+    for text, times in [
+        ("usage: limit stacks command", 3),
+        ("limit: cannot run nothing\n", 1),
+        ("alone\n", 1),
+        ("sh: cannot fork", 2),
+    ]:
+        assert r.output.count(text) == times, (text, r.output)
+
+
 # --- disks ---
 
 
