@@ -435,6 +435,7 @@ endif
 ##   QEMU_ARGS="..."    more for QEMU; GDB_ARGS="..." for the GDB of make gdb
 ##   PROVOKE=y          with the device that provokes faults; n: without
 ##   VMAP_STACK=y       kernel stacks with guards; n: threads' stacks without, as a bad example
+##   HAVE_ARCH_VMAP_STACK=y  the machine meets what VMAP_STACK=y needs: docs/vmap-stack.md
 ##   KASAN=n            y: the compiler checks each access to kernel memory: docs/kasan.md
 ##   QEMU=, CROSS=, GDB=, HOSTCC=, PYTHON=  other tools; CROSS is a prefix: riscv64-linux-gnu-
 ##   GDBPORT=           port for GDB; each user has another one

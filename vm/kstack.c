@@ -12,8 +12,6 @@
 // I4. A cache's place is swapped whole, so whoever takes a stack out of it, from this hart or
 //     another, in a handler or not, has it alone.
 // I5. An owner is complete before kind says that there is one, and goes under the window's lock.
-// I6. With VMAP_STACK=n a thread's stack is a block of the direct map without guards; its area in
-//     the window is empty and says where the block is.  A hart's own stacks stay in the window.
 // Locks: the window's (vm/vmalloc.c).
 #include "vm/kstack.h"
 
@@ -23,16 +21,13 @@
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
-#include "vm/page.h"
 #include "vm/tlb.h"
+#include "vm/unguarded.h"
 
 #define CACHE_DEFAULT 2
 #define CACHE_MAX     16
 #define ERASE_CHUNK   64
 #define ERASE_GAP     FRAME_MAX  // what the compiler allows
-#define BLOCK_ORDER   2
-
-_Static_assert(PAGE_SIZE << BLOCK_ORDER == KSTACK_SIZE, "a block (I6) is one stack");
 
 struct cache {
   uint64 reused;                    // [a] stacks handed out again, since boot
@@ -82,38 +77,6 @@ KASAN_EXEMPT void kstack_erase(const struct vm_area *area) {
   irq_restore(s);
 }
 
-// Whether the stack is a block (I6).
-static bool is_block(const struct vm_area *area) {
-  return area->base < KSTACK_BASE;
-}
-
-static void area_move(struct vm_area *area, vaddr_t base, uint64 size) {
-  irq_t s = spin_lock(&vmalloc_stacks.lock);
-  area->base = base;
-  area->size = size;
-  spin_unlock(&vmalloc_stacks.lock, s);
-}
-
-static struct vm_area *make_block(void) {
-  void *block = page_alloc_order(BLOCK_ORDER);
-  if (!block)
-    return NULL;
-  struct vm_area *area = vmalloc_range(&vmalloc_stacks, 0, PAGE_SIZE, PROT_KERNEL_RW);
-  if (!area) {
-    page_put(block);
-    return NULL;
-  }
-  memset(block, 0, KSTACK_SIZE);
-  area_move(area, (vaddr_t)block, KSTACK_SIZE);
-  fetch_add(&mapped, 1);
-  return area;
-}
-
-static void free_block(struct vm_area *area) {
-  page_put((void *)area->base);
-  area_move(area, KSTACK_BASE + area->first * (uint64)KSTACK_SLOT + KSTACK_GUARD, 0);
-}
-
 static struct vm_area *map_stack(void) {
   struct vm_area *area = vmalloc_range(&vmalloc_stacks, KSTACK_SIZE, KSTACK_SIZE, PROT_KERNEL_RW);
   if (area)
@@ -122,8 +85,8 @@ static struct vm_area *map_stack(void) {
 }
 
 static void unmap_stack(struct vm_area *area) {
-  if (is_block(area))
-    free_block(area);
+  if (!VMAP_STACK)
+    unguarded_free(area);
   fetch_add(&unmapped, 1);
   vmalloc_free(area);
 }
@@ -137,8 +100,10 @@ struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   if (area) {
     add_relaxed(&c->reused, 1);
     kstack_erase(area);
-  } else {
-    area = VMAP_STACK || kind != STACK_THREAD ? map_stack() : make_block();
+  } else if (VMAP_STACK || kind != STACK_THREAD) {
+    area = map_stack();
+  } else if ((area = unguarded_alloc())) {
+    fetch_add(&mapped, 1);
   }
   if (!area) {
     account_return_chain(account, KSTACK_PAGES);
@@ -213,7 +178,7 @@ void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
   if (i >= kstack_slots())  // the window is larger than RAM can back: nobody's
     return;
   const struct vm_area *area = &vmalloc_stacks.areas[i];
-  slot->live = area->kind != 0 && !is_block(area);
+  slot->live = area->kind != 0 && area->base == slot->lo;
   slot->pid = area->pid;
   memcpy(slot->name, area->name, sizeof(slot->name));
   slot->name[sizeof(slot->name) - 1] = '\0';
