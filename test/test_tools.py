@@ -111,6 +111,7 @@ def test_doctor_bad_choice():
     (["KASAN=y", "LLVM=1"], "KASAN=y is for gcc, not for LLVM=1"),
     (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
+    (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
     (["qmeu"], 'no command or file "qmeu"'),
 ])
 def test_make_says_what_is_wrong(words, says):
