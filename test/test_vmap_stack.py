@@ -38,10 +38,10 @@ def facts(result):
 def test_stacks_of_threads_are_blocks(boot_unguarded):
     """Aligned, in the direct map, drawn without guards; the harts' own stay in the window."""
     r = boot_unguarded("kstacks", cpus=2)
-    rows = re.findall(r"^ *(\d+) (\S+) +(\w+) .*(0x[0-9a-f]{16}) (0x[0-9a-f]{16}) ", r.output,
+    rows = re.findall(r"^ *\d+ (\S+) +\d+ (\w+) .* ([0-9a-f]{16}) ([0-9a-f]{16}) ", r.output,
                       re.MULTILINE)
     assert len(rows) >= 6, r.explain()
-    for _, name, kind, lo, hi in rows:
+    for name, kind, lo, hi in rows:
         lo, hi = int(lo, 16), int(hi, 16)
         assert hi - lo == guest.STACK and lo % guest.STACK == 0
         in_window = guest.WINDOW[0] <= lo < guest.WINDOW[1]
