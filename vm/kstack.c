@@ -67,8 +67,9 @@ KASAN_EXEMPT void kstack_erase(const struct vm_area *area) {
   uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
   irq_t s = irq_save();
   tlb_catch_up(area->generation);
-  for (uint64 gap = 0; p > lo && gap < ERASE_GAP; gap += ERASE_CHUNK) {
+  for (uint64 gap = 0; p > lo && gap < ERASE_GAP;) {
     p -= ERASE_CHUNK / sizeof(uint64);
+    gap += ERASE_CHUNK;
     if (!(p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7]))
       continue;
     p[0] = p[1] = p[2] = p[3] = p[4] = p[5] = p[6] = p[7] = 0;

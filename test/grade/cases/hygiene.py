@@ -30,7 +30,6 @@ def look(watch):
 
 def planted(watch, size):
     """Run to where a secret has been planted, size bytes of it."""
-    watch.mark()
     watch.guest.until(watch.guest.build.provoke("provoke_secret_end"))
     sp = watch.guest.at.sp
     expect(watch.guest.at.table().read_virtual(sp, size) == SECRET * (size // len(SECRET)),
@@ -42,6 +41,7 @@ def handed_on(t, test, size):
     t.proof()
     watch = t.boot(f"gradeuser secrets {test}", mem=SMALL)
     for _ in range(ROUNDS):
+        watch.mark()
         planted(watch, size)
         look(watch)
     verdict(watch)
@@ -86,7 +86,8 @@ def new_stacks(t):
 def old_stacks(t):
     t.proof()
     watch = t.boot("gradeuser stack-secrets", mem=SMALL)
-    for _ in range(CROWD):
+    watch.mark()
+    for _ in range(CROWD):  # one may begin before another has planted
         planted(watch, 12000)
     verdict(watch)
     watch.alive_until_end(0)
