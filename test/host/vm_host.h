@@ -97,7 +97,7 @@ uint64 vmalloc_drain(void) {
 
 // Lay out RAM with firmware, the image, a hole between banks, and reserved ranges that touch and
 // overlap.
-static void machine_make(void) {
+static inline void machine_make(void) {
   ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(ram != MAP_FAILED);
   memset(ram, 0xa5, RAM_SIZE);
@@ -113,7 +113,7 @@ static void machine_make(void) {
 
 static uint64 random_state = 88172645463325252UL;
 
-static uint64 random_below(uint64 n) {
+static inline uint64 random_below(uint64 n) {
   random_state ^= random_state << 13;
   random_state ^= random_state >> 7;
   random_state ^= random_state << 17;
