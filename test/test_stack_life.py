@@ -26,3 +26,11 @@ def test_in_interrupts(boot, cpus, at_once, cache):
         f"provoke STACK_IRQ {at_once}", cpus=cpus, mem="64M", append=f"kstack_cache={cache}"
     )
     assert "interrupt handlers" in r.output and "FAIL" not in r.output, r.explain()
+
+
+@pytest.mark.parametrize("cache", [0, 16])
+def test_cache_sizes(boot, cache):
+    """Processes come and go with any size of cache."""
+    tests = "fork-exit fork-tree fork-bomb orphans alloc-fork alloc-full alloc-interrupts"
+    r = boot(f"usertests {tests}", cpus=3, append=f"kstack_cache={cache}")
+    assert r.code == 0, r.explain()
