@@ -48,7 +48,8 @@ static struct vm_area *live[LIVE_MAX + 2];                  // two may be off th
 static uint32 live_count;
 static char *frames[4096];
 static uint32 frame_count, frames_out;
-static bool running;  // the model: harts act on their own
+static uint32 fail_at;  // the allocation to fail, counted down; 0: none
+static bool running;    // the model: harts act on their own
 
 // Page p of the stack window, as the hart's cache has it or else the page table.
 static pte_t look(uint32 hart, uint64 p) {
@@ -130,7 +131,7 @@ void sbi_remote_sfence(uint64 id) {
 
 void *page_alloc_zeroed(void) {
   speculate();
-  if (frame_count == 0 || random_below(100) == 0)
+  if (frame_count == 0 || random_below(100) == 0 || (fail_at > 0 && --fail_at == 0))
     return NULL;
   frames_out++;
   return frames[--frame_count];
@@ -244,6 +245,21 @@ static void test_general(uint64 size) {
   CHECK(vmalloc_drain() == pages && !vmalloc_find(g, area->base));
 }
 
+// Wherever memory runs out: nothing stays, nothing was visible, and no hart needs a fence.
+static void test_failures(void) {
+  struct vmalloc_arena *w = &vmalloc_stacks;
+  uint64 fences = tlb_fence_count();
+  for (uint32 n = 1; n <= KSTACK_SIZE / PAGE_SIZE; n++) {
+    fail_at = n;
+    CHECK(!vmalloc_range(w, KSTACK_SIZE, KSTACK_SIZE, PROT_KERNEL_RW));
+    CHECK(frames_out == 0 && w->granules.free == w->granules.count && w->lazy_count == 0);
+    for (uint64 p = 0; p < w->granules.count * (KSTACK_SLOT / PAGE_SIZE); p++)
+      CHECK(w->ptes[p] == 0);
+  }
+  CHECK(tlb_fence_count() == fences);
+  fail_at = 0;
+}
+
 static void test_bounds(void) {
   uint64 end = VMALLOC_BASE + ((uint64)vmalloc_general.granules.count << vmalloc_general.shift);
   vaddr_t outside[] = {0, VMALLOC_BASE - 1, end, VMALLOC_END, KSTACK_BASE, ~0UL};
@@ -274,6 +290,7 @@ int main(void) {
   for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++)
     test_general(sizes[i]);
   test_bounds();
+  test_failures();
   test_refresh();
   running = true;
   for (uint32 i = 0; i < STEPS; i++)
