@@ -116,6 +116,7 @@ int thread_block(struct spinlock *lock, bool interruptible) {
 void thread_exit(void) {
   struct thread *t = thread_current();
   assert(t->sleeplocks == 0 && !t->in_transaction && t->space == NULL);
+  assert(t->pid == 0 || t->stack_area->account == NULL);  // kstack_disown
   irq_off();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);

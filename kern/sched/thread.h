@@ -85,7 +85,7 @@ void thread_yield(void);
 int thread_block(struct spinlock *lock, bool interruptible);
 
 // End the running thread; its stack and struct go when another thread runs.  Holds: no lock of any
-// kind; and no space.
+// kind; and no space.  A process's thread has disowned its stack.
 _Noreturn void thread_exit(void);
 
 // Mark a thread to die on its way to user mode, and break its sleep if that is interruptible.
