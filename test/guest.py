@@ -147,7 +147,8 @@ def build_unguarded(build=BUILD):
     given = [word for word in words if word.split("=")[0] in ("CROSS", "LLVM", "HOSTCC")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     name = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
-    command = ["make", "-C", str(TOP), "kernel", f"BUILD={name}", "VMAP_STACK=n", *given]
+    command = ["make", "-C", str(TOP), "kernel", f"BUILD={name}", "VMAP_STACK=n", "KASAN=n",
+               *given]
     with open(directory / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, text=True,
