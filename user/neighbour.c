@@ -89,9 +89,12 @@ int main(void) {
   int go[2], crash = open("/crash", O_RDWR), status;
   if (crash < 0 || pipe(go) < 0)
     die("neighbour: cannot open /crash (this kernel may be built without it)");
-  for (int i = 0; i < CHILDREN; i++)
-    if ((children[i] = fork()) == 0)
+  for (int i = 0; i < CHILDREN; i++) {
+    if ((children[i] = fork()) < 0)
+      die("neighbour: fork fails");
+    if (children[i] == 0)
       child(crash, go[0]);
+  }
   sleep(2);
   struct stack_info *lower = NULL, *upper = NULL;
   uint64 distance = find_neighbours(&lower, &upper);
