@@ -431,7 +431,7 @@ static void reuse_slot(vaddr_t base) {
 }
 
 static void stale_remote(char *words[]) {
-  struct vm_area *area = kstack_alloc(0, "remote", STACK_THREAD, &account_root);
+  struct vm_area *area = kstack_alloc(thread_current()->pid, "remote", STACK_THREAD, &account_root);
   struct thread *t = thread_create("reader", 0, remote_reader, NULL);
   if (!area || !t)
     return;

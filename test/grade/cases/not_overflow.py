@@ -212,7 +212,7 @@ def freed_remotely(t, program):
     report = watch.report()
     t.equal("the hart that loads again", report.stop.hart, live.hart)
     report.mark.stack = stack_of_reader(t, report)
-    judge(report, "stale-stack", pid=0, process="reader", verdict="panic", owner=0,
+    judge(report, "stale-stack", pid=0, process="reader", verdict="panic", owner=2,
           why=("kernel-thread", "interrupts-off"))
     access(t, report, LOAD)
     t.equal("the address", hex(report.trap.stval), hex(live.x[10]))
