@@ -65,7 +65,7 @@ def test_stack_cache(boot, size):
     )
     assert found, r.explain()
     cached, mapped, reused, unmapped = map(int, found.groups())
-    assert mapped + reused == 18 and cached <= size, r.explain()  # with those of the hart
+    assert mapped + reused >= 16 and cached <= size, r.explain()  # processes, and the hart's own
     assert (reused == 0) == (size == 0) and (unmapped == 0) == (size == 16), r.explain()
 
 

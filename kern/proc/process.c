@@ -78,7 +78,7 @@ int process_fork(void) {
   struct process *parent = process_current();
   struct process *child = process_create(parent->name, child_start);
   if (child == NULL)
-    return -EAGAIN;
+    return -ENOMEM;
   int pid = child->pid;
   struct thread *t = child->thread;
   t->space = space_fork(space_current());
