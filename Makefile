@@ -134,7 +134,7 @@ KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv6
   -march=rv64ima_zicsr_zifencei -E -x c /dev/null >/dev/null 2>&1 && \
   echo _zicsr_zifencei))$(KCLANG)
 KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
-FRAME_MAX := $(if $(filter y,$(KASAN)),3072,1024)
+FRAME_MAX := $(if $(filter y,$(KASAN)),2032,1024)
 KFLAGS := $(COMMON) -I$(B)/include -Wframe-larger-than=$(FRAME_MAX) -DFRAME_MAX=$(FRAME_MAX) \
   $(foreach v,VMAP_STACK KASAN PROVOKE,$(call bit,$(v)))
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \

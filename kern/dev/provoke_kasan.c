@@ -16,6 +16,7 @@
 #include "vm/vmalloc.h"
 
 #define VARIABLE 20    // bytes, no multiple of 8
+#define LARGE    1400  // a frame of nearly FRAME_MAX bytes
 #define OBJECT   45    // likewise
 #define AREA     5000  // likewise, and of no page
 
@@ -140,15 +141,15 @@ void provoke_kasan_stack_unowned(char *words[]) {
   provoke_kasan_access(words, (uint8 *)address);
 }
 
-// Checked frames that have no end.  Not static, like recurse().
+// Large checked frames that have no end.  Not static, like recurse().
 uint64 provoke_kasan_recurse(uint64 n);
 
 __attribute__((noinline)) uint64 provoke_kasan_recurse(uint64 n) {
-  volatile uint8 local[VARIABLE];
-  local[n % VARIABLE] = n;
+  volatile uint8 local[LARGE];
+  local[n % LARGE] = n;
   if (n == 0)
     return 0;
-  return provoke_kasan_recurse(n - 1) + local[n % VARIABLE];
+  return provoke_kasan_recurse(n - 1) + local[n % LARGE];
 }
 
 void provoke_kasan_exhaust(char *words[]) {
