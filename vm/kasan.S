@@ -2,65 +2,53 @@
 //
 // The checks that the compiler calls before each load and store of C code (KASAN=y).
 //
-// 1. Devices have no shadow, and are used too often to find that out by a trap.
-// 2. The shadow byte of the address.  If nothing is mapped there, the trap goes on at
+// 1. The shadow byte of the address.  If nothing is mapped there, the trap goes on at
 //    kasan_no_shadow: then the access itself is what faults, if any does.
-// 3. 0: all is well; 1 to 7: so many of the 8 bytes may be accessed; negative: none.
+// 2. 0: all is well; 1 to 7: so many of the 8 bytes may be accessed; negative: none.
 //
 // All this without a stack: where one runs out, that is due to the function whose frame it is.
 #include "vm/layout.h"
 
-#define GIGAPAGE_SHIFT 30  // all devices lie in one
-
   .cfi_sections .debug_frame
   .text
 
-// void __asan_load1_noabort(uint64 address), and so on: an access of so many bytes, aligned.
-.macro check size
-  .globl __asan_load\size\()_noabort, __asan_store\size\()_noabort
-__asan_load\size\()_noabort:
-  li a1, \size
-  li a2, 0
-  j kasan_check
-__asan_store\size\()_noabort:
-  li a1, \size
-  li a2, 1
-  j kasan_check
-.endm
-
-// t0 = where the shadow of a0 stands.  Clobbers t1.
+// t0 = where the shadow of a0 stands.  Clobbers t1.  The shift keeps the sign, which takes away the
+// uppermost bits of the offset and spares an instruction.
 .macro shadow
-  srli t0, a0, SHADOW_SHIFT
-  li t1, SHADOW_OFFSET
+  srai t0, a0, SHADOW_SHIFT
+  li t1, SHADOW_OFFSET + (1 << (64 - SHADOW_SHIFT))
   add t0, t0, t1
 .endm
 
-  check 1
-  check 2
-  check 4
-  check 8
-
-kasan_check:
+// void __asan_load1_noabort(uint64 address), and so on: an access of so many bytes, aligned.
+.macro check op, size, write
+  .globl __asan_\op\size\()_noabort
+__asan_\op\size\()_noabort:
   .cfi_startproc
-  li t0, DEVICE_BASE                      // 1
-  sub t0, a0, t0
-  srli t0, t0, GIGAPAGE_SHIFT
-  beqz t0, 1f
-  shadow                                  // 2
-  .globl kasan_load_byte
-kasan_load_byte:
+  shadow                                  // 1
   lb t0, 0(t0)
   bnez t0, 2f
 1:
   ret
-2:                                        // 3
+2:                                        // 2
+  .if \size < 8
   andi t1, a0, 7
-  add t1, t1, a1
-  addi t1, t1, -1
+  addi t1, t1, \size - 1
   blt t1, t0, 1b
+  .endif
+  li a1, \size
+  li a2, \write
   mv a3, ra
   tail kasan_bad_access
   .cfi_endproc
+.endm
+
+  .globl kasan_checks, kasan_checks_end
+kasan_checks:
+  .irp size, 1, 2, 4, 8
+  check load, \size, 0
+  check store, \size, 1
+  .endr
 
 // void __asan_loadN_noabort(uint64 address, uint64 size), and of 16 bytes.
 .macro check_range name, write
@@ -78,14 +66,14 @@ __asan_\name\()N_noabort:
 
 // uint64 kasan_shadow_word(uint64 address): the shadow of the 64 bytes that the address is among,
 // or 0 where there is none.
-  .globl kasan_shadow_word, kasan_load_word, kasan_no_shadow
+  .globl kasan_shadow_word, kasan_no_shadow
 kasan_shadow_word:
   .cfi_startproc
   shadow
   andi t0, t0, -8
-kasan_load_word:
   ld a0, 0(t0)
   ret
+kasan_checks_end:
 kasan_no_shadow:
   li a0, 0
   ret

@@ -38,7 +38,7 @@ void __asan_handle_no_return(void);
 // Implemented by: vm/kasan.S.
 uint64 kasan_shadow_word(uint64 addr);
 void kasan_bad_access(uint64 addr, uint64 size, uint64 write, uint64 pc);
-extern char kasan_load_byte[], kasan_load_word[], kasan_no_shadow[];
+extern char kasan_checks[], kasan_checks_end[], kasan_no_shadow[];
 
 extern void (*const constructors_start[])(void), (*const constructors_end[])(void);
 
@@ -83,12 +83,6 @@ void kasan_unpoison(const void *p, uint64 size) {
 
 // --- boot ----------------------------------------------------------------------------------------
 
-static void *boot_page(uint8 value) {
-  void *page = pa_to_ptr(boot_alloc(PAGE_SIZE));
-  fill(page, PAGE_SIZE, value);
-  return page;
-}
-
 // Map the shadow of a range of RAM.  What of the image lies in it shares that.
 static void map_ram_shadow(const struct pa_range *ram) {
   pa_t base = ROUND_DOWN(ram->base, SHADOW_SPAN);
@@ -103,7 +97,9 @@ static void map_ram_shadow(const struct pa_range *ram) {
 void kasan_init(void) {
   for (uint32 i = 0; i < machine.ram_count; i++)
     map_ram_shadow(&machine.ram[i]);
-  nobody = pa_to_pte(ptr_to_pa(boot_page(KASAN_AREA))) | prot_bits(PROT_KERNEL_R);
+  pa_t page = boot_alloc(PAGE_SIZE);
+  fill(pa_to_ptr(page), PAGE_SIZE, KASAN_AREA);
+  nobody = pa_to_pte(page) | prot_bits(PROT_KERNEL_R);
   tlb_mapped();
   ready = true;
   for (void (*const *f)(void) = constructors_start; f < constructors_end; f++)
@@ -308,7 +304,7 @@ void kasan_check_range(const void *p, uint64 size, bool write, const void *pc) {
 }
 
 bool kasan_fault(struct trap_frame *frame) {
-  if (frame->sepc != (uint64)kasan_load_byte && frame->sepc != (uint64)kasan_load_word)
+  if (frame->sepc < (uint64)kasan_checks || frame->sepc >= (uint64)kasan_checks_end)
     return false;
   frame->sepc = (uint64)kasan_no_shadow;
   return true;

@@ -14,6 +14,7 @@
 
 #include "kern/lib/csr.h"
 #include "kern/lib/errno.h"
+#include "kern/lib/kasan.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
@@ -95,7 +96,7 @@ static void leaf_drop(pte_t pte) {
 // Unmap what is mapped of [start, end).  The caller fences before it relies on that.  Frames may be
 // reused before: no translation of a user address is used until then, and a switch to another space
 // fences too.
-static void range_unmap(struct space *s, uva_t start, uva_t end) {
+KASAN_EXEMPT static void range_unmap(struct space *s, uva_t start, uva_t end) {
   uva_t stop;
   pte_t *pte;
   for (uva_t va = start; (pte = table_next(s->pt, &va, end, &stop)) != NULL;) {
@@ -179,7 +180,7 @@ void space_destroy(struct space *s) {
 }
 
 // Share with child the pages at count entries of a level-0 table; to are the child's entries.
-static void table_share(struct space *child, pte_t *from, pte_t *to, uint64 count) {
+KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to, uint64 count) {
   for (; count > 0; count--, from++, to++) {
     pte_t pte = *from;
     if (!(pte & PTE_V))

@@ -3,13 +3,14 @@
 // Device registers, and ordering them with memory.  RISC-V unprivileged 2.7 (fence).
 #pragma once
 
+#include "kern/lib/kasan.h"
 #include "kern/lib/types.h"
 
-static inline uint32 mmio_read(volatile void *base, uint64 offset) {
+KASAN_EXEMPT static inline uint32 mmio_read(volatile void *base, uint64 offset) {
   return *(volatile uint32 *)((volatile char *)base + offset);
 }
 
-static inline void mmio_write(volatile void *base, uint64 offset, uint32 value) {
+KASAN_EXEMPT static inline void mmio_write(volatile void *base, uint64 offset, uint32 value) {
   *(volatile uint32 *)((volatile char *)base + offset) = value;
 }
 

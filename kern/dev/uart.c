@@ -13,6 +13,7 @@
 
 #include "kern/dev/console.h"
 #include "kern/dev/irq.h"
+#include "kern/lib/kasan.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
 #include "kern/lib/spinlock.h"
@@ -49,12 +50,12 @@ static char ring[RING_SIZE];         // [uart_lock]
 static uint32 ring_put, ring_taken;  // [uart_lock] bytes ever put, ever taken
 static struct waitq room;            // [uart_lock] writers, and who waits for the ring to empty
 
-static uint32 port_read(enum uart_register reg) {
+KASAN_EXEMPT static uint32 port_read(enum uart_register reg) {
   volatile char *p = port + ((uint64)reg << machine.uart_shift);
   return machine.uart_width == 4 ? *(volatile uint32 *)p : *(volatile uint8 *)p;
 }
 
-static void port_write(enum uart_register reg, uint32 value) {
+KASAN_EXEMPT static void port_write(enum uart_register reg, uint32 value) {
   volatile char *p = port + ((uint64)reg << machine.uart_shift);
   if (machine.uart_width == 4)
     *(volatile uint32 *)p = value;
@@ -62,7 +63,7 @@ static void port_write(enum uart_register reg, uint32 value) {
     *(volatile uint8 *)p = value;
 }
 
-static void wait_status(uint32 bit) {
+KASAN_EXEMPT static void wait_status(uint32 bit) {
   for (uint32 i = 0; i < PATIENCE && !(port_read(UART_LINE_STATUS) & bit); i++)
     ;
 }

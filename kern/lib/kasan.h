@@ -8,7 +8,7 @@
 
 #if KASAN
 
-// For a function that looks at memory without caring whose it is.
+// For a function that looks at memory whoever has it, or at devices, which have no shadow.
 #define KASAN_EXEMPT __attribute__((no_sanitize_address))
 
 // Report the access that pc is about to make, unless all of [p, p + size) may be accessed.
