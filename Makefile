@@ -173,7 +173,7 @@ $(B)/%.c.o: %.c $(B)/options
 
 # KASAN=y checks all C code but what boots, traps, reports, allocates, and provokes (docs/kasan.md).
 # The shadow's offset stands in vm/layout.h.
-UNCHECKED := boot/% trap/% kern/lib/% kern/dev/provoke.c \
+UNCHECKED := boot/% trap/% kern/lib/% kern/dev/provoke.c kern/dev/provoke_life.c \
   $(patsubst %,vm/%.c,check kasan kasan_report kmalloc page pagetable ram tlb)
 SHADOW_OFFSET = $(shell sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
 ifeq ($(KASAN),y)

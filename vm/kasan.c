@@ -64,6 +64,7 @@ static void fill(void *p, uint64 size, uint8 value) {
   for (; size > 0 && ((uint64)byte % sizeof(uint64) || size < sizeof(uint64)); size--)
     *byte++ = value;
   uint64 *word = (uint64 *)(void *)byte;
+#pragma GCC unroll 8
   for (; size >= sizeof(uint64); size -= sizeof(uint64))
     *word++ = value * 0x0101010101010101UL;
   for (byte = (uint8 *)word; size > 0; size--)

@@ -68,7 +68,7 @@ KASAN_EXEMPT static void wait_status(uint32 bit) {
     ;
 }
 
-static void uart_putc(char c) {
+KASAN_EXEMPT static void uart_putc(char c) {
   wait_status(STATUS_ROOM);
   port_write(UART_DATA, (uint8)c);
 }
