@@ -136,19 +136,18 @@ def watch(qemu, log, cpu_limit, until):
     return why
 
 
-def build_unguarded(build=BUILD):
-    """Build the kernel with VMAP_STACK=n in a directory of its own.  Returns the kernel's path.
+def build_variant(name, *options, build=BUILD):
+    """Build the kernel with other options in a directory of its own.  Returns the kernel's path.
 
     With the compiler that this make was asked to take, and for one caller at a time.
     """
-    directory = Path(build) / "vmap-n"
+    directory = Path(build) / name
     directory.mkdir(parents=True, exist_ok=True)
     words = os.environ.get("MAKEFLAGS", "").split(" -- ")[-1].split()
     given = [word for word in words if word.split("=")[0] in ("CROSS", "LLVM", "HOSTCC")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    name = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
-    command = ["make", "-C", str(TOP), "kernel", f"BUILD={name}", "VMAP_STACK=n", "KASAN=n",
-               *given]
+    place = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
+    command = ["make", "-C", str(TOP), "kernel", f"BUILD={place}", *options, *given]
     with open(directory / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, text=True,
@@ -156,6 +155,11 @@ def build_unguarded(build=BUILD):
     if made.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{made.stdout[-2000:]}")
     return directory / "kernel"
+
+
+def build_unguarded(build=BUILD):
+    """Build the kernel whose threads have stacks without guards.  Returns its path."""
+    return build_variant("vmap-n", "VMAP_STACK=n", "KASAN=n", build=build)
 
 
 class Symbols:

@@ -16,6 +16,7 @@
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "vm/image.h"
+#include "vm/kasan.h"
 #include "vm/page.h"
 #include "vm/vmalloc.h"
 
@@ -107,6 +108,8 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
   const struct vm_area *area = live_area(arena, i);
   vaddr_t va = arena->base + ((uint64)i << arena->shift), end = va + (1UL << arena->shift);
   const pte_t *pte = &arena->ptes[(va - arena->base) >> PAGE_SHIFT];
+  if (!kasan_shadow_fits(arena, i, area != NULL))
+    violation(va, *pte, "has a shadow that is not its own, or not the shared one");
   for (; va < end; va += PAGE_SIZE, pte++) {
     bool inside = area && va >= area->base && va < area->base + area->size;
     if (!inside && (*pte & PTE_V))

@@ -150,10 +150,20 @@ bool kasan_area_fill(struct vmalloc_arena *arena, struct vm_area *area) {
   return true;
 }
 
+static pte_t own_leaf(const struct vm_area *granule) {
+  return pa_to_pte(ptr_to_pa(granule->shadow)) | prot_bits(PROT_KERNEL_RW);
+}
+
+bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live) {
+  const pte_t *pte = &arena->shadow_ptes[i];
+  vaddr_t va = arena->base + ((uint64)i << arena->shift);
+  return *pte == (live ? own_leaf(&arena->areas[i]) : nobody) &&
+         pagetable_lookup(kernel_pagetable, (vaddr_t)shadow_of(va)) == pte;
+}
+
 void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area) {
   for (uint32 i = area->first; i < area->first + area->granules; i++)
-    arena->shadow_ptes[i] =
-        pa_to_pte(ptr_to_pa(arena->areas[i].shadow)) | prot_bits(PROT_KERNEL_RW);
+    arena->shadow_ptes[i] = own_leaf(&arena->areas[i]);
 }
 
 // Until all harts have fenced, they may still look at the area's own shadow.

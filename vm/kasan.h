@@ -61,6 +61,9 @@ void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area);
 void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area *area);
 void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area);
 
+// Return whether granule i has the shadow that it must have if in a live area, or not (I2).
+bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live);
+
 // Its bytes may be accessed from now on; they were given to, or given back by, the function pc is
 // in.
 void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc);
@@ -134,6 +137,10 @@ static inline void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area
 }
 static inline void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area) {
   (void)arena, (void)area;
+}
+static inline bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live) {
+  (void)arena, (void)i, (void)live;
+  return true;
 }
 static inline void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc) {
   (void)area, (void)size, (void)pc;

@@ -805,7 +805,7 @@ static const struct test tests[] = {
     {"DMA_HEAP", "[disk] likewise allocated memory, as a driver should", dma_heap, true},
     {"FAIL_ALLOC", "[N] fail this process' N-th allocation from now on", fail_alloc, true},
     {"MAKE_THREAD", "make a kernel thread that ends at once", make_thread, true},
-    {"STACK_SECRET", "[N [DEPTH]] leave N bytes of a secret below DEPTH large frames",
+    {"STACK_SECRET", "[N [DEPTH]] leave N bytes of a secret below DEPTH KiB of large frames",
      provoke_stack_secret, true},
     {"STRAY_SECRET", "[N] leave a secret N bytes above the stack's end, then fault",
      provoke_stray_secret, false},

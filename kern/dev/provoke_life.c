@@ -15,7 +15,7 @@
 #define ROUNDS 2000  // of interrupts to all harts
 #define FEW    3     // more than a hart's cache holds
 
-#define LARGE_FRAME (FRAME_MAX - (KASAN ? 192 : 64))  // and what the compiler adds
+#define LARGE_FRAME (FRAME_MAX - 64)  // and what the compiler adds
 
 // Implemented by: kern/dev/provoke.S.
 void provoke_secret(uint64 n);
@@ -102,7 +102,7 @@ __attribute__((noinline)) uint64 secret_below(uint64 depth, uint64 n) {
 
 void provoke_stack_secret(char *words[]) {
   uint64 n = ROUND_UP(number(words[0], 1024), 16);
-  uint64 depth = number(words[0] ? words[1] : NULL, 0);
+  uint64 depth = number(words[0] ? words[1] : NULL, 0) * 1024 / FRAME_MAX;
   if (depth == 0)
     provoke_secret(n);
   else

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""KASAN=y: each class of bad access that no guard sees, and its machine line compared with symbols of
+the ELF file; what guards see stays theirs; and the kernel still does its work."""
+
+import os
+import re
+
+import guest
+import pytest
+from guest import FRAME, GUARD, SLOT, STACK, WINDOW
+
+PANIC, KILLED = 1, 255
+PID = 2  # init's first child
+KEYS = "class addr size write pc alloc free pid name hart run".split()
+DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)
+VMALLOC = (0xFFFFFFF400000000, 0xFFFFFFF800000000)
+ACCESS = "provoke_kasan_access"
+LLVM = "LLVM=1" in os.environ.get("MAKEFLAGS", "")
+
+pytestmark = pytest.mark.skipif(LLVM, reason="KASAN=y is for gcc")
+
+
+@pytest.fixture(scope="session")
+def kernel():
+    return guest.build_variant("kasan", "KASAN=y", "VMAP_STACK=y")
+
+
+@pytest.fixture(scope="session")
+def functions(kernel):
+    return guest.Symbols(kernel)
+
+
+@pytest.fixture
+def boot_checked(boot, kernel):
+    def run(program, **options):
+        return boot(program, kernel=kernel, **options)
+
+    return run
+
+
+def findings(result):
+    """The machine lines of checks, numbers as ints."""
+    found = []
+    for line in re.findall(r"^kasan: (.*=.*)$", result.output, re.MULTILINE):
+        record = dict(word.split("=", 1) for word in line.split())
+        assert list(record) == KEYS and record["run"] == result.nonce
+        for key in set(KEYS) - {"class", "name", "run"}:
+            record[key] = int(record[key], 0)
+        found.append(record)
+    return found
+
+
+def within(bounds):
+    return lambda k, s: bounds[0] <= k["addr"] < bounds[1]
+
+
+def on_own_stack(k, _):
+    return WINDOW[0] <= k["addr"] < WINDOW[1] and k["addr"] % SLOT >= GUARD
+
+
+def behind_variable(k, s):
+    return k["addr"] == s["variable"] + 20
+
+
+# test, class, where the address is, functions that the access, the allocation, the freeing are in
+# (None: there is none), what the report says of the memory
+CASES = [
+    ("STACK", "stack-out-of-bounds", on_own_stack, ACCESS, None, None,
+     r"provoke_kasan_stack\(\) has on its stack: local at \d+, 20 bytes"),
+    ("GLOBAL", "global-out-of-bounds", behind_variable, ACCESS, None, None,
+     r"byte 1 behind the variable variable of kern/dev/provoke_kasan.c, 20 bytes"),
+    ("HEAP", "heap-out-of-bounds", within(DIRECT), ACCESS, "provoke_kasan_heap", None,
+     r"byte 1 behind an object of 45 bytes"),
+    ("HEAP_FREED", "heap-use-after-free", within(DIRECT), ACCESS, "provoke_kasan_heap_freed",
+     "provoke_kasan_heap_freed", r"byte 0 of an object of 45 bytes"),
+    ("PAGE_FREED", "page-use-after-free", within(DIRECT), ACCESS, "provoke_kasan_page_freed",
+     "provoke_kasan_page_freed", r"byte 0 of a block of 4096 bytes"),
+    ("VMALLOC", "vmalloc-out-of-bounds", within(VMALLOC), ACCESS, "provoke_kasan_vmalloc", None,
+     r"byte 5000 of an area of 8192 bytes"),
+    ("VMALLOC_FREED", "vmalloc-use-after-free", within(VMALLOC), ACCESS,
+     "provoke_kasan_vmalloc_freed", "provoke_kasan_vmalloc_freed", r"byte 0 of an area"),
+    ("STACK_FREED", "stack-use-after-free", on_own_stack, ACCESS, "thread_create",
+     "thread_discard", r"kernel stack, once that of pid 0 \(gone\)"),
+    ("STACK_UNOWNED", "stack-use-after-free", on_own_stack, ACCESS, "thread_create",
+     "thread_discard", r"kernel stack, once that of pid 0 \(gone\)"),
+]
+
+
+def check_finding(r, functions, pc, alloc, free):
+    """One report and a panic; returns the machine line."""
+    assert r.code == PANIC and "FAIL" not in r.output and not r.records, r.explain()
+    [k] = findings(r)
+    assert r.output.count("panic: ") == 1 and f"panic: kasan: {k['class']}" in r.output
+    assert k["pid"] == PID and k["name"] == "provoke"
+    for key, name in (("pc", pc), ("alloc", alloc), ("free", free)):
+        assert functions.function(k[key] - 4) == name if name else k[key] == 0, (key, r.explain())
+        if name:
+            assert f" in {name}+" in r.output, r.explain()
+    return k
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c[0])
+def test_bad_access(boot_checked, functions, case, how):
+    test, name, where, pc, alloc, free, says = case
+    r = boot_checked(f"provoke KASAN_{test} {how}", cpus=2)
+    k = check_finding(r, functions, pc, alloc, free)
+    assert k["class"] == name and k["size"] == 1 and k["write"] == (how == "write")
+    assert where(k, functions), r.explain()
+    assert re.search(says, r.output), r.explain()
+    assert re.search(r"^  0x[0-9a-f]{16} .*\[[0-9a-f]{2}\]", r.output, re.MULTILINE), "the shadow"
+
+
+@pytest.mark.parametrize("test,write", [("MEMSET", 1), ("USERCOPY", 0)])
+def test_bad_range(boot_checked, functions, test, write):
+    """What is not compiled with checks makes them for its caller."""
+    caller = f"provoke_kasan_{test.lower()}"
+    k = check_finding(boot_checked(f"provoke KASAN_{test}"), functions, caller, caller, None)
+    assert k["class"] == "heap-out-of-bounds" and k["size"] == 46 and k["write"] == write
+
+
+def test_free_twice(boot_checked, functions):
+    caller = "provoke_kasan_free_twice"
+    k = check_finding(boot_checked("provoke KASAN_FREE_TWICE"), functions, caller, caller, caller)
+    assert k["class"] == "invalid-free" and k["alloc"] < k["free"] < k["pc"]
+
+
+def test_goes_on(boot_checked):
+    """The boot argument lets the kernel go on after a report."""
+    r = boot_checked("provoke KASAN_HEAP", append="kasan_continue")
+    assert r.code == 0 and len(findings(r)) == 1, r.explain()
+    assert "FAIL: KASAN_HEAP survived" in r.output
+
+
+def test_guard_is_classified_by_itself(boot_checked, functions):
+    r = boot_checked("provoke KASAN_GUARD write", cpus=2)
+    assert r.code == KILLED and not findings(r), r.explain()
+    [k] = r.records
+    assert k["class"] == "guard-below" and k["stval"] == k["lo"] - 8
+    assert functions.function(k["sepc"]) == ACCESS
+
+
+def test_overflow_of_checked_frames(boot_checked, functions):
+    """Frames of nearly the largest size, whose shadow is written before they are."""
+    r = boot_checked("provoke KASAN_EXHAUST", cpus=2)
+    assert r.code == KILLED and not findings(r), r.explain()
+    [k] = r.records
+    assert k["class"] == "overflow" and k["lo"] - GUARD <= k["sp"] < k["lo"] + FRAME
+    assert functions.function(k["sepc"]) == "provoke_kasan_recurse"
+    frames = re.findall(r"#\d+ +(\d+) bytes  \S+(?:  x(\d+))?", r.output)
+    total = sum(int(size) * int(times or 1) for size, times in frames)
+    assert k["sp"] + total == k["hi"] - FRAME, "each byte from sp to the user frame is accounted"
+    assert k["hi"] - k["lo"] == STACK
+
+
+def test_victims_leave_nothing(boot_checked):
+    """A victim goes on, on a stack full of abandoned frames, and its stack is used again."""
+    r = boot_checked("provoke -n 40 -j 8 KASAN_EXHAUST", cpus=3)
+    assert r.code == 0 and len(r.records) == 40 and not findings(r), r.explain()
+    assert "provoke: 40 of 40 killed, 0 pages lost" in r.output
+
+
+def test_shadow_is_checked(boot_checked):
+    r = boot_checked("provoke VM_CHECK", cpus=2)
+    assert r.code == 0 and "the address space is as it must be" in r.output, r.explain()
+
+
+@pytest.mark.parametrize("cpus, mem", [(1, "64M"), (3, "128M")])
+def test_usertests(boot_checked, cpus, mem):
+    r = boot_checked("usertests" if cpus > 1 else "usertests -q", cpus=cpus, mem=mem)
+    assert r.code == 0 and "ALL TESTS PASSED" in r.output and not findings(r), r.explain()
