@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""KASAN=y: each class of bad access that no guard sees, and its machine line compared with symbols of
-the ELF file; what guards see stays theirs; and the kernel still does its work."""
+"""KASAN=y: each class of bad access that no guard sees, and its machine line compared with symbols
+of the ELF file; what guards see stays theirs; and the kernel still does its work."""
 
 import os
 import re
