@@ -132,11 +132,15 @@ def test_goes_on(boot_checked):
     assert "FAIL: KASAN_HEAP survived" in r.output
 
 
-def test_guard_is_classified_by_itself(boot_checked, functions):
-    r = boot_checked("provoke KASAN_GUARD write", cpus=2)
+# Where there is no shadow, or it says guard, the access itself is what faults.
+@pytest.mark.parametrize("test,name,stval", [("GUARD", "guard-below", lambda k: k["lo"] - 8),
+                                             ("NULL", "null", lambda k: 0)])
+@pytest.mark.parametrize("how", ["read", "write"])
+def test_faults_stay_faults(boot_checked, functions, test, name, stval, how):
+    r = boot_checked(f"provoke KASAN_{test} {how}", cpus=2)
     assert r.code == KILLED and not findings(r), r.explain()
     [k] = r.records
-    assert k["class"] == "guard-below" and k["stval"] == k["lo"] - 8
+    assert k["class"] == name and k["stval"] == stval(k)
     assert functions.function(k["sepc"]) == ACCESS
 
 

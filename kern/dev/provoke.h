@@ -33,7 +33,8 @@ void provoke_bench_stack(char *words[]);
   X(KASAN_STACK_FREED, "[write] use a variable of a thread that has ended", stack_freed)           \
   X(KASAN_STACK_UNOWNED, "[write] likewise, once its stack is unmapped", stack_unowned)            \
   X(KASAN_EXHAUST, "recurse in checked code until the stack is gone", exhaust)                     \
-  X(KASAN_GUARD, "[write] reach this stack's guard in checked code", guard)
+  X(KASAN_GUARD, "[write] reach this stack's guard in checked code", guard)                        \
+  X(KASAN_NULL, "[write] use a null pointer in checked code", null)
 
 #define KASAN_DECLARE(name, help, function) void provoke_kasan_##function(char *words[]);
 KASAN_TESTS(KASAN_DECLARE)
