@@ -137,6 +137,9 @@ KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
 FRAME_MAX := $(if $(filter y,$(KASAN)),2032,1024)
 KFLAGS := $(COMMON) -I$(B)/include -Wframe-larger-than=$(FRAME_MAX) -DFRAME_MAX=$(FRAME_MAX) \
   $(foreach v,VMAP_STACK KASAN PROVOKE,$(call bit,$(v)))
+CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globals=1 \
+  --param asan-instrumentation-with-call-threshold=0 -fasan-shadow-offset=$(shell \
+  sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
   -march=rv64gc -mabi=lp64d
 HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -I.
@@ -144,7 +147,7 @@ DEPS := -MMD -MP
 LDFLAGS := -nostdlib -static --build-id=none
 
 # Everything is made again when an option or a tool changes.
-OPTIONS = $(CC) $(STRICT) $(HOSTSTRICT) $(KISA) $(KFLAGS) $(UFLAGS) $(HOSTCC)
+OPTIONS = $(CC) $(STRICT) $(HOSTSTRICT) $(KISA) $(KFLAGS) $(CHECK_FLAGS) $(UFLAGS) $(HOSTCC)
 
 tools:
 	@test/doctor $(NEEDS)
@@ -169,17 +172,13 @@ kernel: $(B)/kernel
 
 $(B)/%.c.o: %.c $(B)/options
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(SANITIZE) $(DEPS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECKS) $(DEPS) -c -o $@ $<
 
 # KASAN=y checks all C code but what boots, traps, reports, allocates, and provokes (docs/kasan.md).
-# The shadow's offset stands in vm/layout.h.
 UNCHECKED := boot/% trap/% kern/lib/% kern/dev/provoke.c kern/dev/provoke_life.c \
   $(patsubst %,vm/%.c,check kasan kasan_report kmalloc page pagetable ram tlb)
-SHADOW_OFFSET = $(shell sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
 ifeq ($(KASAN),y)
-$(patsubst %,$(B)/%.o,$(filter-out $(UNCHECKED),$(filter %.c,$(SOURCES)))): SANITIZE = \
-  -fsanitize=kernel-address -fasan-shadow-offset=$(SHADOW_OFFSET) --param asan-stack=1 \
-  --param asan-globals=1 --param asan-instrumentation-with-call-threshold=0
+$(patsubst %,$(B)/%.o,$(filter-out $(UNCHECKED),$(filter %.c,$(SOURCES)))): CHECKS = $(CHECK_FLAGS)
 endif
 
 $(B)/%.S.o: %.S $(B)/options $(B)/include/offsets.h

@@ -164,6 +164,12 @@ def test_victims_leave_nothing(boot_checked):
     assert "provoke: 40 of 40 killed, 0 pages lost" in r.output
 
 
+def test_jump(boot_checked):
+    """What is not returned to does not clean up after itself, so others must."""
+    r = boot_checked("provoke KASAN_JUMP")
+    assert r.code == 0 and "KASAN_JUMP survived" in r.output and not findings(r), r.explain()
+
+
 def test_shadow_is_checked(boot_checked):
     r = boot_checked("provoke VM_CHECK", cpus=2)
     assert r.code == 0 and "the address space is as it must be" in r.output, r.explain()

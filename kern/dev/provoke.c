@@ -769,7 +769,7 @@ static void interrupt(char *words[]) {
 
 // --- the device ---------------------------------------------------------------------------------
 
-#define KASAN_ENTRY(name, help, function) {#name, help, provoke_kasan_##function, false},
+#define KASAN_ENTRY(name, help, function, returns) {#name, help, provoke_kasan_##function, returns},
 
 static const struct test tests[] = {
     {"EXHAUST_STACK", "recurse until the stack is gone", exhaust_stack, false},

@@ -18,23 +18,25 @@ void provoke_stray_secret(char *words[]);
 // The test BENCH_STACK.  Implemented by: kern/dev/provoke_bench.c.
 void provoke_bench_stack(char *words[]);
 
-// Tests of what KASAN=y finds: X(NAME, help, function).  Implemented by: kern/dev/provoke_kasan.c.
+// Tests of what KASAN=y finds: X(NAME, help, function, whether it returns).  Implemented by:
+// kern/dev/provoke_kasan.c.
 #define KASAN_TESTS(X)                                                                             \
-  X(KASAN_STACK, "[write] use the byte behind a local variable", stack)                            \
-  X(KASAN_GLOBAL, "[write] use the byte behind a global variable", global)                         \
-  X(KASAN_HEAP, "[write] use the byte behind an object", heap)                                     \
-  X(KASAN_HEAP_FREED, "[write] use an object that was freed", heap_freed)                          \
-  X(KASAN_FREE_TWICE, "free an object twice", free_twice)                                          \
-  X(KASAN_PAGE_FREED, "[write] use a page that was freed", page_freed)                             \
-  X(KASAN_VMALLOC, "[write] use the byte behind an area", vmalloc)                                 \
-  X(KASAN_VMALLOC_FREED, "[write] use an area that was freed", vmalloc_freed)                      \
-  X(KASAN_MEMSET, "fill one byte more than an object has", memset)                                 \
-  X(KASAN_USERCOPY, "copy one byte more than an object has to the user", usercopy)                 \
-  X(KASAN_STACK_FREED, "[write] use a variable of a thread that has ended", stack_freed)           \
-  X(KASAN_STACK_UNOWNED, "[write] likewise, once its stack is unmapped", stack_unowned)            \
-  X(KASAN_EXHAUST, "recurse in checked code until the stack is gone", exhaust)                     \
-  X(KASAN_GUARD, "[write] reach this stack's guard in checked code", guard)                        \
-  X(KASAN_NULL, "[write] use a null pointer in checked code", null)
+  X(KASAN_STACK, "[write] use the byte behind a local variable", stack, false)                     \
+  X(KASAN_GLOBAL, "[write] use the byte behind a global variable", global, false)                  \
+  X(KASAN_HEAP, "[write] use the byte behind an object", heap, false)                              \
+  X(KASAN_HEAP_FREED, "[write] use an object that was freed", heap_freed, false)                   \
+  X(KASAN_FREE_TWICE, "free an object twice", free_twice, false)                                   \
+  X(KASAN_PAGE_FREED, "[write] use a page that was freed", page_freed, false)                      \
+  X(KASAN_VMALLOC, "[write] use the byte behind an area", vmalloc, false)                          \
+  X(KASAN_VMALLOC_FREED, "[write] use an area that was freed", vmalloc_freed, false)               \
+  X(KASAN_MEMSET, "fill one byte more than an object has", memset, false)                          \
+  X(KASAN_USERCOPY, "copy one byte more than an object has to the user", usercopy, false)          \
+  X(KASAN_STACK_FREED, "[write] use a variable of a thread that has ended", stack_freed, false)    \
+  X(KASAN_STACK_UNOWNED, "[write] likewise, once its stack is unmapped", stack_unowned, false)     \
+  X(KASAN_EXHAUST, "recurse in checked code until the stack is gone", exhaust, false)              \
+  X(KASAN_GUARD, "[write] reach this stack's guard in checked code", guard, false)                 \
+  X(KASAN_NULL, "[write] use a null pointer in checked code", null, false)                         \
+  X(KASAN_JUMP, "leave checked frames by a jump, and use their stack again", jump, true)
 
-#define KASAN_DECLARE(name, help, function) void provoke_kasan_##function(char *words[]);
+#define KASAN_DECLARE(name, help, function, returns) void provoke_kasan_##function(char *words[]);
 KASAN_TESTS(KASAN_DECLARE)

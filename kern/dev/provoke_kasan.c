@@ -9,6 +9,7 @@
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 #include "kern/sched/thread.h"
+#include "vm/check.h"
 #include "vm/kmalloc.h"
 #include "vm/kstack.h"
 #include "vm/page.h"
@@ -17,6 +18,8 @@
 
 #define VARIABLE 20    // bytes, no multiple of 8
 #define LARGE    1400  // a frame of nearly FRAME_MAX bytes
+#define PIECE    32    // bytes, as the compiler puts between them
+#define DEPTH    4
 #define OBJECT   45    // likewise
 #define AREA     5000  // likewise, and of no page
 
@@ -138,6 +141,7 @@ void provoke_kasan_stack_unowned(char *words[]) {
     return;
   kstack_drain();
   vmalloc_drain();
+  vm_check();
   provoke_kasan_access(words, (uint8 *)address);
 }
 
@@ -163,4 +167,29 @@ void provoke_kasan_guard(char *words[]) {
 
 void provoke_kasan_null(char *words[]) {
   provoke_kasan_access(words, NULL);
+}
+
+// Poison every other piece of much of the stack, and leave it so.
+__attribute__((noinline)) static _Noreturn void jump_from(void *back[], char *words[], int depth) {
+  volatile uint8 a[PIECE], b[PIECE], c[PIECE], d[PIECE];
+  provoke_kasan_access(words, a);
+  provoke_kasan_access(words, b);
+  provoke_kasan_access(words, c);
+  provoke_kasan_access(words, d);
+  if (depth > 0)
+    jump_from(back, words, depth - 1);
+  __builtin_longjmp(back, 1);
+}
+
+__attribute__((noinline)) static void use_stack(char *words[]) {
+  volatile uint8 local[LARGE];
+  for (uint32 i = 0; i < LARGE; i++)
+    provoke_kasan_access(words, local + i);
+}
+
+void provoke_kasan_jump(char *words[]) {
+  static void *back[5];
+  if (__builtin_setjmp(back) == 0)
+    jump_from(back, words, DEPTH);
+  use_stack(words);
 }
