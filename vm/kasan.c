@@ -301,10 +301,10 @@ static bool in_stack_guard(uint64 addr) {
 
 // What looked bad is bad, unless this hart has not fenced since the shadow was mapped.
 void kasan_bad_access(uint64 addr, uint64 size, uint64 write, uint64 pc) {
-  irq_t s = irq_save();
+  irq_t s = irq_save();  // the hart that fences is the one that looks again
   tlb_refresh();
-  irq_restore(s);
   uint64 bad = kasan_first_bad(addr, size);
+  irq_restore(s);
   if (bad != addr + size && !in_stack_guard(bad))
     kasan_report(addr, size, write, pc, NULL);
 }
