@@ -19,8 +19,8 @@ enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 struct account;
 struct hart;
 
-// [v] arena's lock  [I] while live  [a] atomic  [k] set by the new owner, without a lock; cleared
-// under the arena's
+// [v] arena's lock  [I] while live  [a] atomic  [o] only the owner of the stack
+// [k] set by the new owner, without a lock; cleared under the arena's
 struct vm_area {
   vaddr_t base;               // [I] first mapped byte
   uint64 size;                // [I] bytes mapped, a multiple of the page size
@@ -33,8 +33,8 @@ struct vm_area {
   struct hart *const *on;     // [k] where that thread's hart stands, or null
   enum area_state state;      // [v]
   uint32 kind;                // [k] enum stack_kind of an owned stack; 0: nobody owns it
-  bool stained;               // [v] not to be cached (vm/kstack.h)
-  struct account *account;    // [o] who pays for an owned stack, or null; its owner's
+  bool stained;               // [o] not to be cached (vm/kstack.h)
+  struct account *account;    // [o] who pays for an owned stack, or null
   int account_id;             // [a] likewise, by value; 0: nobody
   int pid;                    // [a] owner or last owner, by value; 0: the kernel; -1: none yet
   char name[NAME_SIZE];       // [a] likewise
