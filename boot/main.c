@@ -120,12 +120,9 @@ static void boot_on_idle_stack(void) {
 }
 
 static void print_banner(void) {
-  kprintf("\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB ", hart_count,
-          hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024);
-  if (VMAP_STACK)
-    kprintf("between guards of %u KiB\n", KSTACK_GUARD / 1024);
-  else
-    kprintf("without guards (VMAP_STACK=n)\n");
+  kprintf("\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB %s guards\n", hart_count,
+          hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
+          VMAP_STACK ? "between" : "without");
 }
 
 void boot_main(uint64 hart_id, pa_t fdt) {

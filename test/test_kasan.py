@@ -108,7 +108,7 @@ def test_bad_access(boot_checked, functions, case, how):
     assert k["class"] == name and k["size"] == 1 and k["write"] == (how == "write")
     assert where(k, functions), r.explain()
     assert re.search(says, r.output), r.explain()
-    assert re.search(r"^  0x[0-9a-f]{16} .*\[[0-9a-f]{2}\]", r.output, re.MULTILINE), "the shadow"
+    assert re.search(r"^  0x[0-9a-f]{16} .*>[0-9a-f]{2}", r.output, re.MULTILINE), "the shadow"
 
 
 @pytest.mark.parametrize("test,write", [("MEMSET", 1), ("USERCOPY", 0)])

@@ -10,7 +10,7 @@ import guest
 import pytest
 
 DEMO = guest.TOP / "test" / "demo"
-PLAIN = "kernel stacks of 16 KiB without guards (VMAP_STACK=n)"
+PLAIN = "kernel stacks of 16 KiB without guards"
 COLUMNS = 79
 
 

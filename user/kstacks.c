@@ -20,10 +20,14 @@ static const char *kind_name(int kind) {
 
 static void show_table(const struct stack_info *s, int n) {
   printf(" PID NAME         ACCT KIND  HART LOW              HIGH               NOW  PEAK\n");
-  for (int i = 0; i < n; i++)
-    printf("%4d %-12s %4d %-6s %2d%c %016lx %016lx %5lu %5lu\n", s[i].pid, s[i].name, s[i].account,
-           kind_name(s[i].kind), s[i].hart, s[i].running ? '*' : ' ', s[i].lo, s[i].hi, s[i].depth,
+  for (int i = 0; i < n; i++) {
+    char hart[8] = "-";
+    if (s[i].hart >= 0)
+      snprintf(hart, sizeof(hart), "%d", s[i].hart);
+    printf("%4d %-12s %4d %-6s %2s%c %016lx %016lx %5lu %5lu\n", s[i].pid, s[i].name, s[i].account,
+           kind_name(s[i].kind), hart, s[i].running ? '*' : ' ', s[i].lo, s[i].hi, s[i].depth,
            s[i].peak);
+  }
 }
 
 // Columns that so many bytes of a stack take, at least one for any.

@@ -208,11 +208,10 @@ static void print_sentence(const struct finding *f) {
   else
     kprintf("kernel thread %s ", f->running.pid == 0 ? f->running.name : "boot");
   if (f->size)
-    kprintf("%s %lu byte%s at 0x%lx in ", f->write ? "wrote" : "read", f->size,
-            f->size > 1 ? "s" : "", f->addr);
+    kprintf("%s %lu byte%s at 0x%lx", f->write ? "wrote" : "read", f->size, f->size > 1 ? "s" : "",
+            f->addr);
   else
-    kprintf("freed 0x%lx in ", f->addr);
-  print_pc(f->pc);
+    kprintf("freed 0x%lx", f->addr);
   kprintf(": %s.\n", f->class);
 }
 
@@ -249,7 +248,7 @@ static void print_shadow(uint64 bad) {
   for (uint32 r = 0; r < ROWS; r++, row += ROW * GRANULE) {
     kprintf("  0x%lx ", row);
     for (uint64 at = row; at < row + ROW * GRANULE; at += GRANULE)
-      kprintf(bad - at < GRANULE ? "[%02x]" : " %02x ", shadow_at(at));
+      kprintf("%c%02x", bad - at < GRANULE ? '>' : ' ', shadow_at(at));
     kprintf("\n");
   }
 }
@@ -269,6 +268,7 @@ static void print_finding(struct finding *f, uint64 fp, uint32 hart) {
   print_begin_report();
   kprintf("\n");
   print_sentence(f);
+  print_site("That was", f->pc);
   describe(f);
   print_site("Allocated", f->sites.alloc);
   print_site("Freed", f->sites.free);

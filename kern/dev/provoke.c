@@ -787,8 +787,7 @@ static const struct test tests[] = {
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
     {"GUARD_OTHER", "[ACCESS [N [PID]]] byte N below another stack", guard_other, false},
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
-    {"STALE_REMOTE", "[frame|slot] read a freed stack on another hart, reused or not", stale_remote,
-     true},
+    {"STALE_REMOTE", "[frame|slot] likewise on another hart, reused or not", stale_remote, true},
     {"NEW_REMOTE", "run a thread with a new stack on another hart", new_remote, true},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
     {"CORRUPT_FRAME", "[mode] return to kernel code, or in kernel mode", corrupt_frame, true},
@@ -800,18 +799,16 @@ static const struct test tests[] = {
     {"STACK_USE", "N use N bytes of stack and go on", stack_use, true},
     {"DMA_STACK", "[disk] give a stack address to a device, the disk", dma_stack, false},
     {"DMA_VMALLOC", "[disk] likewise one of an allocated area", dma_vmalloc, false},
-    {"DMA_RANGE", "ram|data|text likewise a range that runs off RAM, data, or is code", dma_range,
-     false},
+    {"DMA_RANGE", "ram|data|text likewise a range past RAM, data; code", dma_range, false},
     {"DMA_HEAP", "[disk] likewise allocated memory, as a driver should", dma_heap, true},
     {"FAIL_ALLOC", "[N] fail this process' N-th allocation from now on", fail_alloc, true},
     {"MAKE_THREAD", "make a kernel thread that ends at once", make_thread, true},
-    {"STACK_SECRET", "[N [DEPTH]] leave N bytes of a secret below DEPTH KiB of large frames",
-     provoke_stack_secret, true},
-    {"STRAY_SECRET", "[N] leave a secret N bytes above the stack's end, then fault",
-     provoke_stray_secret, false},
+    {"STACK_SECRET", "[N [DEPTH]] leave N bytes below DEPTH KiB of frames", provoke_stack_secret,
+     true},
+    {"STRAY_SECRET", "[N] leave one N bytes above the low end, then fault", provoke_stray_secret,
+     false},
     {"STACK_IRQ", "[N] take N stacks in an interrupt, then in many", provoke_stack_irq, true},
-    {"REUSE_STACK", "[N] take the stack of a thread that used N bytes of it and ended",
-     provoke_reuse_stack, true},
+    {"REUSE_STACK", "[N] take the stack of a thread that used N bytes", provoke_reuse_stack, true},
     {"EXEC_STACK", "execute the stack", exec_stack, false},
     {"EXEC_RODATA", "execute read-only data", exec_rodata, false},
     {"EXEC_DATA", "execute data", exec_data, false},
@@ -825,12 +822,12 @@ static const struct test tests[] = {
     {"VMALLOC_LINEAR_OVERFLOW", "store behind an allocated area", overflow_vmalloc, false},
     {"WRITE_RO", "[direct] store to read-only data", write_ro, false},
     {"WRITE_KERN", "[direct] store to kernel code", write_kern, false},
-    {"UNMAPPED", "[ACCESS] use a kernel address that nothing is mapped at", unmapped, false},
+    {"UNMAPPED", "[ACCESS] use an address that nothing is mapped at", unmapped, false},
     {"ILLEGAL", "execute an illegal instruction", illegal, false},
     {"BREAKPOINT", "execute ebreak", breakpoint, false},
     {"VM_CHECK",
-     "[guard|above|exec|user|alias|root|table|emergency] spoil and check the address "
-     "space",
+     "[guard|above|exec|user|alias|root|table|emergency]\n"
+     "                           spoil and check the address space",
      check_space, true},
     {"BENCH_STACK", "count the instructions that stacks take", provoke_bench_stack, true},
     {"PANIC", "panic", say_panic, false},
@@ -847,7 +844,7 @@ static uint32 listing_line(const struct test *t, char *buf, size_t size) {
 }
 
 static int64 crash_read(uva_t dst, uint64 n, uint64 offset) {
-  char buf[COMMAND_SIZE];
+  char buf[160];
   uint64 at = 0, done = 0;
   for (uint32 i = 0; i < ARRAY_SIZE(tests) && done < n; i++) {
     uint64 length = listing_line(&tests[i], buf, sizeof(buf));

@@ -36,7 +36,7 @@ void provoke_bench_stack(char *words[]);
   X(KASAN_EXHAUST, "recurse in checked code until the stack is gone", exhaust, false)              \
   X(KASAN_GUARD, "[write] reach this stack's guard in checked code", guard, false)                 \
   X(KASAN_NULL, "[write] use a null pointer in checked code", null, false)                         \
-  X(KASAN_JUMP, "leave checked frames by a jump, and use their stack again", jump, true)
+  X(KASAN_JUMP, "leave checked frames by a jump, use their stack again", jump, true)
 
 #define KASAN_DECLARE(name, help, function, returns) void provoke_kasan_##function(char *words[]);
 KASAN_TESTS(KASAN_DECLARE)
