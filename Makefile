@@ -410,14 +410,14 @@ endif
 ## Commands
 ##   make               build the kernel
 ##   make qemu          boot it in QEMU; leave with ^A x
-##   make run-NAME      boot straight into program NAME (ARGS="..."); fails if it does
-##   make demo          what an overflow does, without and with guards, side by side
+##   make run-NAME      boot into program NAME (ARGS="..."); fails if it does
+##   make demo          what an overflow does, without and with guards
 ##   make qemu-gdb      boot, waiting for GDB in another terminal
 ##   make gdb           the same with GDB in this terminal
 ##   make test          every test
 ##   make host          only the tests that need no QEMU
-##   make model         check the model of a stack's life, and that each fence is needed
-##   make bench         instructions an operation takes (ARGS="..."); fails above a limit
+##   make model         check the model of a stack's life, each fence is needed
+##   make bench         instructions an operation takes (ARGS="..."), with limits
 ##   make grade         grade the kernel: docs/grading.md
 ##   make mutants       grade wrong kernels: each must lose what it should
 ##   make lint          formatter, layers, warnings of a second compiler, and more
@@ -433,16 +433,18 @@ endif
 ##   EXTRA_FILES="..."  files to add to the disk image
 ##   QEMU_ARGS="..."    more for QEMU; GDB_ARGS="..." for the GDB of make gdb
 ##   PROVOKE=y          with the device that provokes faults; n: without
-##   VMAP_STACK=y       kernel stacks with guards; n: threads' stacks without, as a bad example
-##   HAVE_ARCH_VMAP_STACK=y  the machine meets what VMAP_STACK=y needs: docs/vmap-stack.md
-##   KASAN=n            y: the compiler checks each access to kernel memory: docs/kasan.md
-##   QEMU=, CROSS=, GDB=, HOSTCC=, PYTHON=  other tools; CROSS is a prefix: riscv64-linux-gnu-
+##   VMAP_STACK=y       kernel stacks with guards; n: threads' without, to compare
+##   HAVE_ARCH_VMAP_STACK=y  the machine is fit for that: docs/vmap-stack.md
+##   KASAN=n            y: check each access to kernel memory: docs/kasan.md
+##   QEMU=, CROSS=, GDB=, HOSTCC=, PYTHON=
+##                      other tools; CROSS is a prefix: riscv64-linux-gnu-
 ##   GDBPORT=           port for GDB; each user has another one
 ##   BUILD=build        where everything is made
 ##   LLVM=1             build with clang and lld
 ##   CASES="..."        make grade: only these groups or cases
 ##   SUBMISSION=dir     make grade: kernel sources to grade instead of these
-##   JSON=, JUNIT=, TAP=, HTML=  make grade: files to write; SCALE=2 on slow machines, JOBS=n
-##   LOGS=dir, KEEP=1   make grade: where consoles go; keep the tree that a submission is built in
+##   JSON=, JUNIT=, TAP=, HTML=  make grade: files to write
+##   SCALE=2, JOBS=n    make grade: limits for slow machines; guests at a time
+##   LOGS=dir, KEEP=1   make grade: where consoles go; keep a submission's tree
 ##   MUTANTS="..."      make mutants: only these (a name, a number, a pattern)
 ##   V=1                show every command
