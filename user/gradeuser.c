@@ -21,7 +21,7 @@
 #include "user/user.h"
 #include "vm/layout.h"
 
-enum { PAGE = PAGE_SIZE, STEP = 256 * PAGE, BORDERS = 6, TEXT = 160 };
+enum { PAGE = PAGE_SIZE, BORDERS = 6, TEXT = 160 };
 
 static uint64 checks, failures;
 
@@ -87,11 +87,7 @@ static int run_child(void (*f)(uint64), uint64 argument) {
 
 // Take all memory there is and give it back.  Returns the pages.
 static long free_pages(void) {
-  char *start = sbrk(0);
-  for (int step = STEP; step >= PAGE; step = step == STEP ? PAGE : 0)
-    while (sbrk(step) != (char *)-1)
-      ;
-  long taken = sbrk(0) - start;
+  long taken = (long)sbrk_all();
   sbrk((int)-taken);
   return taken / PAGE;
 }
@@ -431,11 +427,8 @@ static void crowd(char *const words[]) {
 
 // Take all memory there is, and see that it is all zeros; leave the value in it.
 static void fill_all_memory(uint64 value) {
-  uint64 *start = (uint64 *)sbrk(0), seen = 0;
-  for (int step = STEP; step >= PAGE; step = step == STEP ? PAGE : 0)
-    while (sbrk(step) != (char *)-1)
-      ;
-  for (uint64 *p = start, *end = (uint64 *)sbrk(0); p < end; p++) {
+  uint64 seen = 0;
+  for (uint64 *p = (uint64 *)sbrk(0), *end = p + sbrk_all() / sizeof(*p); p < end; p++) {
     seen |= *p;
     *p = value;
   }

@@ -16,7 +16,7 @@
 #include "user/user.h"
 #include "vm/layout.h"
 
-enum { CHILDREN = 12, STACKS = 64, STEP = 256 * PAGE_SIZE, SHOWN = 4 };
+enum { CHILDREN = 12, STACKS = 64, SHOWN = 4 };
 
 // 45 frames of recurse(), which has a local array of 512 bytes, are half a stack too many.
 static const char overflow[] = "EXHAUST_STACK 45";
@@ -58,10 +58,7 @@ static uint64 find_neighbours(struct stack_info **lower, struct stack_info **upp
 // Take all memory and write its address to each word.  Returns the end; it begins where the break
 // was.
 static uint64 *take_memory(uint64 *start) {
-  for (int step = STEP; step >= PAGE_SIZE; step = step == STEP ? PAGE_SIZE : 0)
-    while (sbrk(step) != (char *)-1)
-      ;
-  uint64 *end = (uint64 *)sbrk(0);
+  uint64 *end = start + sbrk_all() / sizeof(*start);
   for (uint64 *p = start; p < end; p++)
     *p = (uint64)p;
   return end;

@@ -8,7 +8,7 @@
 
 #include "user/user.h"
 
-enum { PAGE = 4096, STEP = 256 * PAGE };
+enum { PAGE = 4096 };
 
 static char text[512];
 
@@ -31,11 +31,7 @@ static int join(int argc, char *argv[]) {
 
 // Take all memory there is and give it back, so that nothing stays in a cache.  Returns the pages.
 static long free_pages(void) {
-  char *start = sbrk(0);
-  for (int step = STEP; step >= PAGE; step = step == STEP ? PAGE : 0)
-    while (sbrk(step) != (char *)-1)
-      ;
-  long taken = sbrk(0) - start;
+  long taken = (long)sbrk_all();
   sbrk((int)-taken);
   return taken / PAGE;
 }

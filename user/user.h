@@ -86,6 +86,9 @@ void *calloc(size_t count, size_t size);
 void *realloc(void *p, size_t n);
 void free(void *p);
 
+// Take all memory there is, by sbrk, and return how many bytes.
+uint64 sbrk_all(void);
+
 // Options (user/lib/getopt.c), as in POSIX.  Returns the letter, '?' after a message, or -1.
 extern char *optarg;
 extern int optind;

@@ -183,9 +183,7 @@ static void cached(void) {
 static void no_memory(uint64 unused) {
   (void)unused;
   uint64 before = used();
-  for (int step = 1 << 26; step >= PAGE_SIZE; step /= 2)
-    while (sbrk(step) != (char *)-1)
-      ;
+  sbrk_all();
   for (int i = 0; i < 10; i++)
     check(fork() == -1);
   check(used() == before);

@@ -121,10 +121,7 @@ static void bad_often(void) {
 
 // With so many pages and no more: exec works or fails, the machine goes on.
 static void exec_with_pages(uint64 pages) {
-  while (sbrk(64 * PAGE_SIZE) != (char *)-1)
-    ;
-  while (sbrk(PAGE_SIZE) != (char *)-1)
-    ;
+  sbrk_all();
   for (; pages > 0; pages--)
     sbrk(-PAGE_SIZE);
   exec("/true", ARGS("true"));
