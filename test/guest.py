@@ -7,10 +7,13 @@ stretch; wall clock is the last resort.
 """
 
 import fcntl
+import importlib.machinery
+import importlib.util
 import os
 import re
 import secrets
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +137,16 @@ def watch(qemu, log, cpu_limit, until):
     qemu.kill()
     qemu.wait()
     return why
+
+
+def load_script(path):
+    """Import a script that is called by a name without .py."""
+    name = "script_" + Path(path).name
+    loader = importlib.machinery.SourceFileLoader(name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    sys.modules[name] = module
+    loader.exec_module(module)
+    return module
 
 
 def build_variant(name, *options, build=BUILD):

@@ -1,25 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What operations cost: instructions counted by a guest, which repeat, against limits."""
 
-import importlib.machinery
-import importlib.util
 import subprocess
 
 import guest
 import pytest
 
-SCRIPT = guest.TOP / "test" / "bench"
 ICOUNT = ["-icount", "shift=0"]
-
-
-def load_script():
-    loader = importlib.machinery.SourceFileLoader("bench", str(SCRIPT))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
-    loader.exec_module(module)
-    return module
-
-
-bench = load_script()
+bench = guest.load_script(guest.TOP / "test" / "bench")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The model of a stack's life keeps its rules, and each fence left out breaks one."""
 
-import importlib.machinery
-import importlib.util
 import subprocess
 import sys
 
@@ -10,16 +8,7 @@ import guest
 import pytest
 
 CHECK = guest.TOP / "test" / "model" / "check"
-
-
-def load():
-    loader = importlib.machinery.SourceFileLoader("model_check", str(CHECK))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("model_check", loader))
-    loader.exec_module(module)
-    return module
-
-
-checker = load()
+checker = guest.load_script(CHECK)
 
 
 @pytest.mark.parametrize("name", checker.names())

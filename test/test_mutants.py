@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The mutants still apply, and the runner that judges them tells right from wrong."""
 
-import importlib.machinery
-import importlib.util
 import subprocess
 import sys
 
@@ -15,12 +13,7 @@ IDS = ["a.one", "a.two", "b.one"]
 
 @pytest.fixture(scope="module")
 def runner():
-    loader = importlib.machinery.SourceFileLoader("mutants_run", str(RUN))
-    spec = importlib.util.spec_from_loader("mutants_run", loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutants_run"] = module
-    loader.exec_module(module)
-    return module
+    return guest.load_script(RUN)
 
 
 def test_all_apply():

@@ -3,11 +3,11 @@
 
 import re
 
+from machine import DIRECT
 from suite import case
 from sv39 import W
 
 BLOCK = 1024  # bytes; provoke has the disk read block 1
-DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)  # vm/layout.h
 ONE_WAY = "Let drivers get addresses by one function, and have that look where the buffer is."
 WHOLE = "Look at every page of the buffer, not only at its first byte."
 

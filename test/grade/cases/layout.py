@@ -3,11 +3,10 @@
 
 from cases.overflow import wfi_addresses
 from facts import check_guarded, expect, mapped_stacks, stack_of_sp
-from machine import IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
+from machine import DIRECT, IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
 from suite import case
 from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
 
-DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)  # vm/layout.h
 KERNEL_HALF = 256  # the first root entry of it
 GIGABYTE = 1 << 30
 TOP = 1 << 64

@@ -3,11 +3,11 @@
 
 from facts import BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, Stack, judge
 from gradeuser import KERNEL_ADDRESSES, each, stack_borders, user_faults, verdict
-from machine import GUARD, IMAGE_BASE, IMAGE_PA, PROVOKE, PROVOKE_END, SLOT, STACK, USER_END
+from machine import (DIRECT, GUARD, IMAGE_BASE, IMAGE_PA, PROVOKE, PROVOKE_END, SLOT, STACK,
+                     USER_END)
 from suite import case
 from sv39 import PAGE, U, W, X
 
-DIRECT = (0xFFFFFFC000000000, 0xFFFFFFE000000000)
 WHOLE_GUARD = "The guards are 16 KiB on either side, unmapped from the first byte to the last."
 BY_SP = "sp is good: classify by sp before stval."
 NINETY = STACK * 9 // 10
