@@ -78,7 +78,7 @@ static bool word_is(const char *word, const char *s) {
   return word && strcmp(word, s) == 0;
 }
 
-static uint64 number(const char *word, uint64 fallback) {
+uint64 provoke_number(const char *word, uint64 fallback) {
   uint64 value;
   return word && parse_number(word, &value) ? value : fallback;
 }
@@ -123,7 +123,7 @@ static uint64 sp_base(const char *word) {
     return me->stack_hi;
   if (word_is(word, "here"))
     return (uint64)__builtin_frame_address(0) & ~15UL;
-  return number(word, 0);
+  return provoke_number(word, 0);
 }
 
 static uint64 read_sp(char *word) {
@@ -134,7 +134,7 @@ static uint64 read_sp(char *word) {
     return sp_base(word);
   char c = *sign;
   *sign = 0;
-  uint64 offset = number(sign + 1, 0);
+  uint64 offset = provoke_number(sign + 1, 0);
   return c == '+' ? sp_base(word) + offset : sp_base(word) - offset;
 }
 
@@ -153,7 +153,7 @@ __attribute__((noinline)) uint64 recurse(uint64 n) {
 }
 
 static void exhaust_stack(char *words[]) {
-  recurse(number(words[0], 100000));
+  recurse(provoke_number(words[0], 100000));
 }
 
 static void exhaust_irqoff(char *words[]) {
@@ -261,7 +261,7 @@ __attribute__((noinline)) uint64 plant_outer(uint64 n) {
 }
 
 static void plant(char *words[]) {
-  plant_outer(number(words[0], 10));
+  plant_outer(provoke_number(words[0], 10));
 }
 
 // The reporter runs out of its own stack, of which it gets 512 bytes, or takes a fault itself.
@@ -295,30 +295,30 @@ static void wild_sp(char *words[]) {
 }
 
 static void underflow(char *words[]) {
-  set_sp(thread_current()->stack_hi + number(words[0], 16), words[1]);
+  set_sp(thread_current()->stack_hi + provoke_number(words[0], 16), words[1]);
 }
 
 static void jump_frame(char *words[]) {
-  provoke_sp_store(thread_current()->stack_lo - number(words[0], KSTACK_GUARD));
+  provoke_sp_store(thread_current()->stack_lo - provoke_number(words[0], KSTACK_GUARD));
 }
 
 static void registers(char *words[]) {
-  uint64 seed = number(words[1], 0x1000000000000000);
+  uint64 seed = provoke_number(words[1], 0x1000000000000000);
   provoke_registers(words[0] ? read_sp(words[0]) : seed + REG_SP, seed);
 }
 
 // Frames of assembly, of any size.
 static void exhaust_frames(char *words[]) {
-  provoke_frames(number(words[0], 16));
+  provoke_frames(provoke_number(words[0], 16));
 }
 
 // A user copy whose target is not there yet: its page fault finds little stack.
 static void copy_low(char *words[]) {
-  provoke_copy(read_sp(words[0]), number(words[1], 0));
+  provoke_copy(read_sp(words[0]), provoke_number(words[1], 0));
 }
 
 static void stack_use(char *words[]) {
-  uint64 n = ROUND_UP(number(words[0], 1024), 16), sp;
+  uint64 n = ROUND_UP(provoke_number(words[0], 1024), 16), sp;
   struct stack_info info;
   asm volatile("mv %0, sp" : "=r"(sp));
   provoke_use(n);
@@ -335,19 +335,19 @@ static uint64 running_stack(void) {
 }
 
 static void guard_leading(char *words[]) {
-  access(words, running_stack() - number(words[1], 1));
+  access(words, running_stack() - provoke_number(words[1], 1));
 }
 
 static void guard_trailing(char *words[]) {
-  access(words, running_stack() + KSTACK_SIZE + number(words[1], 1) - 1);
+  access(words, running_stack() + KSTACK_SIZE + provoke_number(words[1], 1) - 1);
 }
 
 static void guard_other(char *words[]) {
   struct stack_info other;
-  if (!other_stack(&other, number(words[0] && words[1] ? words[2] : NULL, 0)))
+  if (!other_stack(&other, provoke_number(words[0] && words[1] ? words[2] : NULL, 0)))
     return;
   kprintf("provoke: the guard of pid %d (%s)\n", other.pid, other.name);
-  access(words, other.lo - number(words[1], 8));
+  access(words, other.lo - provoke_number(words[1], 8));
 }
 
 static void stale_stack(char *words[]) {
@@ -355,7 +355,7 @@ static void stale_stack(char *words[]) {
   struct vm_area *area = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root);
   if (!area)
     return;
-  uint64 address = area->base + number(words[1], 8);
+  uint64 address = area->base + provoke_number(words[1], 8);
   provoke_load(address);  // so that this hart has cached the translation
   kstack_free(area);
   kstack_drain();
@@ -484,7 +484,7 @@ static __attribute__((noinline)) void corrupt(uint32 n) {
 }
 
 static void corrupt_stack(char *words[]) {
-  corrupt(number(words[0], 64));
+  corrupt(provoke_number(words[0], 64));
 }
 
 // Spoil what the way back to user mode restores.
@@ -499,7 +499,7 @@ static void corrupt_frame(char *words[]) {
 // --- memory --------------------------------------------------------------------------------------
 
 static void fail_alloc(char *words[]) {
-  page_fail(number(words[0], 0));
+  page_fail(provoke_number(words[0], 0));
 }
 
 static void end_thread(void *done) {
@@ -586,7 +586,7 @@ static void exec_userspace(char *words[]) {
 }
 
 static void access_null(char *words[]) {
-  access(words, number(words[1], 0));
+  access(words, provoke_number(words[1], 0));
 }
 
 static void access_userspace(char *words[]) {
@@ -609,7 +609,7 @@ static void write_kern(char *words[]) {
 }
 
 static void unmapped(char *words[]) {
-  access(words, DEVICE_END - number(words[1], PAGE_SIZE));
+  access(words, DEVICE_END - provoke_number(words[1], PAGE_SIZE));
 }
 
 static void illegal(char *words[]) {
@@ -734,7 +734,7 @@ static void move_to(struct hart *h) {
 static int run_test(char *words[]);
 
 static void on_hart(char *words[]) {
-  uint64 n = number(words[0], hart_count);
+  uint64 n = provoke_number(words[0], hart_count);
   for (uint32 tries = 0; tries < MOVES && n < hart_count && hart_index() != n; tries++)
     move_to(&harts[n]);
   if (hart_index() != n)

@@ -6,8 +6,13 @@
 // writer's context.  Tests that Linux's lkdtm has too bear the same names.
 #pragma once
 
+#include "kern/lib/types.h"
+
 // Register the device.  Boot hart.
 void provoke_init(void);
+
+// Return the number that a word of a command is, or fallback when there is none.
+uint64 provoke_number(const char *word, uint64 fallback);
 
 // The tests of kern/dev/provoke_life.c.
 void provoke_stack_irq(char *words[]);

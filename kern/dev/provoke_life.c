@@ -6,7 +6,6 @@
 #include "kern/dev/irq.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
-#include "kern/lib/machine.h"
 #include "kern/lib/print.h"
 #include "kern/lib/sbi.h"
 #include "kern/sched/thread.h"
@@ -20,11 +19,6 @@
 // Implemented by: kern/dev/provoke.S.
 void provoke_secret(uint64 n);
 _Noreturn void provoke_secret_far(uint64 sp, uint64 n);
-
-static uint64 number(const char *word, uint64 fallback) {
-  uint64 value;
-  return word && parse_number(word, &value) ? value : fallback;
-}
 
 // --- interrupt handlers --------------------------------------------------------------------------
 
@@ -72,7 +66,7 @@ static void interrupt_all(void) {
 void provoke_stack_irq(char *words[]) {
   in_irq.calls = 0;
   in_irq.failed = false;
-  store_relaxed(&in_irq.wanted, number(words[0], FEW));
+  store_relaxed(&in_irq.wanted, provoke_number(words[0], FEW));
   store_release(&irq_software_test, handler);
   csr_set(sip, SIE_SSIE);  // the first one here and now
   for (uint32 i = 0; i < ROUNDS; i++)
@@ -101,8 +95,8 @@ __attribute__((noinline)) uint64 secret_below(uint64 depth, uint64 n) {
 }
 
 void provoke_stack_secret(char *words[]) {
-  uint64 n = ROUND_UP(number(words[0], 1024), 16);
-  uint64 depth = number(words[0] ? words[1] : NULL, 0) * 1024 / FRAME_MAX;
+  uint64 n = ROUND_UP(provoke_number(words[0], 1024), 16);
+  uint64 depth = provoke_number(words[0] ? words[1] : NULL, 0) * 1024 / FRAME_MAX;
   if (depth == 0)
     provoke_secret(n);
   else
@@ -110,7 +104,8 @@ void provoke_stack_secret(char *words[]) {
 }
 
 void provoke_stray_secret(char *words[]) {
-  provoke_secret_far(thread_current()->stack_lo + ROUND_UP(number(words[0], 2048), 16), 256);
+  provoke_secret_far(thread_current()->stack_lo + ROUND_UP(provoke_number(words[0], 2048), 16),
+                     256);
 }
 
 // --- from one thread to the next -----------------------------------------------------------------
@@ -154,7 +149,7 @@ static uint64 words_used(const struct vm_area *area) {
 // Interrupts stay off here, and the thread turns them off to say that it ends: so if it ended on
 // this hart, nobody has run in between.
 void provoke_reuse_stack(char *words[]) {
-  last.used = ROUND_UP(number(words[0], 1024), 16);
+  last.used = ROUND_UP(provoke_number(words[0], 1024), 16);
   irq_t s = irq_save();
   struct vm_area *dead = stack_of_ended();
   bool here = dead && last.hart == this_hart()->index;
