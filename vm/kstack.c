@@ -7,11 +7,13 @@
 // I2. A stack is all zeros when it is handed out, so the lowest nonzero word is the deepest its
 //     owner ever went.
 // I3. No frame is larger than ERASE_GAP and each holds its nonzero return address or frame pointer,
-//     so a run of ERASE_GAP zero bytes below used stack means that nothing below was used.  Where
-//     sp may have jumped (kstack_stain) that is not so, and the stack is unmapped instead.
+//     so a run of ERASE_GAP zero bytes below used stack means that nothing below was used (A1).
+//     Where sp may have jumped (kstack_stain) that is not so, and the stack is unmapped instead.
 // I4. A cache's place is swapped whole, so whoever takes a stack out of it, from this hart or
 //     another, in a handler or not, has it alone.
 // I5. An owner is complete before kind says that there is one, and goes under the window's lock.
+// A1. Later frames do not leave so long a run of zeros where earlier ones were: the largest have a
+//     third of it, and buffers in them less.
 // Locks: the window's (vm/vmalloc.c).
 #include "vm/kstack.h"
 
