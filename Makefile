@@ -342,7 +342,7 @@ mutants: kernel image
 
 HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h)
 CLANG = clang -fsyntax-only $(CLANGSTRICT) --target=riscv64-unknown-elf $(COMMON)
-SCRIPTS = $(shell grep -lsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
+SCRIPTS = $(shell grep -IlsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
 
 lint: lint-format lint-text lint-layers lint-tp lint-headers lint-clang lint-shell
 
