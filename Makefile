@@ -59,6 +59,9 @@ endif
 ifneq ($(shell expr '$(MEM)' : '[1-9][0-9]*[MG]$$' '>' 0),1)
 $(error MEM=$(MEM): a number followed by M or G$(comma) such as 128M)
 endif
+ifneq ($(findstring ',$(APPEND)$(ARGS))$(findstring ",$(APPEND)$(ARGS)),)
+$(error APPEND= and ARGS= are words between blanks$(comma) and may have no quotes in them)
+endif
 ifneq ($(and $(filter y,$(KASAN)),$(LLVM)),)
 $(error KASAN=y is for gcc$(comma) not for LLVM=1: leave one out)
 endif

@@ -110,6 +110,7 @@ def test_doctor_bad_choice():
     (["PROVOKE=yes"], "PROVOKE=yes: y or n"),
     (["KASAN=y", "LLVM=1"], "KASAN=y is for gcc, not for LLVM=1"),
     (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
+    (["ARGS=-c 'ls | wc'"], "ARGS= are words between blanks"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
     (["qmeu"], 'no command or file "qmeu"'),
@@ -123,6 +124,7 @@ def test_make_help_names_every_command():
     text = run("make", "help").stdout
     for command in "qemu run-NAME demo qemu-gdb gdb test lint bench doctor clean".split():
         assert f"make {command} " in text
+    assert max(map(len, text.splitlines())) < 80
 
 
 def test_silent_boot_is_explained(tmp_path):
