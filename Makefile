@@ -419,7 +419,7 @@ endif
 ##   make gdb           the same with GDB in this terminal
 ##   make test          every test
 ##   make host          only the tests that need no QEMU
-##   make model         check the model of a stack's life, each fence is needed
+##   make model         check the model of a stack's life and of its fences
 ##   make bench         instructions an operation takes (ARGS="..."), with limits
 ##   make grade         grade the kernel: docs/grading.md
 ##   make mutants       grade wrong kernels: each must lose what it should
