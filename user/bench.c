@@ -305,7 +305,7 @@ static const struct bench *find(const char *name) {
       return &benches[i];
   for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
     fprintf(2, "%-12s %s\n", benches[i].name, benches[i].what);
-  die("bench: no benchmark is called %s, but those above are", name);
+  die("bench: there is no %s (the list is above)", name);
 }
 
 static uint64 measure(const struct bench *b) {
