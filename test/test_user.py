@@ -168,10 +168,10 @@ def test_init_reports_death(boot):
 BOMB = """\
 ps; echo '<bomb>'
 limit 8 forkbomb {options} stop &
-sleep 10
+sleep 30
 ls | grep script; (echo one; echo two) | wc
 ps; echo '<end>'
-echo > stop; sleep 30
+echo > stop; sleep 80
 ps; echo '<gone>'
 """
 
