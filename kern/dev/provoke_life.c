@@ -14,7 +14,7 @@
 #define ROUNDS 2000  // of interrupts to all harts
 #define FEW    3     // more than a hart's cache holds
 
-#define LARGE_FRAME (FRAME_MAX - 64)  // and what the compiler adds
+#define LARGE_FRAME (FRAME_MAX - 24)  // and what the compiler adds
 
 // Implemented by: kern/dev/provoke.S.
 void provoke_secret(uint64 n);
