@@ -330,11 +330,14 @@ test: kernel image $(HOST_TESTS)
 lower = $(shell echo $(1) | tr A-Z a-z)
 export $(PATHS) KEEP
 
-# The script calls make again, since a kernel that does not build has a grade too: none.
+# The script calls make again, since a kernel that does not build has a grade too: none.  Under
+# KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
+# for each other.
 grade: tools
-	@BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/grade/grade $(if $(CASES), \
-	  --only '$(CASES)') $(if $(JOBS),--jobs $(JOBS)) $(foreach v,$(PATHS),$(if $(value $(v)), \
-	  --$(call lower,$(v)) "$$$(v)"))
+	@BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) \
+	  $(PYTHON) test/grade/grade $(if $(CASES),--only '$(CASES)') \
+	  $(if $(JOBS),--jobs $(JOBS)) \
+	  $(foreach v,$(PATHS),$(if $(value $(v)),--$(call lower,$(v)) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.
 mutants: kernel image
