@@ -29,7 +29,8 @@ extern char _start[], text_end[];
 
 enum { ECALL_SIZE = 4 };
 
-// Stack that a thread must have left to be preempted in the kernel: that takes about 400 bytes.
+// Stack that a thread must have left to be preempted in the kernel: that takes up to 700 bytes,
+// with a dead thread to free.
 #define PREEMPT_ROOM (KASAN ? 4096 : 1024)
 
 bool is_kernel_text(uint64 pc) {

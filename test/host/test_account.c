@@ -10,16 +10,9 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
+#include "test/host/check.h"
 #include "vm/account.h"
 #include "vm/kmalloc.h"
-
-#define CHECK(cond)                                                                                \
-  do {                                                                                             \
-    if (!(cond)) {                                                                                 \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                   \
-      exit(1);                                                                                     \
-    }                                                                                              \
-  } while (0)
 
 #define OWNERS  12
 #define THREADS 4

@@ -8,15 +8,8 @@
 #include <string.h>
 
 #include "kern/lib/panic.h"
+#include "test/host/check.h"
 #include "vm/arena.h"
-
-#define CHECK(cond)                                                                                \
-  do {                                                                                             \
-    if (!(cond)) {                                                                                 \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                   \
-      exit(1);                                                                                     \
-    }                                                                                              \
-  } while (0)
 
 static jmp_buf on_panic;
 

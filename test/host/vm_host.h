@@ -17,15 +17,8 @@ typedef uint64 irq_t;
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/spinlock.h"
+#include "test/host/check.h"
 #include "vm/layout.h"
-
-#define CHECK(cond)                                                                                \
-  do {                                                                                             \
-    if (!(cond)) {                                                                                 \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                   \
-      exit(1);                                                                                     \
-    }                                                                                              \
-  } while (0)
 
 #define RAM_BASE 0x80000000UL
 #define RAM_SIZE (16UL << 20)
