@@ -217,8 +217,41 @@ static void exhaust_console(char *words[]) {
   kprintf("provoke: in the console\n");
 }
 
-// Of two processes the first overflows when the other's report has begun.
+// Return once as many processes as there are harts have come here, each on a hart of its own, with
+// interrupts off.  A process that waits takes ticks, so that one queued behind it is handed on.
+static irq_t meet(void) {
+  static const struct thread *present[HART_MAX];  // [test_spinlock] who waits on each hart
+  static uint32 met;                              // [a] those who have seen all harts present
+  const struct thread *me = thread_current();
+  for (;;) {
+    irq_t outer = irq_save();
+    irq_t s = spin_lock(&test_spinlock);
+    uint32 count = 0, here = hart_index();
+    for (uint32 i = 0; i < hart_count; i++) {
+      if (i == here && !present[i])
+        present[i] = me;
+      else if (i != here && present[i] == me)
+        present[i] = NULL;
+      count += present[i] != NULL;
+    }
+    bool all = count == hart_count && present[here] == me;
+    spin_unlock(&test_spinlock, s);
+    if (all) {
+      uint32 round = fetch_add(&met, 1) / hart_count;
+      while (load_acquire(&met) / hart_count == round)
+        panic_poll();
+      s = spin_lock(&test_spinlock);
+      present[here] = NULL;
+      spin_unlock(&test_spinlock, s);
+      return outer;
+    }
+    irq_restore(outer);
+  }
+}
+
+// On two harts one process overflows when the other's report has begun.
 static void exhaust_reporting(char *words[]) {
+  irq_restore(meet());
   if (fetch_add(&console.waiting, 1) == 0)
     while (!load_acquire(&console.reporting))
       ;
@@ -229,10 +262,7 @@ static void exhaust_reporting(char *words[]) {
 
 // As many processes as there are harts overflow at once.
 static void exhaust_all(char *words[]) {
-  static uint32 arrived;  // [a]
-  fetch_add(&arrived, 1);
-  while (load_acquire(&arrived) < hart_count)
-    ;
+  irq_restore(meet());
   exhaust_stack(words);
 }
 
