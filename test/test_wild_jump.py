@@ -50,5 +50,5 @@ def jump_and_interrupt(log, symbols, program, target):
 def test_from_user_mode(tmp_path, symbols, target):
     code, output = jump_and_interrupt(tmp_path / "log", symbols, "usertests kill-spinning", target)
     assert "panic" not in output, output[-1500:]
-    assert "executed what it may not" in output, output[-1500:]
+    assert "jump to where it may not execute" in output, output[-1500:]
     assert code is not None

@@ -72,20 +72,6 @@ static void print_owner(const struct fault *f) {
     kprintf("%s", f->other.pid == 0 ? f->other.name : "nobody");
 }
 
-static const char *exception_name(uint64 scause) {
-  static const char *const names[] = {
-      [CAUSE_FETCH_MISALIGNED] = "misaligned jump",
-      [CAUSE_FETCH_ACCESS] = "jump to memory that is not there",
-      [CAUSE_ILLEGAL] = "illegal instruction",
-      [CAUSE_BREAKPOINT] = "breakpoint",
-      [CAUSE_LOAD_MISALIGNED] = "misaligned load",
-      [CAUSE_LOAD_ACCESS] = "load from memory that is not there",
-      [CAUSE_STORE_MISALIGNED] = "misaligned store",
-      [CAUSE_STORE_ACCESS] = "store to memory that is not there",
-  };
-  return scause < ARRAY_SIZE(names) && names[scause] ? names[scause] : "unexpected trap";
-}
-
 static void print_overflow(const struct fault *f) {
   if (fault_sp(f) < f->stack.lo)
     kprintf("ran %lu bytes off the end of its %s", past(f), stack_name(f));

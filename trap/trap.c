@@ -119,26 +119,6 @@ void trap_preempt(struct trap_frame *frame) {
   check_interrupted(frame, sepc);
 }
 
-static const char *user_fault_name(uint64 scause) {
-  switch (scause) {
-  case CAUSE_FETCH_PAGE:
-  case CAUSE_FETCH_ACCESS:
-    return "executed what it may not";
-  case CAUSE_LOAD_PAGE:
-  case CAUSE_LOAD_ACCESS:
-    return "read what it may not";
-  case CAUSE_STORE_PAGE:
-  case CAUSE_STORE_ACCESS:
-    return "wrote what it may not";
-  case CAUSE_ILLEGAL:
-    return "executed an illegal instruction";
-  case CAUSE_BREAKPOINT:
-    return "hit a breakpoint";
-  default:
-    return "trapped";
-  }
-}
-
 // A fault in user mode: resolved, or the end of the process.
 static void user_fault(struct trap_frame *frame) {
   struct thread *t = thread_current();
@@ -149,8 +129,8 @@ static void user_fault(struct trap_frame *frame) {
     error = fpu_first_use(frame) ? 0 : -1;
   if (!error)
     return;
-  kprintf("pid %d (%s) %s: scause %lu, pc 0x%lx, address 0x%lx. It was killed.\n", t->pid, t->name,
-          user_fault_name(frame->scause), frame->scause, frame->sepc, frame->stval);
+  kprintf("pid %d (%s) was killed: %s.\n  scause %lu, pc 0x%lx, address 0x%lx\n", t->pid, t->name,
+          exception_name(frame->scause), frame->scause, frame->sepc, frame->stval);
   thread_kill(t);
 }
 
