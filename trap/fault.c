@@ -57,7 +57,7 @@ static enum fault_class classify_mapping(uint64 scause, uint64 pte) {
 }
 
 enum fault_class classify(uint64 scause, uint64 stval, uint64 sp, struct stack_bounds stack,
-                          struct fault_slot slot, uint64 pte) {
+                          struct kstack_slot slot, uint64 pte) {
   if (!sp_is_good(sp, stack))
     return classify_sp(sp, stack);
   if (!is_page_fault(scause))
@@ -66,10 +66,10 @@ enum fault_class classify(uint64 scause, uint64 stval, uint64 sp, struct stack_b
     return FAULT_GUARD_BELOW;
   if (slot.in_guard && stval >= stack.hi && stval < stack.hi + KSTACK_GUARD)
     return FAULT_GUARD_ABOVE;
-  if (slot.in_window && !slot.in_guard && !slot.owned && !(pte & PTE_V))
+  if (slot.in_window && !slot.in_guard && !slot.live && !(pte & PTE_V))
     return FAULT_STALE_STACK;
   if (slot.in_window && slot.in_guard)
-    return slot.owned || slot.below_owned ? FAULT_GUARD_OTHER : FAULT_STALE_STACK;
+    return slot.live || slot.below_live ? FAULT_GUARD_OTHER : FAULT_STALE_STACK;
   if (stval < PAGE_SIZE)
     return FAULT_NULL;
   if (stval < USER_END)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kern/lib/types.h"
+#include "vm/kstack.h"
 
 enum fault_class {
   FAULT_OVERFLOW,
@@ -33,18 +34,10 @@ struct stack_bounds {
   uint64 lo, hi;
 };
 
-// What the kernel-stack window says of an address.
-struct fault_slot {
-  bool in_window;    // the rest is meaningful only if so
-  bool in_guard;     // in the guard half of its slot, else in the stack half
-  bool owned;        // somebody owns the slot's stack
-  bool below_owned;  // somebody owns the stack of the slot below
-};
-
 // Name the class of a fault in the kernel.  scause, stval and sp are as at the fault; stack is the
 // one this hart ran on; slot describes stval; pte is the leaf that translates stval, or 0.
 enum fault_class classify(uint64 scause, uint64 stval, uint64 sp, struct stack_bounds stack,
-                          struct fault_slot slot, uint64 pte);
+                          struct kstack_slot slot, uint64 pte);
 
 // Return by how many bytes the fault missed its stack: how far sp ran out of it, or how far stval
 // lies beyond it; 0 where that means nothing.

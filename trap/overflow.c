@@ -35,24 +35,11 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
   return NULL;
 }
 
-static struct fault_slot slot_of(uint64 va) {
-  struct kstack_slot slot, below;
-  kstack_describe(va, &slot);
-  kstack_describe(va - KSTACK_SLOT, &below);
-  return (struct fault_slot){
-      .in_window = slot.in_window,
-      .in_guard = slot.in_guard,
-      .owned = slot.live,
-      .below_owned = below.in_window && below.live,
-  };
-}
-
 // Find whose slot the fault is about: that of the address, or of a wild sp.
 static void describe_other(struct fault *f) {
   uint64 va = f->class == FAULT_WILD_SP ? frame_reg(f->frame, REG_SP) : f->frame->stval;
   kstack_describe(va, &f->other);
-  struct fault_slot slot = slot_of(va);
-  if (slot.in_window && slot.in_guard && !slot.owned)
+  if (f->other.in_guard && !f->other.live)
     kstack_describe(va - KSTACK_SLOT, &f->other);
 }
 
@@ -66,9 +53,10 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
       .thread = h->current,
       .stack = {h->victim_lo, h->victim_hi},
   };
+  struct kstack_slot slot;
+  kstack_describe(stval, &slot);
   pte_t pte = stval < USER_END ? 0 : pagetable_leaf(kernel_pagetable, stval, &level);
-  f->class =
-      classify(frame->scause, stval, frame_reg(frame, REG_SP), f->stack, slot_of(stval), pte);
+  f->class = classify(frame->scause, stval, frame_reg(frame, REG_SP), f->stack, slot, pte);
   describe_other(f);
   f->why = why_panic(h, f->thread, frame, f->stack);
 }

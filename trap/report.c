@@ -80,37 +80,27 @@ static void print_overflow(const struct fault *f) {
 }
 
 static void print_address_fault(const struct fault *f) {
-  uint64 address = f->frame->stval;
-  switch (f->class) {
-  case FAULT_GUARD_BELOW:
-    kprintf("%s the guard of its own %s, %lu bytes below it", did(f), stack_name(f), past(f));
-    break;
-  case FAULT_GUARD_ABOVE:
-    kprintf("%s the guard of its own %s, byte %lu above it", did(f), stack_name(f), past(f));
-    break;
-  case FAULT_STALE_STACK:
-    kprintf("%s a kernel stack that nobody owns (the last owner was ", did(f));
+  static const char *const what[FAULT_CLASSES] = {
+      [FAULT_NULL] = "a null pointer",
+      [FAULT_USER_ACCESS] = "a user address, but not through the user copy",
+      [FAULT_EXEC_NX] = "which holds data",
+      [FAULT_WRITE_RODATA] = "which is read-only",
+      [FAULT_UNMAPPED] = "where nothing is mapped",
+  };
+  kprintf("%s ", did(f));
+  if (what[f->class]) {
+    kprintf("0x%lx, %s,", f->frame->stval, what[f->class]);
+  } else if (f->class == FAULT_GUARD_BELOW) {
+    kprintf("the guard of its own %s, %lu bytes below it", stack_name(f), past(f));
+  } else if (f->class == FAULT_GUARD_ABOVE) {
+    kprintf("the guard of its own %s, byte %lu above it", stack_name(f), past(f));
+  } else if (f->class == FAULT_GUARD_OTHER) {
+    kprintf("the guard of another kernel stack, that of ");
+    print_owner(f);
+  } else {
+    kprintf("a kernel stack that nobody owns (the last owner was ");
     print_owner(f);
     kprintf(")");
-    break;
-  case FAULT_GUARD_OTHER:
-    kprintf("%s the guard of another kernel stack, that of ", did(f));
-    print_owner(f);
-    break;
-  case FAULT_NULL:
-    kprintf("%s 0x%lx, a null pointer,", did(f), address);
-    break;
-  case FAULT_USER_ACCESS:
-    kprintf("%s user address 0x%lx, but not through the user copy,", did(f), address);
-    break;
-  case FAULT_EXEC_NX:
-    kprintf("jumped to 0x%lx, which holds data,", address);
-    break;
-  case FAULT_WRITE_RODATA:
-    kprintf("wrote to read-only memory at 0x%lx", address);
-    break;
-  default:
-    kprintf("%s 0x%lx, where nothing is mapped,", did(f), address);
   }
 }
 

@@ -169,6 +169,14 @@ void kstack_rename(struct vm_area *area, const char *name) {
   spin_unlock(&vmalloc_stacks.lock, s);
 }
 
+// Return whether somebody owns the stack in slot i, of those that there are.
+static bool is_live(uint64 i) {
+  if (i >= kstack_slots())
+    return false;
+  const struct vm_area *area = &vmalloc_stacks.areas[i];
+  return area->kind != 0 && area->base == KSTACK_BASE + i * KSTACK_SLOT + KSTACK_GUARD;
+}
+
 void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
   *slot = (struct kstack_slot){.pid = -1};
   if (va < KSTACK_BASE || va >= KSTACK_END)
@@ -178,10 +186,11 @@ void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
   slot->in_guard = (va & (KSTACK_SLOT - 1)) < KSTACK_GUARD;
   slot->lo = ROUND_DOWN(va, KSTACK_SLOT) + KSTACK_GUARD;
   slot->hi = slot->lo + KSTACK_SIZE;
+  slot->live = is_live(i);
+  slot->below_live = is_live(i - 1);
   if (i >= kstack_slots())  // the window is larger than RAM can back: nobody's
     return;
   const struct vm_area *area = &vmalloc_stacks.areas[i];
-  slot->live = area->kind != 0 && area->base == slot->lo;
   slot->pid = area->pid;
   memcpy(slot->name, area->name, sizeof(slot->name));
   slot->name[sizeof(slot->name) - 1] = '\0';

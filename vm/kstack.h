@@ -18,11 +18,12 @@ struct hart;
 
 // What the window says of an address.
 struct kstack_slot {
-  bool in_window;  // the rest is meaningful only if so
-  bool in_guard;   // in the guard half, else in the stack half
-  uint64 lo, hi;   // bounds of the slot's stack
-  bool live;       // the slot has an owner now
-  int pid;         // owner, or last owner; -1: never owned
+  bool in_window;   // the rest is meaningful only if so
+  bool in_guard;    // in the guard half, else in the stack half
+  bool live;        // the slot has an owner now
+  bool below_live;  // and so has the slot below
+  uint64 lo, hi;    // bounds of the slot's stack
+  int pid;          // owner, or last owner; -1: never owned
   char name[NAME_SIZE];
 };
 

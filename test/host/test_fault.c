@@ -27,8 +27,12 @@ static int failures, checks;
     }                                                                                              \
   } while (0)
 
-static const struct fault_slot nowhere;
-static const struct fault_slot own_guard = {true, true, true, true};
+// A slot of the window: whether the address is in the guard, and who owns what.
+#define SLOT(guard, owned, below_owned)                                                            \
+  { .in_window = true, .in_guard = (guard), .live = (owned), .below_live = (below_owned) }
+
+static const struct kstack_slot nowhere;
+static const struct kstack_slot own_guard = SLOT(true, true, true);
 
 static struct stack_bounds slot_stack(uint64 number) {
   uint64 lo = KSTACK_BASE + number * KSTACK_SLOT + KSTACK_GUARD;
@@ -99,7 +103,7 @@ static void test_exceptions(struct stack_bounds s) {
     }
 }
 
-static enum fault_class at(struct stack_bounds s, uint64 stval, struct fault_slot slot, pte_t pte,
+static enum fault_class at(struct stack_bounds s, uint64 stval, struct kstack_slot slot, pte_t pte,
                            uint64 cause) {
   return classify(cause, stval, s.hi - 512, s, slot, pte);
 }
@@ -108,7 +112,7 @@ static void test_own_guards(struct stack_bounds s) {
   for (size_t c = 0; c < ARRAY_SIZE(page_faults); c++) {
     uint64 cause = page_faults[c];
     for (int owned = 0; owned < 4; owned++) {
-      struct fault_slot slot = {true, true, owned & 1, owned & 2};
+      struct kstack_slot slot = SLOT(true, owned & 1, owned & 2);
       CHECK("below", at(s, s.lo - 1, slot, 0, cause), FAULT_GUARD_BELOW, "last byte");
       CHECK("below", at(s, s.lo - G, slot, 0, cause), FAULT_GUARD_BELOW, "first byte");
       CHECK("above", at(s, s.hi, slot, 0, cause), FAULT_GUARD_ABOVE, "first byte");
@@ -118,11 +122,11 @@ static void test_own_guards(struct stack_bounds s) {
 }
 
 static void test_other_slots(struct stack_bounds s) {
-  const struct fault_slot stack_free = {true, false, false, true};
-  const struct fault_slot stack_owned = {true, false, true, true};
-  const struct fault_slot guard_owned = {true, true, true, false};
-  const struct fault_slot guard_below_owned = {true, true, false, true};
-  const struct fault_slot guard_nobody = {true, true, false, false};
+  const struct kstack_slot stack_free = SLOT(false, false, true);
+  const struct kstack_slot stack_owned = SLOT(false, true, true);
+  const struct kstack_slot guard_owned = SLOT(true, true, false);
+  const struct kstack_slot guard_below_owned = SLOT(true, false, true);
+  const struct kstack_slot guard_nobody = SLOT(true, false, false);
   uint64 just_below = s.lo - G - 1, just_above = s.hi + G, far_guard = s.lo - 5 * KSTACK_SLOT - 8;
   for (size_t c = 0; c < ARRAY_SIZE(page_faults); c++) {
     uint64 cause = page_faults[c];
