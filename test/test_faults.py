@@ -164,6 +164,12 @@ def test_room_for_the_frame(boot, symbols):
     assert k["sp"] < k["lo"] and k["why"] == "interrupts-off"
 
 
+def test_fault_of_the_user_copy(boot):
+    """Resolving it takes more stack than is left: interrupts are on, so only the process goes."""
+    k = check_common(boot("provoke COPY_LOW lo+416 0"))
+    assert k["class"] == "overflow" and k["sp"] < k["lo"] + FRAME and k["why"] == "-"
+
+
 def test_every_depth(boot):
     """An interrupt at every 16 bytes, from the very top of the stack down to where none fits."""
     k = check_common(boot("provoke WILD_SP hi sink"))

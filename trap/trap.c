@@ -2,7 +2,8 @@
 //
 // Traps, once entry.S has saved them.
 //
-// I1. Everything here runs with interrupts off, but for system calls and faults of user mode.
+// I1. Everything here runs with interrupts off, but for system calls, faults of user mode and of
+//     the user copy.
 // I2. What a frame restores is checked on the way out: SPP and sepc.  An interrupt may find any
 //     sepc, since it can come between a wild jump and the fault of its target; so it must not
 //     change it, and a fault must go on in the text.

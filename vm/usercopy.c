@@ -58,7 +58,10 @@ bool usercopy_fault(struct trap_frame *frame) {
     return false;
   enum access access = frame->scause == CAUSE_STORE_PAGE ? ACCESS_WRITE : ACCESS_READ;
   struct space *s = space_current();
+  if (frame->sstatus & SSTATUS_SPIE)
+    irq_on();
   if (!s || space_fault(s, frame->stval, access) != 0)
     frame->sepc = (uint64)usercopy_fixup;
+  irq_off();
   return true;
 }

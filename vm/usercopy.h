@@ -21,4 +21,5 @@ int64 copy_string_from_user(char *dst, uva_t src, uint64 size);
 
 // If the frame's sepc is in the copying routine and its fault is a page fault at a user address,
 // resolve it: by space_fault, else by making the copy return -EFAULT.  Returns whether it was.
+// With interrupts off; meanwhile they are on, if they were where it faulted.
 bool usercopy_fault(struct trap_frame *frame);
