@@ -71,12 +71,17 @@ CASES = [
      r"byte 1 behind the variable variable of kern/dev/provoke_kasan.c, 20 bytes"),
     ("HEAP", "heap-out-of-bounds", within(DIRECT), ACCESS, "provoke_kasan_heap", None,
      r"byte 1 behind an object of 45 bytes"),
+    ("BLOCK", "heap-out-of-bounds", within(DIRECT), ACCESS, "provoke_kasan_block", None,
+     r"byte 1 behind a block of 4090 bytes"),
+    ("SLAB_FREED", "page-use-after-free", within(DIRECT), ACCESS, "provoke_kasan_slab_freed",
+     "provoke_kasan_slab_freed", r"byte \d+ of a block of 4096 bytes"),
     ("HEAP_FREED", "heap-use-after-free", within(DIRECT), ACCESS, "provoke_kasan_heap_freed",
      "provoke_kasan_heap_freed", r"byte 0 of an object of 45 bytes"),
     ("PAGE_FREED", "page-use-after-free", within(DIRECT), ACCESS, "provoke_kasan_page_freed",
      "provoke_kasan_page_freed", r"byte 0 of a block of 4096 bytes"),
     ("VMALLOC", "vmalloc-out-of-bounds", within(VMALLOC), ACCESS, "provoke_kasan_vmalloc", None,
-     r"byte 5000 of an area of 8192 bytes"),
+     r"byte 1 behind an area of 5000 bytes"),
+    ("WILD", "wild-access", within(VMALLOC), ACCESS, None, None, "Nothing has ever been there"),
     ("VMALLOC_FREED", "vmalloc-use-after-free", within(VMALLOC), ACCESS,
      "provoke_kasan_vmalloc_freed", "provoke_kasan_vmalloc_freed", r"byte 0 of an area"),
     ("STACK_FREED", "stack-use-after-free", on_own_stack, ACCESS, "thread_create",
@@ -111,18 +116,43 @@ def test_bad_access(boot_checked, functions, case, how):
     assert re.search(r"^  0x[0-9a-f]{16} .*>[0-9a-f]{2}", r.output, re.MULTILINE), "the shadow"
 
 
-@pytest.mark.parametrize("test,write", [("MEMSET", 1), ("USERCOPY", 0)])
-def test_bad_range(boot_checked, functions, test, write):
+@pytest.mark.parametrize("called,write,size", [
+    ("memset", 1, 46), ("memcmp", 0, 46), ("strncmp", 0, 46), ("strnlen", 0, 46),
+    ("ksnprintf", 1, 46), ("copy_to_user", 0, 46), ("copy_string_from_user", 1, 46),
+    ("page_zero", 1, 4096), ("dma_map", 1, 46)])
+def test_bad_range(boot_checked, functions, called, write, size):
     """What is not compiled with checks makes them for its caller."""
-    caller = f"provoke_kasan_{test.lower()}"
-    k = check_finding(boot_checked(f"provoke KASAN_{test}"), functions, caller, caller, None)
-    assert k["class"] == "heap-out-of-bounds" and k["size"] == 46 and k["write"] == write
+    caller = "provoke_kasan_call"
+    k = check_finding(boot_checked(f"provoke KASAN_CALL {called}"), functions, caller, caller, None)
+    assert k["class"] == "heap-out-of-bounds" and k["size"] == size and k["write"] == write
 
 
-def test_free_twice(boot_checked, functions):
-    caller = "provoke_kasan_free_twice"
-    k = check_finding(boot_checked("provoke KASAN_FREE_TWICE"), functions, caller, caller, caller)
+@pytest.mark.parametrize("what", ["FREE_TWICE", "PAGE_TWICE", "AREA_TWICE"])
+def test_free_twice(boot_checked, functions, what):
+    caller = f"provoke_kasan_{what.lower()}"
+    k = check_finding(boot_checked(f"provoke KASAN_{what}"), functions, caller, caller, caller)
     assert k["class"] == "invalid-free" and k["alloc"] < k["free"] < k["pc"]
+
+
+@pytest.mark.parametrize("what,allocated", [("INSIDE", True), ("STATIC", False)])
+def test_free_what_is_no_object(boot_checked, functions, what, allocated):
+    caller = f"provoke_kasan_free_{what.lower()}"
+    k = check_finding(boot_checked(f"provoke KASAN_FREE_{what}"), functions, caller,
+                      caller if allocated else None, None)
+    assert k["class"] == "invalid-free"
+
+
+def test_in_an_interrupt(boot_checked, functions):
+    """The report names whom the handler interrupted, and where."""
+    r = boot_checked("provoke IN_INTERRUPT KASAN_HEAP")
+    check_finding(r, functions, ACCESS, "provoke_kasan_heap", None)
+    assert f"an interrupt handler in pid {PID} (provoke) read 1 byte" in r.output
+    callers = re.findall(r"^  (?:#\d+ +|-- )(\w+)", r.output, re.MULTILINE)
+    order = ["provoke_kasan_heap", "trap_interrupt", "interrupt", "crash_write", "trap_user"]
+    assert callers[0] == order[0], "nothing of the checks"
+    at = -1
+    for name in order:
+        at = callers.index(name, at + 1)
 
 
 def test_goes_on(boot_checked):

@@ -24,6 +24,7 @@ void buddy_init(struct page *page, uint64 first, uint64 count) {
 
 void buddy_put(struct page *p, uint32 order) {
   uint64 pfn = buddy_pfn(p);
+  p->state = PAGE_RESERVED;  // unless the block begins here
   while (order < PAGE_ORDER_MAX) {
     uint64 other = (pfn ^ 1UL << order) - frames.first;
     if (other >= frames.count || load_relaxed(&frames.page[other].state) != PAGE_FREE ||

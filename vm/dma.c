@@ -4,6 +4,7 @@
 // physically contiguous; everything else is refused, with its owner's name.
 #include "vm/dma.h"
 
+#include "kern/lib/kasan.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/print.h"
 #include "kern/lib/symbols.h"
@@ -59,6 +60,7 @@ static bool is_writable(vaddr_t at, uint64 size) {
 pa_t dma_map(const void *p, uint64 size) {
   vaddr_t at = (vaddr_t)p;
   assert(size > 0);
+  KASAN_WRITES(p, size);  // as the device may
   bool direct = range_within(at, size, DIRECT_BASE, DIRECT_END);
   bool data = range_within(at, size, (uint64)data_start, (uint64)image_end) &&
               !(at < (uint64)boot_stack_top && at + size > (uint64)boot_stack_guard);

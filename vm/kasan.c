@@ -13,6 +13,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/trapframe.h"
+#include "vm/buddy.h"
 #include "vm/image.h"
 #include "vm/kmalloc.h"
 #include "vm/page.h"
@@ -183,12 +184,14 @@ void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area) {
 }
 
 void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc) {
-  area->sites = (struct kasan_sites){(uint64)pc, 0};
+  area->note = (struct kasan_note){(uint64)pc, 0, size};
   kasan_unpoison((void *)area->base, size);
 }
 
 void kasan_area_free(struct vm_area *area, const void *pc) {
-  area->sites.free = (uint64)pc;
+  if (kasan_first_bad(area->base, 1) == area->base)
+    kasan_bad_free((void *)area->base, pc);
+  area->note.free = (uint64)pc;
   kasan_poison((void *)area->base, area->size, KASAN_STACK_FREED);
 }
 
@@ -202,13 +205,13 @@ void __asan_handle_no_return(void) {
 // --- pages and objects ---------------------------------------------------------------------------
 
 void kasan_page_alloc(struct page *p, const void *pc) {
-  p->sites = (struct kasan_sites){(uint64)pc, 0};
+  p->note = (struct kasan_note){(uint64)pc, 0, (uint64)PAGE_SIZE << p->order};
   kasan_unpoison(page_ptr(p), (uint64)PAGE_SIZE << p->order);
 }
 
 void kasan_page_free(struct page *p, const void *pc) {
-  if (!p->sites.free)  // kfree knows better
-    p->sites.free = (uint64)pc;
+  if (!p->note.free)  // kfree knows better
+    p->note.free = (uint64)pc;
   kasan_poison(page_ptr(p), (uint64)PAGE_SIZE << p->order, KASAN_PAGE_FREED);
 }
 
@@ -219,9 +222,9 @@ struct kasan_note *kasan_note(void *object) {
   return slab->state == PAGE_SLAB ? (struct kasan_note *)end - 1 : NULL;
 }
 
-static struct kasan_sites *sites_of(void *object) {
+static struct kasan_note *note_of(void *object) {
   struct kasan_note *note = kasan_note(object);
-  return note ? &note->sites : &page_of(object)->sites;
+  return note ? note : &page_of(object)->note;
 }
 
 void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc) {
@@ -229,14 +232,18 @@ void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc) 
     return;
   kasan_poison(object, slot, KASAN_OBJECT_END);
   kasan_unpoison(object, size);
-  *sites_of(object) = (struct kasan_sites){(uint64)pc, 0};
-  if (kasan_note(object))
-    kasan_note(object)->size = size;
+  *note_of(object) = (struct kasan_note){(uint64)pc, 0, size};
+}
+
+void kasan_slab_free(void *object) {
+  struct page *slab = page_of(object);
+  slab->note = *kasan_note(object);
+  slab->note.size = PAGE_SIZE;
 }
 
 void kasan_alloc_site(void *object, const void *pc) {
   if (object)
-    sites_of(object)->alloc = (uint64)pc;
+    note_of(object)->alloc = (uint64)pc;
 }
 
 // Put an object among those kept, in place of the oldest, which is returned.
@@ -249,17 +256,31 @@ static void *keep(void *object) {
   return oldest;
 }
 
+void kasan_bad_free(const void *p, const void *pc) {
+  kasan_report((uint64)p, 0, true, (uint64)pc, "invalid-free");
+}
+
+// Return the bytes from one object to the next where this one is, or 0 where there are none.
+static uint64 slot_of(const void *object) {
+  uint64 index = ptr_to_pa(object) / PAGE_SIZE - frames.first;
+  if ((uint64)object < DIRECT_BASE || (uint64)object >= DIRECT_END || index >= frames.count)
+    return 0;
+  const struct page *p = &frames.page[index];
+  if (p->state == PAGE_SLAB)
+    return (uint64)OBJECT_MIN << p->class;
+  return p->state == PAGE_USED ? PAGE_SIZE : 0;
+}
+
 void *kasan_free(void *object, const void *pc) {
   if (!object)
     return NULL;
-  const struct page *slab = page_of(object);
-  uint64 slot = (uint64)(slab->state == PAGE_SLAB ? OBJECT_MIN << slab->class : PAGE_SIZE);
-  if ((uint64)object % slot || kasan_first_bad((uint64)object, 1) == (uint64)object) {
-    kasan_report((uint64)object, 0, true, (uint64)pc, "invalid-free");
+  uint64 slot = slot_of(object);
+  if (!slot || (uint64)object % slot || kasan_first_bad((uint64)object, 1) == (uint64)object) {
+    kasan_bad_free(object, pc);
     return NULL;
   }
-  sites_of(object)->free = (uint64)pc;
-  if (slab->state != PAGE_SLAB)
+  note_of(object)->free = (uint64)pc;
+  if (!kasan_note(object))
     return object;
   kasan_poison(object, slot, KASAN_OBJECT_FREED);
   return keep(object);

@@ -31,18 +31,13 @@ enum kasan_poison {
 
 #if KASAN
 
-// Where an object, block, area or stack was allocated and freed last: return addresses, or 0.
-#define KASAN_SITES struct kasan_sites sites;
-struct kasan_sites {
-  uint64 alloc, free;
-};
-
-// What is kept behind an object (kmalloc gives slots that are larger by its size).
+// What is known of an object, block, area or stack: return addresses in whatever allocated and
+// freed it last, or 0, and how many bytes were asked for.
+#define KASAN_NOTE struct kasan_note note;
 struct kasan_note {
-  struct kasan_sites sites;
-  uint64 size;  // as asked for
+  uint64 alloc, free, size;
 };
-#define KASAN_NOTE sizeof(struct kasan_note)
+#define KASAN_NOTE_SIZE sizeof(struct kasan_note)  // an object's is behind it, in its slot
 
 // Map the shadow of RAM and the image, and poison what follows each global.  Boot hart, before
 // checked code runs.
@@ -70,10 +65,14 @@ void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc);
 void kasan_area_free(struct vm_area *area, const void *pc);
 
 // Likewise for a block of pages, and for an object of kmalloc in a slot (or block), which may be
-// null.
+// null.  A page that was a slab is freed with the object that was the last in it.
 void kasan_page_alloc(struct page *p, const void *pc);
 void kasan_page_free(struct page *p, const void *pc);
 void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc);
+void kasan_slab_free(void *object);
+
+// Report that p is freed, though it is not in use or nothing that could be.
+void kasan_bad_free(const void *p, const void *pc);
 
 // Change where an object is said to have been allocated.
 void kasan_alloc_site(void *object, const void *pc);
@@ -111,8 +110,8 @@ const struct kasan_global *kasan_find_global(uint64 addr);
 
 #else
 
-#define KASAN_SITES
-#define KASAN_NOTE 0
+#define KASAN_NOTE
+#define KASAN_NOTE_SIZE 0
 
 static inline void kasan_init(void) {
 }
@@ -156,6 +155,12 @@ static inline void kasan_page_free(struct page *p, const void *pc) {
 }
 static inline void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc) {
   (void)object, (void)slot, (void)size, (void)pc;
+}
+static inline void kasan_slab_free(void *object) {
+  (void)object;
+}
+static inline void kasan_bad_free(const void *p, const void *pc) {
+  (void)p, (void)pc;
 }
 static inline void kasan_alloc_site(void *object, const void *pc) {
   (void)object, (void)pc;

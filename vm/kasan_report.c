@@ -13,6 +13,7 @@
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 #include "kern/lib/symbols.h"
+#include "kern/lib/trapframe.h"
 #include "vm/buddy.h"
 #include "vm/image.h"
 #include "vm/kmalloc.h"
@@ -38,8 +39,10 @@ struct finding {
   uint64 bad;  // its first byte that may not be accessed
   bool write;
   const char *class;
-  struct kasan_sites sites;
-  struct kstack_slot running;  // the stack it was made on
+  struct kasan_note note;
+  struct kstack_slot stack;              // the one it was made on
+  struct kstack_slot running;            // the thread's: the same, but in an interrupt handler
+  const struct trap_frame *interrupted;  // in one: the thread's frame; else null
 };
 
 static uint8 shadow_at(uint64 addr) {
@@ -49,6 +52,8 @@ static uint8 shadow_at(uint64 addr) {
 // Return why a byte may not be accessed: its poison, or that of what follows a part of 8 bytes.
 static uint8 poison_at(uint64 addr) {
   uint8 shadow = shadow_at(addr);
+  if (shadow < GRANULE && addr >= DIRECT_BASE && addr < DIRECT_END)
+    return KASAN_OBJECT_END;  // maybe that of a block, with pages of somebody else's behind it
   return shadow < GRANULE ? shadow_at(addr + GRANULE) : shadow;
 }
 
@@ -58,9 +63,23 @@ static struct vmalloc_arena *arena_of(uint64 addr) {
   return addr >= VMALLOC_BASE && addr < VMALLOC_END ? &vmalloc_general : NULL;
 }
 
+// Return the area that addr is in or was last, or NULL when there has been none.
+static const struct vm_area *area_at(uint64 addr) {
+  const struct vmalloc_arena *arena = arena_of(addr);
+  uint64 i = arena ? (addr - arena->base) >> arena->shift : 0;
+  if (!arena || i >= arena->granules.count)
+    return NULL;
+  const struct vm_area *area = &arena->areas[arena->areas[i].first];
+  return area->note.alloc ? area : NULL;
+}
+
 static const char *classify_area(uint64 addr) {
-  const struct vm_area *area = vmalloc_find(&vmalloc_general, addr);
-  return area && area->state == AREA_LIVE ? "vmalloc-out-of-bounds" : "vmalloc-use-after-free";
+  const struct vm_area *area = area_at(addr);
+  if (!area)
+    return "wild-access";
+  if (arena_of(addr) == &vmalloc_stacks)
+    return "stack-use-after-free";
+  return area->state == AREA_LIVE ? "vmalloc-out-of-bounds" : "vmalloc-use-after-free";
 }
 
 static const char *classify(uint64 bad) {
@@ -79,7 +98,7 @@ static const char *classify(uint64 bad) {
   case KASAN_PAGE_FREED:
     return "page-use-after-free";
   default:
-    return arena_of(bad) == &vmalloc_general ? classify_area(bad) : "stack-use-after-free";
+    return classify_area(bad);
   }
 }
 
@@ -148,19 +167,17 @@ static void describe_global(const struct finding *f) {
 }
 
 static void describe_area(struct finding *f) {
-  const struct vmalloc_arena *arena = arena_of(f->bad);
-  uint64 i = (f->bad - arena->base) >> arena->shift;
-  if (i >= arena->granules.count)
-    return;
-  const struct vm_area *area = &arena->areas[arena->areas[i].first];
-  f->sites = area->sites;
-  if (arena == &vmalloc_general && area->size) {
-    print_place(f->bad, area->base, area->size);
-    kprintf(" an area of %lu bytes.\n", area->size);
-  } else if (arena == &vmalloc_stacks && area->kind) {
+  const struct vm_area *area = area_at(f->bad);
+  if (!area) {
+    kprintf("Nothing has ever been there.\n");
+  } else if (arena_of(f->bad) == &vmalloc_general) {
+    f->note = area->note;
+    print_place(f->bad, area->base, area->note.size);
+    kprintf(" an area of %lu bytes.\n", area->note.size);
+  } else if (area->kind) {
     describe_frame(f->bad, area->base);
-    f->sites = (struct kasan_sites){0, 0};
-  } else if (arena == &vmalloc_stacks && area->pid >= 0) {
+  } else {
+    f->note = area->note;
     kprintf("The address is byte %lu of a kernel stack, once that of pid %d (%s).\n",
             f->bad - area->base, area->pid, area->name);
   }
@@ -170,16 +187,13 @@ static void describe_page(struct finding *f) {
   const struct page *p = block_of(f->bad);
   if (!p)
     return;
-  uint64 base = (uint64)page_ptr(p), size = (uint64)PAGE_SIZE << p->order;
-  struct kasan_note *note = kasan_note((void *)f->bad);
-  f->sites = p->sites;
-  if (note) {
-    base = ROUND_DOWN(f->bad, (uint64)OBJECT_MIN << p->class);
-    size = note->size;
-    f->sites = note->sites;
-  }
-  print_place(f->bad, base, size);
-  kprintf(" %s of %lu bytes at 0x%lx.\n", note ? "an object" : "a block", size, base);
+  const struct kasan_note *object = kasan_note((void *)f->bad);
+  f->note = object ? *object : p->note;
+  if (!f->note.size)
+    return;
+  uint64 base = object ? ROUND_DOWN(f->bad, (uint64)OBJECT_MIN << p->class) : (uint64)page_ptr(p);
+  print_place(f->bad, base, f->note.size);
+  kprintf(" %s of %lu bytes at 0x%lx.\n", object ? "an object" : "a block", f->note.size, base);
 }
 
 // Say what the address is, and find where that came from.
@@ -192,17 +206,49 @@ static void describe(struct finding *f) {
     describe_global(f);
 }
 
+// --- who did it ----------------------------------------------------------------------------------
+
+static bool is_frame(uint64 fp, const struct kstack_slot *stack) {
+  return stack->in_window && fp % 16 == 0 && fp >= stack->lo + 16 && fp <= stack->hi;
+}
+
+// Return the frame pointer of the caller, 0 if it is not above; and where the function returns to.
+static uint64 frame_next(uint64 fp, uint64 *ra) {
+  const uint64 *top = (const uint64 *)fp;
+  *ra = top[-1];
+  return top[-2] > fp ? top[-2] : 0;
+}
+
+// Find the stack that the frame pointer fp is in, and the thread's.  An interrupt stack begins with
+// a frame that keeps, as the frame pointer below it, the address of the thread's trap frame.
+static void find_stacks(struct finding *f, uint64 fp) {
+  uint64 ra;
+  kstack_describe(fp, &f->stack);
+  f->running = f->stack;
+  if (f->stack.lo != this_hart()->interrupt_lo)
+    return;
+  while (fp != f->stack.hi && is_frame(fp, &f->stack))
+    fp = frame_next(fp, &ra);
+  if (fp != f->stack.hi)
+    return;
+  f->interrupted = (const struct trap_frame *)((const uint64 *)fp)[-2];
+  kstack_describe((uint64)f->interrupted, &f->running);
+}
+
 // --- printing ------------------------------------------------------------------------------------
 
-static void print_pc(uint64 pc) {
+// Print pc by the name of the function that the instruction at of is in.
+static void print_pc(uint64 pc, uint64 of) {
   struct symbol s;
-  if (symbol_find(pc - 4, &s))  // one past the call
+  if (symbol_find(of, &s))
     kprintf("%s+0x%lx", s.name, pc - s.start);
   else
     kprintf("0x%lx", pc);
 }
 
 static void print_sentence(const struct finding *f) {
+  if (f->interrupted)
+    kprintf("an interrupt handler in ");
   if (f->running.pid > 0)
     kprintf("pid %d (%s) ", f->running.pid, f->running.name);
   else
@@ -219,27 +265,38 @@ static void print_site(const char *what, uint64 pc) {
   if (!pc)
     return;
   kprintf("%s in ", what);
-  print_pc(pc);
+  print_pc(pc, pc - 4);  // one past the call
   kprintf(".\n");
 }
 
-// Follow the frame pointers from fp up, in the running stack.
-static void print_backtrace(uint64 fp, const struct kstack_slot *stack) {
-  kprintf("\nCalled from:\n");
-  for (uint32 i = 0; i < DEPTH_MAX && stack->in_window; i++) {
-    if (fp % 16 || fp < stack->lo + 16 || fp > stack->hi)
-      return;
-    uint64 ra = ((const uint64 *)fp)[-1], caller = ((const uint64 *)fp)[-2];
+// Print who called the function whose frame pointer is fp.  Returns how many are printed by then.
+static uint32 print_callers(uint64 fp, const struct kstack_slot *stack, uint32 count) {
+  uint64 ra = 0, next;
+  for (; count < DEPTH_MAX && is_frame(fp, stack); fp = next) {
+    next = frame_next(fp, &ra);
     struct symbol s;
     if (!symbol_find(ra - 4, &s))
-      return;
-    kprintf("  #%-3u ", i);
-    print_pc(ra);
+      break;
+    kprintf("  #%-3u ", count++);
+    print_pc(ra, ra - 4);
     kprintf("\n");
-    if (caller <= fp)
-      return;
-    fp = caller;
   }
+  return count;
+}
+
+static void print_backtrace(const struct finding *f, uint64 fp) {
+  kprintf("\nCalled from:\n");
+  for (uint64 at = fp, ra = 0; is_frame(at, &f->stack) && ra != f->pc;) {  // not the checks
+    at = frame_next(at, &ra);
+    fp = ra == f->pc ? at : fp;
+  }
+  uint32 count = print_callers(fp, &f->stack, 0);
+  if (!f->interrupted)
+    return;
+  kprintf("  -- interrupt, at ");
+  print_pc(f->interrupted->sepc, f->interrupted->sepc);
+  kprintf(" --\n");
+  print_callers(frame_reg(f->interrupted, REG_S0), &f->running, count);
 }
 
 static void print_shadow(uint64 bad) {
@@ -256,7 +313,7 @@ static void print_shadow(uint64 bad) {
 static void print_machine_line(const struct finding *f, uint32 hart) {
   char run[64];
   kprintf("\nkasan: class=%s addr=0x%lx size=%lu write=%u pc=0x%lx alloc=0x%lx free=0x%lx",
-          f->class, f->bad, f->size, f->write, f->pc, f->sites.alloc, f->sites.free);
+          f->class, f->bad, f->size, f->write, f->pc, f->note.alloc, f->note.free);
   kprintf(" pid=%d name=", f->running.pid);
   print_encoded(f->running.pid < 0 ? "boot" : f->running.name);
   kprintf(" hart=%u run=", hart);
@@ -270,9 +327,9 @@ static void print_finding(struct finding *f, uint64 fp, uint32 hart) {
   print_sentence(f);
   print_site("That was", f->pc);
   describe(f);
-  print_site("Allocated", f->sites.alloc);
-  print_site("Freed", f->sites.free);
-  print_backtrace(fp, &f->running);
+  print_site("Allocated", f->note.alloc);
+  print_site("Freed", f->note.free);
+  print_backtrace(f, fp);
   print_shadow(f->bad);
   print_machine_line(f, hart);
   print_end_report();
@@ -285,7 +342,7 @@ void kasan_report(uint64 addr, uint64 size, bool write, uint64 pc, const char *c
   if (!(fetch_or(&reporting, 1UL << hart) & 1UL << hart)) {
     struct finding f = {.addr = addr, .size = size, .pc = pc, .bad = bad, .write = write};
     f.class = class ? class : classify(bad);
-    kstack_describe(fp, &f.running);
+    find_stacks(&f, fp);
     fetch_add(&reports_pending, 1);
     print_finding(&f, fp, hart);
     fetch_sub(&reports_pending, 1);

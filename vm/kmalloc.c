@@ -75,11 +75,11 @@ static void *block_alloc(size_t size, const void *pc) {
 }
 
 void *kmalloc(size_t size) {
-  if (size > OBJECT_MAX - KASAN_NOTE)
+  if (size > OBJECT_MAX - KASAN_NOTE_SIZE)
     return block_alloc(size, __builtin_return_address(0));
   if (page_fails())
     return NULL;
-  uint32 i = class_of(size + KASAN_NOTE);
+  uint32 i = class_of(size + KASAN_NOTE_SIZE);
   struct class *c = &classes[i];
   irq_t irq = spin_lock(&c->lock);
   if (list_empty(&c->slabs)) {
@@ -122,8 +122,10 @@ static inline void release(void *p) {
   if (empty)
     list_remove(&slab->node);
   spin_unlock(&c->lock, irq);
-  if (empty)
+  if (empty) {
+    kasan_slab_free(p);
     page_put(p);
+  }
 }
 
 void kfree(void *p) {

@@ -13,6 +13,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
+#include "kern/lib/kasan.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "vm/buddy.h"
@@ -167,6 +168,7 @@ void *page_alloc(void) {
 }
 
 void page_zero(void *page) {
+  KASAN_WRITES(page, PAGE_SIZE);
   uint64 *end = (uint64 *)((char *)page + PAGE_SIZE);
   for (uint64 *w = page; w < end; w += 8) {
     w[0] = 0, w[1] = 0, w[2] = 0, w[3] = 0;
@@ -175,6 +177,8 @@ void page_zero(void *page) {
 }
 
 void page_copy(void *restrict dst, const void *restrict src) {
+  KASAN_READS(src, PAGE_SIZE);
+  KASAN_WRITES(dst, PAGE_SIZE);
   uint64 *to = dst, *end = (uint64 *)((char *)dst + PAGE_SIZE);
   for (const uint64 *from = src; to < end; to += 8, from += 8) {
     uint64 a = from[0], b = from[1], c = from[2], d = from[3];
@@ -272,8 +276,10 @@ void page_get(void *ptr) {
 uint32 page_put(void *ptr) {
   struct page *p = page_of(ptr);
   uint32 before = fetch_sub(&p->refs, 1);
-  if (before == 0)
+  if (before == 0) {
+    kasan_bad_free(ptr, __builtin_return_address(0));
     panic("page: %p freed twice (state %d)", ptr, p->state);
+  }
   if (before == 1) {
     kasan_page_free(p, __builtin_return_address(0));
     page_free(p);

@@ -35,7 +35,7 @@ struct page {
   uint8 count;       // [o] slab: objects in use
   uint8 class;       // [o] slab: index of their size
   void *private;     // [o] slab: first free object
-  KASAN_SITES        // [o]
+  KASAN_NOTE         // [o]
 };
 
 // Return the kernel's pointer to the byte at pa, through the direct map.  pa must be in usable RAM.

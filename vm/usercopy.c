@@ -38,6 +38,7 @@ int copy_to_user(uva_t dst, const void *src, uint64 n) {
 
 int64 copy_string_from_user(char *dst, uva_t src, uint64 size) {
   assert(size > 0);
+  KASAN_WRITES(dst, size);
   if (!user_range(src, 1))
     return -EFAULT;
   uint64 room = USER_END - src;

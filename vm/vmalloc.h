@@ -41,7 +41,7 @@ struct vm_area {
 #if KASAN
   void *shadow;  // [I] of this granule, whichever area it is in
 #endif
-  KASAN_SITES
+  KASAN_NOTE
 };
 
 // [v] lock  [I] fixed after vmalloc_init

@@ -29,13 +29,19 @@ void provoke_bench_stack(char *words[]);
   X(KASAN_STACK, "[write] use the byte behind a local variable", stack, false)                     \
   X(KASAN_GLOBAL, "[write] use the byte behind a global variable", global, false)                  \
   X(KASAN_HEAP, "[write] use the byte behind an object", heap, false)                              \
+  X(KASAN_BLOCK, "[write] likewise of pages, with others behind them", block, false)               \
   X(KASAN_HEAP_FREED, "[write] use an object that was freed", heap_freed, false)                   \
+  X(KASAN_SLAB_FREED, "[write] likewise, with all others of its page", slab_freed, false)          \
   X(KASAN_FREE_TWICE, "free an object twice", free_twice, false)                                   \
+  X(KASAN_FREE_INSIDE, "free what is inside a block", free_inside, false)                          \
+  X(KASAN_FREE_STATIC, "free what was never allocated", free_static, false)                        \
+  X(KASAN_PAGE_TWICE, "free a page twice", page_twice, false)                                      \
+  X(KASAN_AREA_TWICE, "free an area twice", area_twice, false)                                     \
   X(KASAN_PAGE_FREED, "[write] use a page that was freed", page_freed, false)                      \
   X(KASAN_VMALLOC, "[write] use the byte behind an area", vmalloc, false)                          \
   X(KASAN_VMALLOC_FREED, "[write] use an area that was freed", vmalloc_freed, false)               \
-  X(KASAN_MEMSET, "fill one byte more than an object has", memset, false)                          \
-  X(KASAN_USERCOPY, "copy one byte more than an object has to the user", usercopy, false)          \
+  X(KASAN_WILD, "[write] use an area that never was", wild, false)                                 \
+  X(KASAN_CALL, "FUNCTION have it use one byte more than an object has", call, false)              \
   X(KASAN_STACK_FREED, "[write] use a variable of a thread that has ended", stack_freed, false)    \
   X(KASAN_STACK_UNOWNED, "[write] likewise, once its stack is unmapped", stack_unowned, false)     \
   X(KASAN_EXHAUST, "recurse in checked code until the stack is gone", exhaust, false)              \

@@ -10,6 +10,7 @@
 #include "kern/lib/string.h"
 #include "kern/sched/thread.h"
 #include "vm/check.h"
+#include "vm/dma.h"
 #include "vm/kmalloc.h"
 #include "vm/kstack.h"
 #include "vm/page.h"
@@ -21,6 +22,8 @@
 #define PIECE    32    // bytes, as the compiler puts between them
 #define DEPTH    4
 #define OBJECT   45    // likewise
+#define BLOCK    4090  // likewise, nearly a page
+#define SLABS    8     // objects of half LARGE bytes: more than two pages have room for
 #define AREA     5000  // likewise, and of no page
 
 static uint8 variable[VARIABLE];
@@ -54,6 +57,26 @@ void provoke_kasan_heap(char *words[]) {
   kfree(object);
 }
 
+void provoke_kasan_block(char *words[]) {
+  uint8 *block = kmalloc(BLOCK);
+  void *behind = page_alloc();
+  if (block)
+    provoke_kasan_access(words, block + BLOCK);
+  kfree(block);
+  page_put(behind);
+}
+
+void provoke_kasan_slab_freed(char *words[]) {
+  uint8 *object[SLABS];
+  for (uint32 i = 0; i < SLABS; i++)
+    object[i] = kmalloc(LARGE / 2);
+  for (uint32 i = 0; i < SLABS; i++)
+    kfree(object[i]);
+  kasan_drain();
+  if (object[SLABS - 1])
+    provoke_kasan_access(words, object[SLABS - 1]);
+}
+
 void provoke_kasan_heap_freed(char *words[]) {
   uint8 *object = kmalloc(OBJECT);
   kfree(object);
@@ -66,6 +89,36 @@ void provoke_kasan_free_twice(char *words[]) {
   uint8 *object = kmalloc(OBJECT);
   kfree(object);
   kfree(object);
+}
+
+void provoke_kasan_free_inside(char *words[]) {
+  (void)words;
+  uint8 *block = kmalloc(2 * PAGE_SIZE);
+  if (block)
+    kfree(block + PAGE_SIZE);
+}
+
+void provoke_kasan_free_static(char *words[]) {
+  (void)words;
+  kfree(variable);
+}
+
+void provoke_kasan_page_twice(char *words[]) {
+  (void)words;
+  uint8 *page = page_alloc();
+  if (!page)
+    return;
+  page_put(page);
+  page_put(page);
+}
+
+void provoke_kasan_area_twice(char *words[]) {
+  (void)words;
+  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA, PAGE_SIZE, PROT_KERNEL_RW);
+  if (!a)
+    return;
+  vmalloc_free(a);
+  vmalloc_free(a);
 }
 
 void provoke_kasan_page_freed(char *words[]) {
@@ -92,22 +145,37 @@ void provoke_kasan_vmalloc_freed(char *words[]) {
   provoke_kasan_access(words, (uint8 *)a->base);
 }
 
-// The library is not compiled with checks, but makes them.
-void provoke_kasan_memset(char *words[]) {
-  (void)words;
-  uint8 *object = kmalloc(OBJECT);
-  if (object)
-    memset(object, 0, OBJECT + 1);
-  kfree(object);
+void provoke_kasan_wild(char *words[]) {
+  const struct vmalloc_arena *arena = &vmalloc_general;
+  provoke_kasan_access(words, (uint8 *)arena->base + ((arena->granules.count - 1) << arena->shift));
 }
 
-// Nor is the copy of user memory.
-void provoke_kasan_usercopy(char *words[]) {
-  (void)words;
-  uint8 *object = kmalloc(OBJECT);
-  if (object)
-    copy_to_user(frame_reg(thread_user_frame(thread_current()), REG_SP), object, OBJECT + 1);
-  kfree(object);
+// The library is not compiled with checks, but makes them for whoever calls it; and so do the user
+// copy, page_zero() and dma_map().
+void provoke_kasan_call(char *words[]) {
+  char *p = kmalloc(OBJECT), same[OBJECT + 1];
+  if (!p || !words[0])
+    return;
+  memset(p, 'a', OBJECT);
+  memset(same, 'a', sizeof(same));
+  if (strcmp(words[0], "memset") == 0)
+    memset(p, 0, OBJECT + 1);
+  else if (strcmp(words[0], "memcmp") == 0)
+    memcmp(p, same, OBJECT + 1);
+  else if (strcmp(words[0], "strncmp") == 0)
+    strncmp(p, same, OBJECT + 1);
+  else if (strcmp(words[0], "strnlen") == 0)
+    strnlen(p, OBJECT + 1);
+  else if (strcmp(words[0], "ksnprintf") == 0)
+    ksnprintf(p, OBJECT + 1, "%s", "");
+  else if (strcmp(words[0], "copy_to_user") == 0)
+    copy_to_user(frame_reg(thread_user_frame(thread_current()), REG_SP), p, OBJECT + 1);
+  else if (strcmp(words[0], "copy_string_from_user") == 0)
+    copy_string_from_user(p, 0, OBJECT + 1);
+  else if (strcmp(words[0], "page_zero") == 0)
+    page_zero(p);
+  else if (strcmp(words[0], "dma_map") == 0)
+    dma_map(p, OBJECT + 1);
 }
 
 static void leave_address(void *arg) {

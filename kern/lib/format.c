@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The formatter behind every printing function: one conversion at a time to a byte sink.
+#include "kern/lib/kasan.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 
@@ -113,6 +114,7 @@ static void put_buffer(struct format_out *out, char c) {
 }
 
 int ksnprintf(char *buf, size_t size, const char *fmt, ...) {
+  KASAN_WRITES(buf, size);
   struct buffer_out b = {{put_buffer}, buf, size, 0};
   va_list args;
   va_start(args, fmt);

@@ -82,20 +82,32 @@ size_t strnlen(const char *s, size_t max) {
   return n;
 }
 
+// Return how many bytes of the two it takes to tell which comes first, n at most.
+static inline size_t compared(const char *a, const char *b, size_t n) {
+  size_t i = 0;
+  while (i < n && a[i] == b[i] && a[i])
+    i++;
+  return i < n ? i + 1 : n;
+}
+
 int strcmp(const char *a, const char *b) {
-  return strncmp(a, b, SIZE_MAX);
+  size_t n = compared(a, b, SIZE_MAX);
+  KASAN_READS(a, n);
+  KASAN_READS(b, n);
+  return (uint8)a[n - 1] - (uint8)b[n - 1];
 }
 
 int strncmp(const char *a, const char *b, size_t n) {
-  for (; n; n--, a++, b++)
-    if (*a != *b || !*a)
-      return (uint8)*a - (uint8)*b;
-  return 0;
+  n = compared(a, b, n);
+  KASAN_READS(a, n);
+  KASAN_READS(b, n);
+  return n ? (uint8)a[n - 1] - (uint8)b[n - 1] : 0;
 }
 
 char *strchr(const char *s, int c) {
-  for (; *s != (char)c; s++)
-    if (!*s)
-      return NULL;
-  return (char *)(uint64)s;
+  const char *at = s;
+  while (*at != (char)c && *at)
+    at++;
+  KASAN_READS(s, (size_t)(at - s) + 1);
+  return *at == (char)c ? (char *)(uint64)at : NULL;
 }
