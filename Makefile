@@ -138,7 +138,9 @@ KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv6
   echo _zicsr_zifencei))$(KCLANG)
 KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
 FRAME_MAX := $(if $(filter y,$(KASAN)),2032,1024)
-KFLAGS := $(COMMON) -I$(B)/include -Wframe-larger-than=$(FRAME_MAX) -DFRAME_MAX=$(FRAME_MAX) \
+# gcc's -Wframe-larger-than does not count saved registers.
+FRAME_WARNING := -W$(if $(LLVM),frame-larger-than,stack-usage)=$(FRAME_MAX)
+KFLAGS := $(COMMON) -I$(B)/include $(FRAME_WARNING) -DFRAME_MAX=$(FRAME_MAX) \
   $(foreach v,VMAP_STACK KASAN PROVOKE,$(call bit,$(v)))
 CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globals=1 \
   --param asan-instrumentation-with-call-threshold=0 -fasan-shadow-offset=$(shell \

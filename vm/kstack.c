@@ -69,6 +69,7 @@ KASAN_EXEMPT void kstack_erase(const struct vm_area *area) {
   uint64 *p = (uint64 *)(area->base + area->size), *lo = (uint64 *)area->base;
   irq_t s = irq_save();
   tlb_catch_up(area->generation);
+  assert(this_hart()->fence_generation >= area->generation);
   for (uint64 gap = 0; p > lo && gap < ERASE_GAP;) {
     p -= ERASE_CHUNK / sizeof(uint64);
     gap += ERASE_CHUNK;
@@ -251,6 +252,7 @@ static void fill_info(const struct vm_area *area, struct stack_info *info) {
   info->sp = running ? 0 : sp;
   info->depth = sp ? hi - sp : 0;
   tlb_catch_up(area->generation);
+  assert(this_hart()->fence_generation >= area->generation);
   info->peak = peak(area);
 }
 

@@ -7,7 +7,7 @@
 // one from avail (or holds a promise) finds a page: in its own hart's cache, in the buddy, or in
 // another hart's cache.
 //
-// Locks: a cache's, then the buddy's.  A drain takes others as well, and begins with neither held.
+// Locks: drain_lock, then those of what it drains; a cache's, then the buddy's.
 #include "vm/page.h"
 
 #include "kern/lib/atomic.h"
@@ -34,6 +34,7 @@ struct cache {
   struct page *zero[CACHE_ZERO];  // [c] they are all zeros
 } __attribute__((aligned(64)));
 
+static struct spinlock drain_lock = SPINLOCK_INIT("page drain");
 static struct cache caches[HART_MAX];
 static uint64 total;     // [I]
 static uint64 avail;     // [a] page.h, I1
@@ -116,12 +117,15 @@ static __attribute__((noinline)) struct page *cache_steal(void) {
   panic("page: none found, avail %lu promised %lu total %lu", avail, promised, total);
 }
 
-// Stacks before the areas they lie in, pages of all of them last.
+// Stacks before the areas they lie in, pages of all of them last.  One hart at a time: whoever
+// waits here finds what the one before it has taken out of the caches.
 void page_drain(void) {
+  irq_t irq = spin_lock(&drain_lock);
   kasan_drain();
   kstack_drain();
   vmalloc_drain();
   cache_drain();
+  spin_unlock(&drain_lock, irq);
 }
 
 static bool avail_try(uint64 n) {

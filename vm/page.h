@@ -118,12 +118,21 @@ void page_fail(uint64 n);
 // Count an allocation.  Returns whether it is the one.
 bool page_fail_count(void);
 
+// That thread ends, and with it what page_fail() has set.
+static inline void page_fail_end(const struct thread *t) {
+  if (page_failure.thread == t)
+    page_failure.left = 0;
+}
+
 // Return whether this allocation is to fail.
 static inline bool page_fails(void) {
   return __builtin_expect(page_failure.left != 0, 0) && page_fail_count();
 }
 
 #else
+static inline void page_fail_end(const struct thread *t) {
+  (void)t;
+}
 static inline bool page_fails(void) {
   return false;
 }

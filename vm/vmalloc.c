@@ -8,8 +8,8 @@
 // I3. V is set and cleared, and the state changed, under the arena's lock: whoever holds it sees
 //     live areas mapped and all others not.
 // I4. One drain at a time: who waits for it finds the memory that it returned.
-// Locks: drain_lock, then an arena's.  Neither is held while pages are allocated, as page_alloc
-// itself drains before it fails.
+// Locks: page_drain's, drain_lock, then an arena's.  Neither is held while pages are allocated, as
+// page_alloc itself drains before it fails.
 #include "vm/vmalloc.h"
 
 #include "kern/lib/hart.h"

@@ -6,6 +6,7 @@
 #include "kern/lib/string.h"
 #include "kern/sched/runq.h"
 #include "vm/kmalloc.h"
+#include "vm/page.h"
 
 // Where a new thread's first switch goes.  Implemented by: kern/sched/switch.S.
 void thread_entry(void);
@@ -49,6 +50,7 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
 
 void thread_discard(struct thread *t) {
   assert(list_empty(&t->run_node) && list_empty(&t->wait_node));
+  page_fail_end(t);
   kstack_free(t->stack_area);
   kfree(t->fpu);
   kfree(t);

@@ -161,6 +161,10 @@ class Stub:
             data += bytes.fromhex(answer.decode())
         return data
 
+    def write_memory(self, pa, data):
+        if self.command(b"M%x,%x:%s" % (pa, len(data), data.hex().encode())) != b"OK":
+            raise ProtocolError(f"cannot write memory at {pa:#x}")
+
     # --- running ---------------------------------------------------------------------------------
 
     def set_breakpoint(self, address):
@@ -170,8 +174,9 @@ class Stub:
     def clear_breakpoint(self, address):
         self.command(b"z0,%x,4" % address)
 
-    def resume(self):
-        self.send(b"vCont;c")
+    def resume(self, hart=None):
+        """Let all harts go on, or that one only."""
+        self.send(b"vCont;c" if hart is None else b"vCont;c:%x" % (hart + 1))
 
     def interrupt(self):
         try:

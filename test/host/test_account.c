@@ -139,10 +139,10 @@ static void test_threads(void) {
   pthread_t thread[THREADS];
   CHECK(account_charge(&account_root, PAGES));
   CHECK(account_create(&account_root, THREADS * 3 * PAGES, PAGES, &common) == 0);
-  for (uint64 i = 0; i < THREADS; i++) {
+  for (int i = 0; i < THREADS; i++)  // all of them before one thread may fill it
     CHECK(account_charge(common, PAGES));
+  for (uint64 i = 0; i < THREADS; i++)
     CHECK(pthread_create(&thread[i], NULL, thread_main, (void *)(i + 7)) == 0);
-  }
   for (int i = 0; i < THREADS; i++)
     CHECK(pthread_join(thread[i], NULL) == 0);
   CHECK(accounts == 1 && common->used == PAGES && account_root.used == PAGES);

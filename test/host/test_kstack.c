@@ -61,6 +61,7 @@ uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max)
 
 void tlb_catch_up(uint64 generation) {
   CHECK(generation == 7);
+  this_hart()->fence_generation = generation;
 }
 
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 align,

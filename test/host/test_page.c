@@ -145,14 +145,34 @@ static void *churn(void *arg) {
   return NULL;
 }
 
-static void test_harts(void) {
-  uint64 n = page_available();
+static void on_all_harts(void *(*run)(void *)) {
   pthread_t thread[4];
   for (uint64 i = 0; i < 4; i++)
-    CHECK(pthread_create(&thread[i], NULL, churn, (void *)i) == 0);
+    CHECK(pthread_create(&thread[i], NULL, run, (void *)i) == 0);
   for (uint64 i = 0; i < 4; i++)
     pthread_join(thread[i], NULL);
+}
+
+static void test_harts(void) {
+  uint64 n = page_available();
+  on_all_harts(churn);
   CHECK(page_available() == n);
+}
+
+static void *find_none(void *arg) {
+  this_index = (uint64)arg;
+  for (uint32 i = 0; i < 2000; i++)
+    CHECK(!page_alloc());
+  return NULL;
+}
+
+// Drains, which vm_host.h looks at, of all harts at once.
+static void test_drains(void) {
+  uint64 n = page_available(), drains = stack_drains;
+  CHECK(page_promise(n) == 0);
+  on_all_harts(find_none);
+  CHECK(stack_drains == drains + 4 * 2000);
+  page_unpromise(n);
 }
 
 int main(void) {
@@ -162,5 +182,6 @@ int main(void) {
   test_promise();
   test_random();
   test_harts();
+  test_drains();
   return 0;
 }

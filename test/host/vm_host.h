@@ -76,15 +76,18 @@ void spin_unlock(struct spinlock *l, irq_t state) {
 }
 
 static uint64 stack_drains;
+static uint32 draining;
 
+// One at a time, from here to the end of vmalloc_drain(), and with no lock but that of the drain.
 uint64 kstack_drain(void) {
   __atomic_fetch_add(&stack_drains, 1, __ATOMIC_RELAXED);
-  CHECK(held == 0);
+  CHECK(__atomic_fetch_add(&draining, 1, __ATOMIC_RELAXED) == 0 && held == 1);
+  sched_yield();
   return 0;
 }
 
 uint64 vmalloc_drain(void) {
-  CHECK(held == 0);
+  CHECK(__atomic_fetch_sub(&draining, 1, __ATOMIC_RELAXED) == 1 && held == 1);
   return 0;
 }
 
