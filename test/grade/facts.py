@@ -23,6 +23,7 @@ NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6
          "t3 t4 t5 t6 scause stval sstatus").split()
 PANIC, LAST_RESORT, KILLED = 1, 3, 255  # exit codes
 FAULTS_MAX = 64  # in the kernel, on the way to one report
+GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to report
 
 
 class Failed(Exception):
@@ -267,10 +268,11 @@ class Observer:
         """Run to the next report.  Returns it, not yet judged."""
         return next(self.reports(1))
 
-    def reports(self, count, witness=True):
+    def reports(self, count, witness=True, together=False):
         """Iterate over the next reports.  Each is to be judged before the next is asked for.
 
         witness False: do not record traps, for those who only count.
+        together: the first is held back until all other harts report, too.
         """
         guest, vectors = self.guest, set()
         guest.insert(self.here, RENDEZVOUS)
@@ -289,11 +291,28 @@ class Observer:
                     count -= 1
                     self.loud()
                     yield self.take_report(stop)
+                    if together:
+                        self.gather(stop.hart, vectors)
+                        together = False
                 elif stop.pc in vectors:
                     self.traps.append(self.record(stop))
                     self.check_progress()
         finally:
             guest.remove(self.here, *vectors)
+
+    def gather(self, reporter, vectors):
+        """Hold that hart where it is until each other one has taken a trap with a bad sp, and has
+        come as far from there as it does without the reporter."""
+        for hart in range(self.guest.cpus):
+            fell = False
+            while hart != reporter and not fell and self.guest.run_alone(hart, GATHER):
+                if self.guest.at.pc not in vectors:
+                    return  # a report already: the next
+                trap = self.record(self.guest.at)
+                self.traps.append(trap)
+                fell = trap.sstatus & SPP and not self.is_good(trap.sp)
+            if fell and self.guest.run_alone(hart, GATHER):
+                return
 
     def check_progress(self):
         """A kernel that faults in its own trap entry would go on for ever."""

@@ -334,6 +334,29 @@ class Guest:
         except rsp.ProtocolError as error:
             raise Broken(str(error)) from error
 
+    def run_alone(self, hart, seconds):
+        """Let one hart run until it meets a breakpoint, or has used so much of QEMU's CPU time.
+        Returns whether it met one."""
+        try:
+            self.step_over()
+            self.stub.resume(hart)
+            end = cpu_seconds(self.qemu.pid) + seconds
+            while True:
+                stop = self.stub.wait(POLL / 50)
+                if stop is None and cpu_seconds(self.qemu.pid) > end:
+                    self.stub.interrupt()
+                    stop = self.stub.wait(STUB_PATIENCE * SCALE)
+                    if stop is None:
+                        raise Broken("QEMU does not stop")
+                if stop is not None:
+                    self.stopped(stop[1])
+                    return stop[0] != signal.SIGINT
+                self.check_wall()
+        except rsp.Gone:
+            raise Ended(self.ended()) from None
+        except rsp.ProtocolError as error:
+            raise Broken(str(error)) from error
+
     def stopped(self, hart):
         words = self.stub.read_general(hart)
         self.at = Stop(self, hart, words[:32], words[32])
@@ -363,13 +386,16 @@ class Guest:
 
     def check_time(self):
         """Raise TimedOut when the guest has used up what it was given."""
-        if time.monotonic() - self.start > WALL_LIMIT * SCALE:
-            raise TimedOut(f"{WALL_LIMIT * SCALE:.0f} s of wall time were not enough")
+        self.check_wall()
         if not self.icount:
             if cpu_seconds(self.qemu.pid) > self.limit:
                 raise TimedOut(f"{self.limit:.0f} s of CPU time were not enough")
         elif self.ticks > self.limit * TIMEBASE:
             raise TimedOut(f"{self.limit:.0f} s of the guest's time were not enough")
+
+    def check_wall(self):
+        if time.monotonic() - self.start > WALL_LIMIT * SCALE:
+            raise TimedOut(f"{WALL_LIMIT * SCALE:.0f} s of wall time were not enough")
 
     def check_asleep(self, before):
         """Give up on a guest in which nothing but the clock moves, or not even that."""

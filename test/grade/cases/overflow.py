@@ -334,7 +334,7 @@ def hart_2(t):
 def all_harts(t):
     watch = t.boot("provoke -n 3 -j 3 EXHAUST_ALL", cpus=3, icount=False)
     seen = {}
-    for report in watch.reports(3):
+    for report in watch.reports(3, together=True):
         judge(report, "overflow", pid={3, 4, 5})
         expect(report.emergency not in seen.values() and report.stop.hart not in seen,
                "another hart, and another emergency stack, each time",
@@ -349,7 +349,7 @@ def all_harts(t):
 def during_report(t):
     watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING", cpus=2, icount=False)
     pids = set()
-    for report in watch.reports(2):
+    for report in watch.reports(2, together=True):
         judge(report, "overflow", pid={3, 4})
         pids.add(report.line["pid"])
         expect(report.text.count("Registers as at the fault") == 1, "one whole report at a time",
