@@ -131,16 +131,15 @@ COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -ffreestanding -fno-omit-frame-pointer
   -fno-stack-protector -fno-asynchronous-unwind-tables -fno-common -mcmodel=medany $(WARNINGS)
 # No compressed instructions and no shrink-wrapping: the backtracer reads prologues.  No sibling
 # calls: a backtrace names every caller.
-KGCC := -march=rv64ima_zicsr_zifencei -mabi=lp64 -fno-shrink-wrap \
+# gcc's -Wframe-larger-than leaves saved registers out.
+FRAME_MAX := $(if $(filter y,$(KASAN)),2032,1024)
+KGCC := -march=rv64ima_zicsr_zifencei -mabi=lp64 -Wstack-usage=$(FRAME_MAX) -fno-shrink-wrap \
   -fno-tree-loop-distribute-patterns -fno-optimize-sibling-calls
 KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv64 \
   -march=rv64ima_zicsr_zifencei -E -x c /dev/null >/dev/null 2>&1 && \
-  echo _zicsr_zifencei))$(KCLANG)
+  echo _zicsr_zifencei) -Wframe-larger-than=$(FRAME_MAX))$(KCLANG)
 KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
-FRAME_MAX := $(if $(filter y,$(KASAN)),2032,1024)
-# gcc's -Wframe-larger-than does not count saved registers.
-FRAME_WARNING := -W$(if $(LLVM),frame-larger-than,stack-usage)=$(FRAME_MAX)
-KFLAGS := $(COMMON) -I$(B)/include $(FRAME_WARNING) -DFRAME_MAX=$(FRAME_MAX) \
+KFLAGS := $(COMMON) -I$(B)/include -DFRAME_MAX=$(FRAME_MAX) \
   $(foreach v,VMAP_STACK KASAN PROVOKE,$(call bit,$(v)))
 CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globals=1 \
   --param asan-instrumentation-with-call-threshold=0 -fasan-shadow-offset=$(shell \
