@@ -53,11 +53,20 @@ $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $
 $(foreach v,VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE,$(if $(filter y n,$($(v))),, \
   $(error $(v)=$($(v)): y or n)))
 $(foreach v,MODERN LLVM V,$(if $(filter-out 1,$($(v))),$(error $(v)=$($(v)): 1, or leave it out)))
-ifeq ($(filter $(shell seq 32),$(CPUS)),)
+ifneq ($(words $(BUILD)),1)
+$(error BUILD=$(BUILD): a folder$(comma) with no blanks in its path)
+endif
+ifneq ($(words $(CPUS))$(filter-out $(shell seq 32),$(CPUS)),1)
 $(error CPUS=$(CPUS): a number from 1 to 32)
 endif
 ifneq ($(shell expr '$(MEM)' : '[1-9][0-9]*[MG]$$' '>' 0),1)
 $(error MEM=$(MEM): a number followed by M or G$(comma) such as 128M)
+endif
+ifneq ($(SCALE),)
+ifeq ($(filter-out 0,$(shell expr '$(SCALE)' : '[0-9]*[.]\{0,1\}[0-9]*$$' '&' \
+  '$(SCALE)' : '.*[1-9]')),)
+$(error SCALE=$(SCALE): a number above 0 such as 4 or 0.5)
+endif
 endif
 ifneq ($(findstring ',$(APPEND)$(ARGS))$(findstring ",$(APPEND)$(ARGS)),)
 $(error APPEND= and ARGS= are words between blanks$(comma) and may have no quotes in them)
@@ -74,6 +83,14 @@ endif
 ifeq ($(VMAP_STACK),n)
 $(foreach c,$(filter test grade mutants demo,$(MAKECMDGOALS)),$(error make $(c) is about stacks \
   with guards: leave VMAP_STACK=n out (make demo shows both)))
+endif
+ifeq ($(PROVOKE),n)
+$(foreach c,$(filter test grade mutants demo,$(MAKECMDGOALS)),$(error make $(c) provokes faults: \
+  leave PROVOKE=n out))
+endif
+ifeq ($(KASAN)$(filter test,$(MAKECMDGOALS)),ytest)
+$(error make test builds a kernel with KASAN=y itself$(comma) beside the one without: leave KASAN=y \
+  out (make grade takes it))
 endif
 
 # --- tools ---------------------------------------------------------------------------------------
@@ -277,16 +294,19 @@ run-%: kernel image
 	@BOOT_LOG=$(B)/run-$*.log test/boot $(MACHINE) $(DISK) -snapshot \
 	  -append '$(APPEND) -- /$* $(ARGS)'
 
+# A script that runs for long is started by exec: make, when it is ended, ends its children, and a
+# shell between them would be all that ends.
+
 # On one hart, with room for ten thousand processes.
 bench: override CPUS := 1
 bench: MEM := 1G
 bench: kernel image
-	@$(PYTHON) test/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot -display none \
+	@exec $(PYTHON) test/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot -display none \
 	  -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
 # The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
 demo: kernel image
-	@$(PYTHON) test/demo $(B)
+	@exec $(PYTHON) test/demo $(B)
 
 qemu-gdb: kernel image $(GDBINIT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
@@ -322,10 +342,10 @@ host: $(HOST_TESTS)
 
 # A stack's life on harts that cache all they may: docs/fences.md.
 model: tools
-	@$(PYTHON) test/model/check
+	@exec $(PYTHON) test/model/check
 
 test: kernel image $(HOST_TESTS)
-	@$(PYTHON) -m pytest -q -n auto test
+	@exec env BUILD=$(B) $(PYTHON) -m pytest -q -n auto test
 
 # The shell gets the paths by the environment.
 lower = $(shell echo $(1) | tr A-Z a-z)
@@ -335,15 +355,15 @@ export $(PATHS) KEEP
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
 # for each other.
 grade: tools
-	@BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) \
+	@exec env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) \
 	  $(PYTHON) test/grade/grade $(if $(CASES),--only '$(CASES)') \
 	  $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach v,$(PATHS),$(if $(value $(v)),--$(call lower,$(v)) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.
 mutants: kernel image
-	@TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run --build $(B) $(if $(JOBS), \
-	  --jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") $(if $(MUTANTS),'$(MUTANTS)')
+	@exec env TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run --build $(B) \
+	  $(if $(JOBS),--jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") $(if $(MUTANTS),'$(MUTANTS)')
 
 # --- lint ----------------------------------------------------------------------------------------
 

@@ -6,12 +6,14 @@ given.  Its time is limited by the CPU time that QEMU has used, which a loaded m
 stretch; wall clock is the last resort.
 """
 
+import ctypes
 import fcntl
 import importlib.machinery
 import importlib.util
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 TOP = Path(__file__).resolve().parent.parent
-BUILD = TOP / "build"
+BUILD = TOP / os.environ.get("BUILD", "build")
 KERNEL = BUILD / "kernel"
 IMAGE = BUILD / "fs.img"
 LOGS = BUILD / "logs"
@@ -90,6 +92,11 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def die_with_parent():
+    """In QEMU's process: let it not outlive the test, however that ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def new_log(name):
     LOGS.mkdir(parents=True, exist_ok=True)
     return LOGS / (re.sub(r"[^\w.-]+", "_", name) + f".{secrets.token_hex(3)}.log")
@@ -110,6 +117,7 @@ def run(program=None, name="guest", cpu_limit=CPU_SECONDS, until=None, append=""
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,
         )
         stopped = watch(qemu, log, cpu_limit * SCALE, until)
     output = log.read_text(errors="replace").replace("\r", "")

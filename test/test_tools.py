@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 
 import guest
 import pytest
@@ -106,6 +107,14 @@ def test_doctor_bad_choice():
 @pytest.mark.parametrize("words, says", [
     (["CPU=3"], "there is no option CPU="),
     (["CPUS=99"], "CPUS=99"),
+    (["CPUS=1 2"], "CPUS=1 2: a number"),
+    (["BUILD="], "BUILD=: a folder"),
+    (["SCALE=abc", "grade"], "SCALE=abc: a number above 0"),
+    (["SCALE=0.0", "grade"], "SCALE=0.0: a number above 0"),
+    (["SCALE=-1", "mutants"], "SCALE=-1: a number above 0"),
+    (["PROVOKE=n", "test"], "make test provokes faults"),
+    (["PROVOKE=n", "grade"], "make grade provokes faults"),
+    (["KASAN=y", "test"], "leave KASAN=y out"),
     (["MEM=12"], "MEM=12"),
     (["PROVOKE=yes"], "PROVOKE=yes: y or n"),
     (["KASAN=y", "LLVM=1"], "KASAN=y is for gcc, not for LLVM=1"),
@@ -118,6 +127,23 @@ def test_doctor_bad_choice():
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
     assert done.returncode == 2 and says in done.stdout
+
+
+def test_make_takes_what_is_right():
+    """Only what it would run is printed."""
+    done = run("make", "-n", "grade", "KASAN=y", "SCALE=.5", "BUILD=build/kasan", "CPUS=32")
+    assert done.returncode == 0 and "TEST_TIME_SCALE=.5" in done.stdout
+
+
+@pytest.mark.parametrize("given, directory", [("", "build"), ("x/y", "x/y"), ("/x", "/x")])
+def test_tests_are_of_the_build_that_was_made(given, directory):
+    """make test BUILD=dir looks at no other kernel, and puts its logs there."""
+    words = [f"BUILD={given}"] if given else []
+    recipe = run("make", "-n", "test", *words, BUILD="build").stdout.splitlines()[-1]
+    assert f"BUILD={directory} " in recipe and "pytest" in recipe
+    script = "import guest; print(guest.KERNEL, guest.IMAGE, guest.LOGS)"
+    seen = run(sys.executable, "-c", script, BUILD=directory, PYTHONPATH="test").stdout.split()
+    assert seen == [str(guest.TOP / directory / name) for name in ("kernel", "fs.img", "logs")]
 
 
 def test_make_help_names_every_command():
