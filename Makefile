@@ -89,8 +89,8 @@ $(foreach c,$(filter test grade mutants demo,$(MAKECMDGOALS)),$(error make $(c) 
   leave PROVOKE=n out))
 endif
 ifeq ($(KASAN)$(filter test,$(MAKECMDGOALS)),ytest)
-$(error make test builds a kernel with KASAN=y itself$(comma) beside the one without: leave KASAN=y \
-  out (make grade takes it))
+$(error make test builds a kernel with KASAN=y itself$(comma) beside the one without: \
+  leave KASAN=y out (make grade takes it))
 endif
 
 # --- tools ---------------------------------------------------------------------------------------

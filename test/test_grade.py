@@ -2,9 +2,12 @@
 """The grader: what it reads from a guest, what it writes, and that printing alone gets nothing."""
 
 import json
+import os
+import signal
 import struct
 import subprocess
 import sys
+import time
 import types
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -150,7 +153,8 @@ def test_results(tmp_path, capsys):
     assert "<script>" not in page and "pid 2 (x) fell" in page and "http" not in page
 
 
-def test_interrupted_run_keeps_what_it_has(tmp_path, capsys):
+def test_interrupted_run_keeps_what_it_has(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(results, "INTERVAL", 0)
     cases = make_cases()
     report = results.Report(cases, options(tmp_path))
     report.add(outcome(cases[2], "pass"))  # the first two are still running
@@ -159,6 +163,29 @@ def test_interrupted_run_keeps_what_it_has(tmp_path, capsys):
     report.end(0.1)
     assert "title 3" in capsys.readouterr().out
     assert not report.full() and not json.loads((tmp_path / "j").read_text())["complete"]
+
+
+def test_files_are_not_written_all_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "INTERVAL", 1000)
+    cases = make_cases()
+    report = results.Report(cases, options(tmp_path))
+    report.add(outcome(cases[0], "pass"))
+    assert json.loads((tmp_path / "j").read_text())["score"] == 0
+    monkeypatch.setattr(results, "INTERVAL", 0)
+    report.refresh()
+    assert json.loads((tmp_path / "j").read_text())["score"] == 1
+
+
+def test_little_is_kept_of_much(tmp_path):
+    """A guest may print megabytes in a report, and a machine line as long."""
+    o = suite.Outcome.of(make_cases()[0])
+    record = facts.parse_line(LINE.replace("past=240", "past=" + "9" * 100000) + "1")
+    watch = types.SimpleNamespace(records=[record] * 3000, reported="a" * (3 << 20) + "the end")
+    o.reason = o.seen = "x" * 100000
+    suite.finish(o, types.SimpleNamespace(guests=[], observers=[watch, watch]))
+    assert o.report.endswith("the end") and len(o.report) < 66 << 10
+    assert len(o.reason) == len(o.seen) < 5000
+    assert len(o.records) == suite.RECORDS_KEPT and len(o.records[0]["past"]) < 5000
 
 
 def test_broken_build(tmp_path, capsys):
@@ -195,6 +222,79 @@ def test_nothing_to_grade(tmp_path):
                           tmp_path / "j"], stdout=subprocess.PIPE, text=True, check=False)
     assert run.returncode == 1 and "no kernel to grade" in run.stdout
     assert json.loads((tmp_path / "j").read_text())["score"] == 0
+
+
+@pytest.mark.parametrize("option, path", [
+    ("--json", "/dev/null/j"), ("--html", "/"), ("--tap", "/proc/x"), ("--logs", "/dev/null")])
+def test_unwritable(option, path):
+    run = grade("--build", guest.BUILD, "--only", "layout.guards", option, path)
+    assert run.returncode == 1 and run.stdout.count("\n") == 1
+    assert run.stdout.startswith(f"grade: {path}") and "cannot be written" in run.stdout
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+def grade(*words, **environment):
+    return subprocess.run([sys.executable, GRADE / "grade", *words], text=True, check=False,
+                          env={**os.environ, **environment}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+
+
+def die(t):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_memory(t):
+    bytearray(3 << 30)
+
+
+def look_at_limit(t):
+    """What QEMU is started like has none."""
+    done = subprocess.run(["sh", "-c", "ulimit -v"], preexec_fn=machine.die_with_parent, text=True,
+                          stdout=subprocess.PIPE, check=False)
+    t.equal("the limit", done.stdout.strip(), "unlimited")
+
+
+def test_workers(tmp_path, capsys):
+    """One that dies, or needs too much memory, takes no other case with it."""
+    runs = (die, fill_memory, look_at_limit)
+    cases = [suite.Case(f"overflow.{run.__name__}", "t", 1, "h", ("core",), run) for run in runs]
+    report = results.Report(cases, options(tmp_path))
+    guest.load_script(GRADE / "grade").run(cases, None, tmp_path, 1, report)
+    assert [o.status for o in report.done()] == ["error", "error", "pass"]
+    assert "died, exit code -9" in report.done()[0].reason
+    assert "MemoryError" in report.done()[1].reason
+
+
+def guests_of(place):
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline")
+            if path.exists() and str(place).encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("end", [
+    lambda make: os.kill(make.pid, signal.SIGTERM),
+    lambda make: os.killpg(make.pid, signal.SIGINT),  # as ^C does
+], ids=["kill", "^C"])
+def test_nothing_outlives_an_interrupted_run(tmp_path, end):
+    """No guest, no file but the results; nor if it is make that is ended."""
+    (tmp_path / "tmp").mkdir()
+    words = ["CASES=survival", "JOBS=2", f"LOGS={tmp_path}/logs", f"JSON={tmp_path}/j"]
+    with open(tmp_path / "said", "wb") as said:
+        make = subprocess.Popen(["make", "-s", "grade", *words], cwd=guest.TOP, stderr=said,
+                                env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, stdout=said,
+                                stdin=subprocess.DEVNULL, start_new_session=True)
+    while not guests_of(tmp_path / "tmp"):
+        assert make.poll() is None, (tmp_path / "said").read_text()
+        time.sleep(0.1)
+    end(make)
+    make.wait(60)
+    limit = time.monotonic() + 30
+    while left := [*guests_of(tmp_path / "tmp"), *(tmp_path / "tmp").iterdir()]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.1)
+    assert "interrupted" in (tmp_path / "said").read_text()
+    assert not json.loads((tmp_path / "j").read_text())["complete"]
 
 
 # --- guests --------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Submissions: what is taken of them, what is refused, and what a hostile one can do."""
 
+import errno
 import json
 import os
 import shutil
@@ -39,6 +40,15 @@ def top(tmp_path):
     (tmp_path / "trap").mkdir()
     (tmp_path / "trap" / "a.c").write_text("int a;\n")
     return tmp_path
+
+
+@pytest.fixture
+def scratch():
+    """Where another user may go; what is left there was not cleared away."""
+    path = Path(tempfile.mkdtemp(prefix="test-"))
+    path.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
+    yield path
+    shutil.rmtree(path)
 
 
 def whole(path, manifest):
@@ -237,6 +247,45 @@ def test_time_is_limited(tmp_path, monkeypatch):
         time.sleep(0.1)
 
 
+def test_what_is_written_is_limited(tmp_path, monkeypatch):
+    """No file is too large, but all together are."""
+    monkeypatch.setattr(submission, "WRITTEN_MAX", 16 << 20)
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    for i in range(6):
+        (tmp_path / "trap" / f"a{i}.c").write_text('asm(".data\\n.zero 4 << 20");\n')
+    assert "compiling has written more than 16 MiB" in attempt(tmp_path)[1]
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("name, spoiled", [
+    ("copy", full),
+    ("take", full),
+    ("room", lambda path: 0),
+    ("make", lambda *a: (a[2] == "tools", "a.c:1: error: can't write: No space left on device")),
+])
+def test_full_disk_is_not_the_submissions_fault(tmp_path, scratch, monkeypatch, name, spoiled):
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    if name == "make":
+        monkeypatch.setattr(submission, "room", lambda path: submission.ROOM_MIN)
+    elif name == "room":
+        (tmp_path / "trap" / "a.c").write_text("int x = ;\n")
+    monkeypatch.setattr(submission, name, spoiled)
+    with pytest.raises(submission.Unusable, match="No space left|is full"):
+        attempt(tmp_path)
+    assert not list(scratch.iterdir())
+
+
+def test_claim_of_a_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "room", lambda path: 1 << 40)
+    (tmp_path / "trap").mkdir()
+    (tmp_path / "trap" / "a.c").write_text("#error No space left on device\n")
+    assert "does not build" in attempt(tmp_path)[1]
+
+
 def test_deleted_file_is_missed(tmp_path):
     shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
     (tmp_path / "trap" / "backtrace.c").unlink()
@@ -281,15 +330,6 @@ def test_first_errors():
 
 
 # --- the whole way -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def scratch():
-    """Where another user may go; what is left there was not cleared away."""
-    path = Path(tempfile.mkdtemp(prefix="test-"))
-    path.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
-    yield path
-    shutil.rmtree(path)
 
 
 def grade(top, out, scratch):

@@ -22,6 +22,12 @@ def test_all_apply():
     assert done.returncode == 0, done.stdout
 
 
+def test_unwritable_file_is_noticed_at_once():
+    done = subprocess.run([sys.executable, str(RUN), "--json", "/dev/null/x"], text=True,
+                          check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 1 and done.stdout.startswith("mutants: /dev/null/x cannot be written")
+
+
 def test_there_are_enough(runner):
     mutants, _ = runner.load()
     assert len(mutants) >= 29

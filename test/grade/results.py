@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: MIT
 """What the cases found, as text, JSON, JUnit XML, TAP and HTML: all from the same outcomes.
 
-Files are written anew after each case, under another name first, so that a run that is interrupted
-leaves whole files with what it has.
+Files are written anew as cases end, once a second at most, and under another name first, so that
+a run that is interrupted leaves whole files with what it has.
 """
 
+import errno
 import json
 import os
 import re
+import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import suite
+
+FORMATS = ("json", "junit", "tap", "html")
+INTERVAL = 1  # seconds between two writings
 
 
 class Report:
@@ -24,6 +30,7 @@ class Report:
         self.outcomes = {}
         self.printed = 0
         self.seconds = None  # set when all is done
+        self.new = False  # something that is not in the files
         self.write()
 
     def add(self, outcome):
@@ -35,7 +42,8 @@ class Report:
             if not self.options.quiet:
                 print(text(done), flush=True)
             self.printed += 1
-        self.write()
+        self.new = True
+        self.refresh()
 
     def give_up(self, why):
         """Nothing more can be run: what is missing gets no points, and says why."""
@@ -45,15 +53,14 @@ class Report:
                 self.outcomes[c.id] = suite.Outcome.of(c)
                 self.outcomes[c.id].reason = why
         self.printed = len(self.cases)
-        self.write()
 
     def end(self, seconds):
         self.seconds = seconds
         for c in self.cases[self.printed:]:  # interrupted: what came in after the first gap
             if c.id in self.outcomes and not self.options.quiet:
                 print(text(self.outcomes[c.id]))
+        print(f"Score: {self.score()}/{self.max()}", flush=True)
         self.write()
-        print(f"Score: {self.score()}/{self.max()}")
 
     def score(self):
         return sum(outcome.points for outcome in self.outcomes.values())
@@ -67,19 +74,56 @@ class Report:
     def done(self):
         return [self.outcomes[c.id] for c in self.cases if c.id in self.outcomes]
 
+    def refresh(self):
+        """Write what is new, unless that was done just now."""
+        if self.new and time.monotonic() - self.written >= INTERVAL:
+            self.write()
+
     def write(self):
-        for name, form in (("json", as_json), ("junit", as_junit), ("tap", as_tap),
-                           ("html", as_html)):
+        for name, form in zip(FORMATS, (as_json, as_junit, as_tap, as_html)):
             path = getattr(self.options, name)
             if path:
                 replace(Path(path), form(self))
+        self.written, self.new = time.monotonic(), False
+
+
+class Unwritable(Exception):
+    """A file cannot be written."""
+
+
+@contextmanager
+def writing(path):
+    """What is written before it replaces path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path.parent / (path.name + ".new")
+    except FileExistsError as error:
+        raise Unwritable(f"{path} cannot be written: {path.parent} is no folder") from error
+    except OSError as error:
+        raise Unwritable(f"{path} cannot be written: {error.strerror}") from error
 
 
 def replace(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
+    with writing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def check_paths(options):
+    """Find out now, and not after the first case, which files cannot be written."""
+    for name in FORMATS:
+        if path := getattr(options, name, None):
+            with writing(Path(path)) as temporary:
+                if os.path.isdir(path):
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                temporary.touch()
+                temporary.unlink()
+
+
+def make_folder(path):
+    with writing(path / "log") as log:
+        log.touch()
+        log.unlink()
 
 
 def text(outcome):

@@ -18,6 +18,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +44,10 @@ WALL_SECONDS = 600
 MEMORY = 1 << 30
 FILE_SIZE = 16 << 20
 PROCESSES = 128
+WRITTEN_MAX = 128 << 20  # bytes of all files that compiling leaves
 OUTPUT_READ = 256 << 10
+POLL = 0.2  # seconds between two looks at these
+ROOM_MIN = 1 << 20  # bytes; a disk with less is full
 ERRORS_SHOWN = 4
 USERS = 0x70000000  # user ids from here up are nobody's
 NOBODY = 65534
@@ -235,13 +239,40 @@ def confine(uid):
     os.umask(0o022)
 
 
+def size(top):
+    """Bytes of all files below top.  They may come and go meanwhile."""
+    total = 0
+    for directory, _, files in os.walk(top):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(directory, name)).st_size
+            except OSError:
+                pass
+    return total
+
+
+def wait(process, scratch):
+    """Wait for make and for what it is to leave.  Returns why it is to be stopped, or ''."""
+    most, end = size(scratch) + WRITTEN_MAX, time.monotonic() + WALL_SECONDS * SCALE
+    running = True
+    while running:
+        try:
+            process.wait(POLL)
+            running = False
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                return f"stopped after {WALL_SECONDS * SCALE:.0f} s"
+        if size(scratch) > most:
+            return f"stopped, since compiling has written more than {WRITTEN_MAX >> 20} MiB"
+    return ""
+
+
 def make(scratch, uid, target, build, jobs):
     """Run make in scratch/tree, confined.  Returns (whether all went well, what was printed)."""
     environment = {k: os.environ[k] for k in ENVIRONMENT if k in os.environ}
     environment.update(TMPDIR=str(scratch / "tmp"), HOME=str(scratch / "tmp"), LC_ALL="C")
     user = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     log = scratch / "log"
-    late = False
     with open(log, "ab") as out:
         process = subprocess.Popen(
             ["make", "--no-print-directory", "-C", str(scratch / "tree"), f"-j{jobs}", target,
@@ -249,18 +280,40 @@ def make(scratch, uid, target, build, jobs):
             env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True, preexec_fn=lambda: confine(uid), **user)
         try:
-            process.wait(WALL_SECONDS * SCALE)
-        except subprocess.TimeoutExpired:
-            late = True
+            stopped = wait(process, scratch)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     with open(log, "rb") as file:
         said = file.read(OUTPUT_READ).decode(errors="replace")
-    if late:
-        said = f"error: stopped after {WALL_SECONDS * SCALE:.0f} s\n" + said
-    return process.returncode == 0, said
+    if stopped:
+        said = f"error: {stopped}\n" + said
+    return process.returncode == 0 and not stopped, said
+
+
+def room(path):
+    """Bytes that are free where path is, or would be."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path) or "."
+    disk = os.statvfs(path)
+    free = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail
+    return free * disk.f_frsize if disk.f_blocks else ROOM_MIN
+
+
+def need_room(*paths):
+    """Raise Unusable if a disk is full: then nothing that goes wrong says anything."""
+    for path in paths:
+        if room(path) < ROOM_MIN:
+            raise Unusable(f"the disk of {path} is full")
+
+
+def blame(scratch, said):
+    """Raise Unusable if make failed for want of room.  A source may say so too, but not make it
+    true; a compiler that fails takes away what it has written."""
+    if "Disk quota exceeded" in said or "No space left" in said and room(scratch) < WRITTEN_MAX:
+        raise Unusable(f"the disk of {scratch} is full: {first_errors(said)}")
+    need_room(scratch)
 
 
 def first_errors(said):
@@ -316,6 +369,7 @@ def build_in(scratch, top, base, jobs, say):
         raise Unusable(f"the tools do not work for user {uid}: {first_errors(said)}")
     fine, said = make(scratch, uid, "kernel", build, jobs)
     if not fine:
+        blame(scratch, said)
         raise Refused(f"the kernel does not build: {first_errors(said)}")
     take(scratch, build)
 
@@ -328,12 +382,19 @@ def build(top, base, jobs=1, say=print):
     """
     if not os.path.isdir(top):
         raise Unusable(f"there is no directory {top}")
-    scratch = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
+    except OSError as error:
+        raise Unusable(f"there is no room for a scratch directory: {error}") from error
     try:
         build_in(scratch, top, base, jobs, say)
     except Refused as refused:
         remove(scratch / "result")
         return None, str(refused)
+    except OSError as error:
+        remove(scratch / "result")
+        first = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+        raise Unusable(f"it cannot be built in {scratch}: {first}") from error
     except BaseException:
         remove(scratch / "result")
         raise

@@ -19,6 +19,11 @@ GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival
           "lkdtm")
 CASES = {}  # by id, in the order of declaration
 
+# What a guest prints may have any size; this much of it, its end, is kept.
+REPORT_KEPT = 64 << 10
+TEXT_KEPT = 4 << 10
+RECORDS_KEPT = 1000
+
 
 @dataclass(frozen=True)
 class Case:
@@ -180,11 +185,22 @@ def perform(c, build, logs):
     return outcome
 
 
+def end_of(text, most):
+    """Return the text, or its end if it is longer than that."""
+    return text if len(text) <= most else f"[{len(text) - most} characters left out] {text[-most:]}"
+
+
 def finish(outcome, trial):
     outcome.guest_ticks = sum(guest.ticks for guest in trial.guests)
     for watch in trial.observers:
-        outcome.records += [{key: record[key] for key in FIELDS} for record in watch.records]
+        for record in watch.records[:RECORDS_KEPT - len(outcome.records)]:
+            outcome.records.append({
+                key: value if isinstance(value, int) else end_of(value, TEXT_KEPT)
+                for key, value in ((key, record[key]) for key in FIELDS)})
         outcome.report = watch.reported or outcome.report
+    outcome.report = end_of(outcome.report, REPORT_KEPT)
+    for name in ("expected", "seen", "reason"):
+        setattr(outcome, name, end_of(getattr(outcome, name), TEXT_KEPT))
     if trial.guests:
         outcome.log = str(trial.guests[-1].log)
     if outcome.status == "pass":
