@@ -274,7 +274,8 @@ def test_stack_use(boot):
 
 @pytest.mark.parametrize("test,why", [("EXHAUST_IRQOFF", "interrupts-off"),
                                       ("EXHAUST_SPINLOCK", "spinlock"),
-                                      ("EXHAUST_SLEEPLOCK", "sleeplock")])
+                                      ("EXHAUST_SLEEPLOCK", "sleeplock"),
+                                      ("EXHAUST_TRANSACTION", "transaction")])
 def test_panic(boot, symbols, test, why):
     r = boot(f"provoke {test}", cpus=2)
     k = check_common(r, code=PANIC)

@@ -5,6 +5,7 @@
 //   each TEST [, TEST]...    children run one test of /crash each; all must be killed, no page lost
 //   other ACCESS N           byte N below the kernel stack of another process, pid 4
 //   other sp                 sp in the middle of that stack
+//   above ACCESS             a byte above another process' kernel stack, in a slot of nobody's
 //   named TEST               the test, in a process with a strange name
 //   fault read|write|jump    children in user mode touch kernel addresses; all must be killed
 //   overflow                 a child overflows its user stack
@@ -21,7 +22,7 @@
 #include "user/user.h"
 #include "vm/layout.h"
 
-enum { PAGE = PAGE_SIZE, BORDERS = 6, TEXT = 160 };
+enum { PAGE = PAGE_SIZE, BORDERS = 6, TEXT = 160, SLEEPERS = 8 };
 
 static uint64 checks, failures;
 
@@ -159,6 +160,24 @@ static void other(char *words[]) {
     crash_words(ARGS("WILD_SP", sp));
   else
     crash_words(ARGS("GUARD_OTHER", words[0], words[1], pid));
+}
+
+static bool is_stack(uint64 lo) {
+  int n = stackinfo(stacks, ARRAY_SIZE(stacks));
+  for (int i = 0; i < n && i < (int)ARRAY_SIZE(stacks); i++)
+    if (stacks[i].lo == lo)
+      return true;
+  return false;
+}
+
+static void above(char *words[]) {
+  for (int i = 0; i < SLEEPERS; i++) {
+    char address[24];
+    uint64 hi = stack_of(sleeper())->hi;
+    snprintf(address, sizeof(address), "0x%lx", hi + 8);
+    if (!is_stack(hi + KSTACK_GUARD))
+      crash_words(ARGS("ACCESS_NULL", words[0], address));
+  }
 }
 
 // --- faults in user mode -------------------------------------------------------------------------
@@ -523,6 +542,8 @@ static bool run(const char *command, char *argv[], int argc) {
     each(argv, argv + argc);
   else if (strcmp(command, "other") == 0)
     other(argv);
+  else if (strcmp(command, "above") == 0)
+    above(argv);
   else if (strcmp(command, "named") == 0)
     named(argv);
   else if (strcmp(command, "crash") == 0)

@@ -175,6 +175,12 @@ static void exhaust_sleeplock(char *words[]) {
   sleep_unlock(&test_sleeplock);
 }
 
+static void exhaust_transaction(char *words[]) {
+  thread_current()->in_transaction = true;
+  exhaust_stack(words);
+  thread_current()->in_transaction = false;
+}
+
 static void exhaust_in_thread(void *arg) {
   (void)arg;
   char *words[1] = {NULL};
@@ -533,6 +539,7 @@ static void fail_alloc(char *words[]) {
 }
 
 static void end_thread(void *done) {
+  provoke_here();
   store_release((uint32 *)done, 1);
   thread_exit();
 }
@@ -806,6 +813,7 @@ static const struct test tests[] = {
     {"EXHAUST_IRQOFF", "likewise with interrupts off", exhaust_irqoff, false},
     {"EXHAUST_SPINLOCK", "likewise holding a spin lock", exhaust_spinlock, false},
     {"EXHAUST_SLEEPLOCK", "likewise holding a sleep lock", exhaust_sleeplock, false},
+    {"EXHAUST_TRANSACTION", "likewise in a transaction", exhaust_transaction, false},
     {"EXHAUST_KTHREAD", "likewise in a kernel thread", exhaust_kthread, false},
     {"EXHAUST_FRAMES", "[N] likewise, by assembly with frames of N bytes", exhaust_frames, false},
     {"EXHAUST_CONSOLE", "likewise within the console, which is locked", exhaust_console, false},

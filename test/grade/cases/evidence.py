@@ -169,6 +169,36 @@ def backtrace_overflow(t):
             sum(line[1] * line[4] for line in lines), stack.hi - FRAME - sp)
 
 
+def broken_links(t, depth, whither):
+    """A load from null below calls of plant_repeat, with the saved s0 of number depth changed to
+    the frame pointer of number whither.  The backtrace ends with the former."""
+    watch = t.boot("provoke PLANT 10")
+    watch.mark()
+    watch.quiet()
+    stop = watch.guest.until(t.build.provoke("provoke_load"))
+    table, fps = stop.table(), [stop.x[8]]
+    while len(fps) <= depth:
+        fps.append(int.from_bytes(table.read_virtual(fps[-1] - 16, 8), "little"))
+    leaf = table.lookup(fps[depth] - 16)
+    watch.guest.stub.write_memory(leaf.pa + fps[depth] - 16 - leaf.va,
+                                  fps[whither].to_bytes(8, "little"))
+    report = watch.report()
+    judge(report, "null")
+    check_registers(t, report)
+    lines = unfold(backtrace(report))
+    t.equal("the backtrace", " ".join(name for _, name, _ in lines),
+            " ".join(["provoke_load", *["plant_repeat"] * (depth + 1)]))
+    t.equal("bytes in it", sum(size for size, _, _ in lines), fps[depth] - stop.sp)
+    watch.alive_until_end(255)
+
+
+@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 points to itself, or down",
+      2, "A caller's frame lies above that of the function it called: where it does not, stop.")
+def backtrace_cycle(t):
+    broken_links(t, 0, 0)
+    broken_links(t, 1, 0)
+
+
 # --- past -----------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 """Where stacks are, what surrounds them, and who may do what there."""
 
 from cases.overflow import wfi_addresses
-from facts import check_guarded, expect, mapped_stacks, stack_of_sp
+from facts import check_guarded, expect, judge, mapped_stacks, stack_of_sp
+from gradeuser import each
 from machine import DIRECT, IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
 from suite import case
 from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
@@ -128,6 +129,19 @@ def emergency_stacks(t):
         check_guarded(report.table, report.emergency, f"emergency stack of hart {hart}")
         found[report.emergency] = hart
     t.equal("emergency stacks", len(found), 2)
+
+
+@case("layout.emergency_stacks_8", "Of eight harts, too, each has an emergency stack", 2,
+      "As many emergency stacks as there are harts, however many: give each one as it starts.")
+def emergency_stacks_8(t):
+    found, harts = {}, (0, 3, 4, 5, 6, 7)  # no more fit into the arguments
+    tests = [f"ON_HART {hart} EXHAUST_STACK" for hart in harts]
+    for (_, pid, report), hart in zip(each(t, *tests, cpus=8), harts):
+        judge(report, "overflow", pid=pid, process="gradeuser")
+        t.equal("hart", report.line["hart"], hart)
+        expect(report.emergency not in found, f"an emergency stack of its own for hart {hart}",
+               lambda: f"that of hart {found[report.emergency]}")
+        found[report.emergency] = hart
 
 
 @case("layout.interrupt_stacks", "Every hart handles interrupts on a guarded stack, its own", 2,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Faults that are no overflow, and must not be called one; and what is no fault at all."""
 
-from facts import BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, Stack, judge
+from facts import (BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, SUM, Stack, judge,
+                   stack_of)
 from gradeuser import KERNEL_ADDRESSES, each, stack_borders, user_faults, verdict
 from machine import (DIRECT, GUARD, IMAGE_BASE, IMAGE_PA, PROVOKE, PROVOKE_END, SLOT, STACK,
                      USER_END)
@@ -174,6 +175,21 @@ def other_guard_read(t):
     guard_of_another(t, "read", GUARD)
 
 
+@case("not_overflow.other_guard_above", "A stray store just above a stack, into a free slot", 2,
+      "The guard of a slot is that of the stack below, too: its owner counts if the slot has none.")
+def other_guard_above(t):
+    watch = t.boot("gradeuser above write")
+    report = watch.report()
+    address = report.frame.stval
+    below, slot = stack_of(address - SLOT), stack_of(address)
+    *stacks, own = [mark.stack for mark in watch.marks]  # of the processes from 3 on, and of 2
+    t.expect(below in stacks and slot not in [*stacks, own],
+             "an address between the stack of a process and a slot of none", hex(address))
+    judge(report, "guard-other", process="gradeuser", owner=3 + stacks.index(below))
+    access(t, report, STORE)
+    watch.alive_until_end(255)
+
+
 def check_freed(t, report):
     """The address is in the stack half of a slot that nothing is mapped in."""
     base = report.trap.stval // SLOT * SLOT + GUARD
@@ -275,6 +291,23 @@ def null(t):
 def null_far(t):
     trap = address_fault(t, "provoke ACCESS_NULL write 4095", "null", STORE)
     t.equal("the address", trap.stval, 4095)
+
+
+@case("not_overflow.null_past", "A load from the first byte that does not count as null", 1,
+      "Below 4096 is null, from there on it is user memory.")
+def null_past(t):
+    trap = address_fault(t, "provoke ACCESS_NULL read 4096", "user-access", LOAD)
+    t.equal("the address", trap.stval, 4096)
+
+
+@case("not_overflow.past_user", "Loads from the last byte of the user half and from just above", 1,
+      "User addresses are those below 2^38; from there up to the kernel half there is nothing.")
+def past_user(t):
+    kinds = {USER_END - 1: "user-access", USER_END: "unmapped", (1 << 63) - 1: "unmapped"}
+    tests = [f"ACCESS_NULL read {address:#x}" for address in kinds]
+    for (_, pid, report), address in zip(each(t, *tests), kinds):
+        judge(report, kinds[address], pid=pid, process="gradeuser")
+        t.equal("the address", hex(access(t, report, LOAD).stval), hex(address))
 
 
 def user_access(t, how):
@@ -440,6 +473,19 @@ def efault_read(t):
 @case("not_overflow.efault_write", "write from bad pointers", 1, EFAULT)
 def efault_write(t):
     pointers(t, "write")
+
+
+@case("not_overflow.efault_closed", "After a bad pointer user memory is closed again", 2,
+      "The user copy clears SUM on each of its ways out, that of a fault included.")
+def efault_closed(t):
+    report = t.fault("provoke COPY_LOW here 0", "exception")
+    trap = report.trap
+    t.equal("the trap in", t.build.function(trap.sepc), "provoke_copy")
+    t.expect(trap.x[10], "an error code of the user copy", trap.x[10])
+    faults = [fault for fault in report.traps if (fault.scause, fault.stval) == (STORE, 0)]
+    t.expect(faults and faults[-1].sstatus & SUM, "a fault in the user copy before, with SUM set",
+             " ".join(hex(fault.sstatus) for fault in faults))
+    t.expect(not trap.sstatus & SUM, "SUM clear behind it", hex(trap.sstatus))
 
 
 @case("not_overflow.efault_path", "Bad pointers as paths, in every call that takes one", 1, EFAULT)

@@ -3,7 +3,7 @@
 
 import re
 
-from facts import (BREAKPOINT, INTERRUPT, LAST_RESORT, SOFTWARE, SPIE, STORE, TIMER, Observer,
+from facts import (BREAKPOINT, INTERRUPT, LAST_RESORT, SOFTWARE, SPIE, STORE, SUM, TIMER, Observer,
                    expect, find_trap, judge, stack_of_sp)
 from machine import FRAME, GUARD, IMAGE_PA, RENDEZVOUS, WFI, Ended
 from suite import case
@@ -214,8 +214,8 @@ def interrupt_relief(t):
              "nothing stored below the frame on the interrupted thread's stack", "another byte")
 
 
-@case("overflow.user_copy", "In the page fault of a user copy", 2, FORCED)
-def user_copy(t):
+def copy_low(t):
+    """The handler of a user copy's page fault overflows.  Returns (Report, that page fault)."""
     buffer = t.build.program("provoke")["text"]  # shared with the parent until it is written
     watch = t.boot(f"provoke -n 1 COPY_LOW lo+416 {buffer:#x}")
     report = watch.report()
@@ -229,6 +229,21 @@ def user_copy(t):
         watch.alive_until_end(0)
     else:
         watch.panics()
+    return report, taken[-1]
+
+
+@case("overflow.user_copy", "In the page fault of a user copy", 2, FORCED)
+def user_copy(t):
+    copy_low(t)
+
+
+@case("overflow.user_copy_closed", "The handler of a copy's page fault cannot reach user memory", 1,
+      "Trap entry clears SUM, whatever was interrupted; the frame brings it back.")
+def user_copy_closed(t):
+    report, fault = copy_low(t)
+    t.expect(fault.sstatus & SUM, "SUM set in the user copy", hex(fault.sstatus))
+    t.expect(not report.trap.sstatus & SUM, "SUM clear in the handler of its page fault",
+             hex(report.trap.sstatus))
 
 
 # --- in which context -----------------------------------------------------------------------------
@@ -256,6 +271,18 @@ def spin_lock(t):
     report = overflow(t, "provoke EXHAUST_SPINLOCK", function="recurse", code=1, why="spinlock")
     t.expect(report.trap.sstatus & SPIE, "interrupts on, so that the lock alone decides",
              hex(report.trap.sstatus))
+
+
+@case("overflow.sleep_lock", "Holding a sleep lock", 2,
+      "Who waits for a lock that a victim held would wait for ever: why=sleeplock, and a panic.")
+def sleep_lock(t):
+    overflow(t, "provoke EXHAUST_SLEEPLOCK", function="recurse", code=1, why="sleeplock")
+
+
+@case("overflow.transaction", "In a transaction of the file system", 1,
+      "A transaction that never ends keeps every later one from the disk: why=transaction.")
+def transaction(t):
+    overflow(t, "provoke EXHAUST_TRANSACTION", function="recurse", code=1, why="transaction")
 
 
 @case("overflow.option", "Every fault panics when the boot arguments say so", 1,

@@ -59,6 +59,21 @@ def stacks(t):
     t.equal("exit code", watch.finish(), 0)
 
 
+@case("survival.kernel_threads", "The stacks of kernel threads that end are freed", 1,
+      "A thread without a process goes the same way out: whoever runs next frees its stack.")
+def kernel_threads(t):
+    t.proof()
+    watch = t.boot("provoke -n 24 MAKE_THREAD", mem=SMALL)
+    first = None
+    for _ in range(24):
+        caller, made = watch.mark(), watch.mark()
+        t.expect(made.stack != caller.stack, "a stack of its own for the thread", made.stack)
+        first = first or len(mapped_stacks(watch.guest.at.table()))
+    watch.until_user("init", "poweroff")
+    last = len(mapped_stacks(watch.guest.at.table()))
+    t.expect(last <= first, f"at most {first} stacks mapped after the last thread has ended", last)
+
+
 @case("survival.every_class", "One fault of each class after another, and nothing is lost", 2,
       "Every class but those that force a panic ends with the exit of the process alone.")
 def every_class(t):

@@ -5,7 +5,8 @@ Nothing may be stored below such an sp: what lies there belongs to somebody else
 """
 
 from facts import BREAKPOINT, LOAD, TIMER, judge
-from machine import FRAME, IMAGE_BASE, STACK, USER_END
+from gradeuser import each
+from machine import FRAME, GUARD, IMAGE_BASE, STACK, USER_END
 from suite import case
 from sv39 import U, W, X
 
@@ -85,6 +86,15 @@ def other_stack(t):
     sp, _, others = wild(t, "gradeuser other sp", mapped=(W, U | X), marks=4, process="gradeuser",
                          owner=4)
     t.equal("sp", sp, others[1].hi - STACK // 2)
+
+
+@case("wild_sp.past_upper_guard", "sp just past the guard above its stack", 1,
+      "Above the stack by up to the guard's size is underflow; one byte more is wild-sp.")
+def past_upper_guard(t):
+    above = [GUARD + 1, GUARD + 15, GUARD + 16]
+    for (_, pid, report), n in zip(each(t, *[f"UNDERFLOW {n}" for n in above]), above):
+        judge(report, "wild-sp", pid=pid, process="gradeuser", owner=None)
+        t.equal("bytes from the stack up to sp", report.trap.sp - report.mark.stack.hi, n)
 
 
 @case("wild_sp.odd", "sp on the right stack, but no multiple of 16", 1,
