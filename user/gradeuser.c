@@ -86,13 +86,6 @@ static int run_child(void (*f)(uint64), uint64 argument) {
   return status_of(pid);
 }
 
-// Take all memory there is and give it back.  Returns the pages.
-static long free_pages(void) {
-  long taken = (long)sbrk_all();
-  sbrk((int)-taken);
-  return taken / PAGE;
-}
-
 static void each(char *words[], char *end[]) {
   long before = free_pages();
   for (char **word = words; word < end; word++) {
@@ -105,7 +98,7 @@ static void each(char *words[], char *end[]) {
     while (word < end && strcmp(*word, ",") != 0)
       word++;
   }
-  long lost = before - free_pages();
+  long lost = pages_lost(before, free_pages());
   check(lost == 0, "pages lost", (uint64)lost);
 }
 
@@ -531,7 +524,7 @@ static void storm(uint64 count) {
   int status;
   for (uint32 i = 0; i < ARRAY_SIZE(kinds); i++)
     check(wait(&status) > 0 && status == 0, "a child of the storm ended with", (uint64)status);
-  long lost = before - free_pages();
+  long lost = pages_lost(before, free_pages());
   check(lost == 0, "pages lost", (uint64)lost);
 }
 

@@ -8,8 +8,6 @@
 
 #include "user/user.h"
 
-enum { PAGE = 4096 };
-
 static char text[512];
 
 static void list(int fd) {
@@ -27,13 +25,6 @@ static int join(int argc, char *argv[]) {
       die("provoke: too many arguments");
   }
   return n;
-}
-
-// Take all memory there is and give it back, so that nothing stays in a cache.  Returns the pages.
-static long free_pages(void) {
-  long taken = (long)sbrk_all();
-  sbrk((int)-taken);
-  return taken / PAGE;
 }
 
 static void provoke_once(int fd, const char *name, int n) {
@@ -69,7 +60,7 @@ static int provoke_many(int fd, const char *name, int n, int count, int at_once)
   }
   while (running-- > 0)
     killed += was_killed();
-  long lost = before - free_pages();
+  long lost = pages_lost(before, free_pages());
   printf("provoke: %d of %d killed, %ld pages lost\n", killed, count, lost);
   return killed != count || lost != 0;
 }

@@ -8,6 +8,7 @@ frame is that of such a trap; the console alone proves nothing.
 """
 
 import re
+import secrets
 import struct
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6
          "t3 t4 t5 t6 scause stval sstatus").split()
 PANIC, LAST_RESORT, KILLED = 1, 3, 255  # exit codes
 FAULTS_MAX = 64  # in the kernel, on the way to one report
+LEAST = 70  # per cent of a machine's memory that a program must be able to have
 GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to report
 
 
@@ -78,9 +80,11 @@ def stack_of_sp(sp):
 
 def mapped_stacks(table):
     """Return {Stack: [leaf of each page]} of all that is mapped in the window."""
-    stacks = {}
+    stacks, frames = {}, set()
     for leaf in table.leaves(*WINDOW):
         expect(leaf.size == PAGE, "kernel stacks mapped by pages", leaf.describe())
+        expect(leaf.pa not in frames, "no page of memory in two stacks", leaf.describe())
+        frames.add(leaf.pa)
         stacks.setdefault(stack_of(leaf.va), []).append(leaf)
     return stacks
 
@@ -386,10 +390,23 @@ class Observer:
             raise Failed(f"{name} to go on in user mode", f"{end}: {self.tail()}") from None
 
     def alive_until_end(self, code):
-        """User mode goes on: init itself, seen in user mode, ends the machine with that code."""
-        stop = self.until_user("init", "poweroff")
+        """User mode goes on: init itself, seen in user mode, ends the machine with that code, and
+        before that a child of it has handed back what became of a number from here."""
+        value = secrets.randbits(64)
+        self.guest.write(self.until_user("init", "prove"), "a0", value)
+        stop = self.until_user("init", "finish")
         expect_equal("init to end the machine with", stop.x[10], code)
+        expect_equal("what a new process of init hands back through a pipe", hex(stop.x[11]),
+                     hex(scramble(value)))
         expect_equal("exit code", self.finish(), code)
+
+    def nothing_lost(self, program):
+        """Run to where the program compares how many pages it could have before and after."""
+        stop = self.until_user(program, "pages_lost")
+        before, after = stop.x[10:12]
+        least = self.guest.pages * LEAST // 100
+        expect(before >= least, f"at least {least} pages for a program", before)
+        expect_equal("pages for a program afterwards", after, before)
 
     @staticmethod
     def runs(stop, program, va, size=64):
@@ -398,6 +415,13 @@ class Observer:
 
 
 # --- judgement ----------------------------------------------------------------------------------
+
+
+def scramble(value):
+    """What user/init.c makes of a number."""
+    for _ in range(1000):
+        value = (value * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+    return value
 
 
 def past_of(kind, sp, stval, stack):

@@ -199,6 +199,7 @@ class Guest:
                  limit=None, disk=True, extra=()):
         self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
         self.nonce = secrets.token_hex(8)
+        self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
         self.limit = (limit or (GUEST_LIMIT if icount else CPU_LIMIT)) * SCALE
         self.breakpoints = set()
         self.at = None  # the Stop that the machine is in
@@ -209,7 +210,7 @@ class Guest:
         self.start = time.monotonic()
         self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        words = f"run={self.nonce} {append}" + (f" -- {program}" if program else "")
+        words = f"run={self.nonce} {append}" + (f" -- -p {program}" if program else "")
         self.qemu = self.launch(words, mem, disk, extra)
         try:
             self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE)

@@ -122,3 +122,13 @@ uint64 sbrk_all(void) {
       taken += (uint64)step;
   return taken;
 }
+
+long free_pages(void) {
+  long taken = (long)sbrk_all();
+  sbrk((int)-taken);
+  return taken / PAGE_SIZE;
+}
+
+__attribute__((noinline)) long pages_lost(long before, long after) {
+  return before - after;
+}
