@@ -40,9 +40,22 @@ def verdict(watch, stops=(), visit=None):
     except Ended as end:
         raise Failed("gradeuser to reach its verdict", f"{end}: {watch.tail()}") from None
     guest.remove(program["verdict"], *stops)
-    expect(stop.x[10] == 0, "no failed check in gradeuser",
-           lambda: f"{stop.x[10]} of {stop.x[11]} failed: {watch.tail()}")
-    return stop.x[11]
+    failed, checks = stop.x[10:12]
+    expect(failed == 0, "no failed check in gradeuser",
+           lambda: f"{failed} of {checks} failed: {watch.tail()}")
+    check_came_there(program, stop)
+    return checks
+
+
+def check_came_there(program, stop):
+    """It came to its verdict by itself: its code is whole, it was called from there, and what it
+    says is what it has counted."""
+    table, (start, code) = stop.table(), program.segment(program["verdict"])
+    expect(table.read_virtual(start, len(code)) == code, "gradeuser's own code", "other code")
+    expect(start < stop.x[1] < start + len(code), "verdict() to be called", f"ra {stop.x[1]:#x}")
+    for name, said in (("failures", stop.x[10]), ("checks", stop.x[11])):
+        word = table.read_virtual(program[name], 8)
+        expect(word and int.from_bytes(word, "little") == said, f"{said} {name} counted", word)
 
 
 def user_faults(t, command):

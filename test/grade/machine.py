@@ -139,11 +139,16 @@ class Program:
     def __getitem__(self, name):
         return self.by_name[name]
 
-    def bytes_at(self, va, size):
+    def segment(self, va):
+        """Return (address, bytes) of what the file has around va."""
         for start, data in self.segments:
-            if start <= va and va + size <= start + len(data):
-                return data[va - start: va - start + size]
-        return b""
+            if start <= va < start + len(data):
+                return start, data
+        return va, b""
+
+    def bytes_at(self, va, size):
+        start, data = self.segment(va)
+        return data[va - start: va - start + size]
 
 
 @dataclass
