@@ -324,6 +324,8 @@ def test_corrupt_frame(boot):
     ("DMA_STACK", r"hand_over\+0x\w+ asks for 1024 bytes at \w+, on the kernel stack of pid 2 "
                   r"\(provoke\)"),
     ("DMA_STACK disk", r"\w+\+0x\w+ asks for 1024 bytes at \w+, on the kernel stack of pid 2 "),
+    ("DMA_STACK gone", r".* on a kernel stack, once that of pid 2 \(provoke\)"),
+    ("DMA_STACK nobody", r".* in a part of the stack window that nobody has owned"),
     ("DMA_VMALLOC", r"hand_over\+0x\w+ asks for .*, in the vmalloc area that vmalloc_pair made"),
     ("DMA_VMALLOC disk", r".* in the vmalloc area that vmalloc_pair made"),
     ("DMA_RANGE ram", r"hand_over\+0x\w+ asks for 8192 bytes at \w+, not all of it writable"),

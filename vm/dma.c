@@ -24,9 +24,11 @@ static void describe(vaddr_t at, char *buf, size_t size) {
   if (at >= VMALLOC_BASE && at < VMALLOC_END)
     area = vmalloc_find(&vmalloc_general, at);
   struct symbol maker = {"?", 0, 0};
-  if (slot.in_window) {
-    ksnprintf(buf, size, "%s the kernel stack of pid %d (%s)",
-              slot.in_guard ? "in the guard below" : "on", slot.pid, slot.name);
+  if (slot.in_window && slot.pid < 0) {
+    ksnprintf(buf, size, "in a part of the stack window that nobody has owned");
+  } else if (slot.in_window) {
+    ksnprintf(buf, size, "%s %s of pid %d (%s)", slot.in_guard ? "in the guard below" : "on",
+              slot.live ? "the kernel stack" : "a kernel stack, once that", slot.pid, slot.name);
   } else if (area) {
     symbol_find(area->maker, &maker);
     ksnprintf(buf, size, "in the vmalloc area that %s made", maker.name);

@@ -708,8 +708,19 @@ static __attribute__((noinline)) void hand_over(void *p, uint64 size, const char
   provoke_dma(p, dma_map(p, size));
 }
 
+// Its own stack; one that was freed; or the end of the window, which RAM cannot fill.
 static void dma_stack(char *words[]) {
-  hand_over((void *)thread_current()->stack_lo, BLOCK_SIZE, words[0]);
+  struct thread *me = thread_current();
+  uint64 at = me->stack_lo;
+  struct vm_area *area;
+  if (word_is(words[0], "gone") &&
+      (area = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root))) {
+    at = area->base;
+    kstack_free(area);
+  } else if (word_is(words[0], "nobody")) {
+    at = KSTACK_END - KSTACK_SIZE;
+  }
+  hand_over((void *)at, BLOCK_SIZE, words[0]);
 }
 
 static void dma_vmalloc(char *words[]) {
@@ -835,7 +846,7 @@ static const struct test tests[] = {
     {"REGISTERS", "[SP [SEED]] set every xN to SEED + N, fault", registers, false},
     {"REPORTER", "[fault] make the reporter itself overflow, or fault", reporter, false},
     {"STACK_USE", "N use N bytes of stack and go on", stack_use, true},
-    {"DMA_STACK", "[disk] give a stack address to a device, the disk", dma_stack, false},
+    {"DMA_STACK", "[disk|gone|nobody] give a stack address to a device", dma_stack, false},
     {"DMA_VMALLOC", "[disk] likewise one of an allocated area", dma_vmalloc, false},
     {"DMA_RANGE", "ram|data|text likewise a range past RAM, data; code", dma_range, false},
     {"DMA_HEAP", "[disk] likewise allocated memory, as a driver should", dma_heap, true},
