@@ -153,6 +153,27 @@ def test_make_help_names_every_command():
     assert max(map(len, text.splitlines())) < 80
 
 
+@pytest.mark.parametrize("path, line, good", [
+    ("kern/dev/disk.c", "pa_t pa = dma_map(p, size);", True),
+    ("kern/dev/disk.c", "pa_t pa = ptr_to_pa(p);", False),
+    ("kern/dev/disk.c", "char *p = pa_to_ptr(pa);", False),
+    ("kern/dev/disk.c", "pte_t pte = pagetable_leaf(kernel_pagetable, at, &level);", False),
+    ("kern/fs/buf.h", "#define PHYSICAL(p) ((uint64)(p) - DIRECT_BASE)", False),
+    ("kern/dev/queue.S", "li t0, DIRECT_END", False),
+    ("kern/dev/disk.c", "pa_t pa = boot_alloc(PAGE_SIZE);", False),
+    ("kern/sched/runq.c", "kernel_satp = pagetable_satp(kernel_pagetable);", True),
+    ("kern/sched/runq.c", "kernel_satp = pagetable_satp(kernel_pagetable) + DIRECT_BASE;", False),
+    ("vm/dma.c", "return ptr_to_pa(p);", True),
+])
+def test_lint_knows_physical_addresses(tmp_path, path, line, good):
+    """No driver works them out by itself: docs/dma.md."""
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(line + "\n")
+    done = subprocess.run([guest.TOP / "test/lint/layers", "true", "build"], cwd=tmp_path,
+                          text=True, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode == 0) == good and (good or done.stderr.startswith(f"{path}:1: uses"))
+
+
 def test_silent_boot_is_explained(tmp_path):
     """A machine that prints nothing of a kernel: after the limit the causes are named."""
     log = tmp_path / "log"
