@@ -2,6 +2,7 @@
 """The commands around the kernel: the doctor, the boot wrapper, the makefile's own messages."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -172,6 +173,16 @@ def test_lint_knows_physical_addresses(tmp_path, path, line, good):
     done = subprocess.run([guest.TOP / "test/lint/layers", "true", "build"], cwd=tmp_path,
                           text=True, stderr=subprocess.PIPE, check=False)
     assert (done.returncode == 0) == good and (good or done.stderr.startswith(f"{path}:1: uses"))
+
+
+def test_pages_are_found():
+    """docs/README.md lists each page, and what is linked is there."""
+    docs = guest.TOP / "docs"
+    listed = re.findall(r"^\| \[(.*?)\]\(\1\)", (docs / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted({p.name for p in docs.glob("*.md")} - {"README.md"})
+    for page in [guest.TOP / "README.md", *docs.glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
 
 
 def test_silent_boot_is_explained(tmp_path):
