@@ -36,6 +36,7 @@
 #define COMMAND_SIZE  128
 #define WORDS         6  // of a command
 #define MOVES         1000
+#define STEP_TICKS    600  // to wait for another hart, that of a busy host
 #define AREA_SIZE     65536
 #define NEW_FRAME     0x5a  // content of a frame that has a new owner
 #define NEW_STACK     0xa5  // and of a stack whose slot had another
@@ -402,7 +403,7 @@ static void stale_stack(char *words[]) {
 // A stack that a thread on another hart reads while it is mapped, and again when it is freed.
 static struct {
   uint64 address;
-  uint32 step;  // [a] 1: the thread has run there, 2: freed
+  uint32 step;  // [a] 1: the thread has run there, 2: freed, 3: it has looked again
   uint32 hart;  // where it was made
   uint64 then;  // what may be read there when it is freed
 } remote;
@@ -420,6 +421,7 @@ static void remote_reader(void *arg) {
     if (byte != remote.then)
       kprintf("FAIL: STALE_REMOTE survived, and read 0x%lx\n", byte);
   }
+  store_release(&remote.step, 3);
   irq_restore(s);
   thread_exit();
 }
@@ -487,7 +489,8 @@ static void stale_remote(char *words[]) {
     reuse_slot(remote.address);
   store_release(&remote.step, 2);
   irq_restore(s);
-  timer_sleep(20);
+  for (uint32 ticks = 0; ticks < STEP_TICKS && load_acquire(&remote.step) != 3; ticks++)
+    timer_sleep(1);
 }
 
 static void say_here(void *arg) {
