@@ -12,11 +12,12 @@
 #include "kern/lib/print.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
+#include "kern/lib/machine.h"
 #include "kern/lib/sbi.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
 
-#define MESSAGE_PATIENCE 10000000  // polls of printing before a report begins all the same
+#define MESSAGE_PATIENCE_SECONDS 5  // a busy host may hold a hart back; panic waits longer
 
 static struct spinlock print_lock = SPINLOCK_INIT("print");
 static void (*sink)(char c) = sbi_putchar;
@@ -110,17 +111,25 @@ void print_encoded(const char *s) {
   }
 }
 
+// The hart that prints it may be held back, but it goes on, unless it never will again (I2).
+static void await_message(void) {
+  uint64 patience = MESSAGE_PATIENCE_SECONDS * machine.timebase;
+  uint64 start = csr_read(time);
+  while (load_acquire(&printing) && csr_read(time) - start < patience)
+    ;
+}
+
 void print_begin_report(void) {
   irq_t state = irq_save();
   struct hart *me = this_hart();
   if (load_relaxed(&reporter) != me) {
+    if (print_lock.owner == me)  // its own message ends here, and nobody waits for that
+      store_release(&printing, false);
     struct hart *none = NULL;
     while (!compare_swap(&reporter, &none, me))
       none = NULL;
     fence_all();
-    bool own_message = print_lock.owner == me;
-    for (uint32 i = 0; load_acquire(&printing) && !own_message && i < MESSAGE_PATIENCE; i++)
-      ;
+    await_message();
   }
   report_depth++;
   irq_restore(state);
