@@ -230,8 +230,15 @@ def test_compiler_cannot_read_what_root_can(tmp_path, text, says):
     assert says in attempt(tmp_path)[1]
 
 
+def owner(pid):
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None  # it has ended
+
+
 def owned_by(uid):
-    return [p.name for p in Path("/proc").glob("[0-9]*") if p.exists() and p.stat().st_uid == uid]
+    return [name for name in os.listdir("/proc") if name.isdigit() and owner(name) == uid]
 
 
 def test_time_is_limited(tmp_path, monkeypatch):
@@ -241,7 +248,7 @@ def test_time_is_limited(tmp_path, monkeypatch):
     shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
     (tmp_path / "trap" / "a.c").write_text(ASSEMBLER_BOMB)
     assert "stopped after 4 s" in attempt(tmp_path)[1]
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while ROOT and (left := owned_by(submission.fresh_user())):
         assert time.monotonic() < end, f"still running: {left}"
         time.sleep(0.1)

@@ -218,7 +218,8 @@ class Guest:
         words = f"run={self.nonce} {append}" + (f" -- -p {program}" if program else "")
         self.qemu = self.launch(words, mem, disk, extra)
         try:
-            self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE)
+            self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE,
+                                 lambda: self.qemu.poll() is None)
         except (rsp.Gone, rsp.ProtocolError) as error:
             why = self.complaint()
             self.close()

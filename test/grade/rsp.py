@@ -27,8 +27,9 @@ class ProtocolError(Exception):
 class Stub:
     """One connection to a stub.  The machine is stopped between calls of resume and wait."""
 
-    def __init__(self, path, patience):
-        self.socket = connect(path, patience)
+    def __init__(self, path, patience, alive=lambda: True):
+        """alive: whether QEMU still runs."""
+        self.socket = connect(path, patience, alive)
         self.socket.settimeout(patience)
         self.buffer = b""
         self.hart = None  # the one that register packets are about
@@ -224,7 +225,7 @@ class Stub:
         return int(body[1:3], 16), hart
 
 
-def connect(path, patience):
+def connect(path, patience, alive):
     deadline = time.monotonic() + patience
     while True:
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -233,7 +234,7 @@ def connect(path, patience):
             return s
         except OSError:
             s.close()
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not alive():
                 raise Gone() from None
             time.sleep(0.005)
 
