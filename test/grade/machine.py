@@ -44,7 +44,7 @@ MTIME = 0x0200BFF8  # of QEMU's virt machine
 
 SHIFT = 5  # icount: an instruction takes 2**SHIFT ns of the guest's time
 TIMEBASE = 10_000_000  # ticks of the guest's clock a second
-GUEST_LIMIT = 15  # seconds of the guest's time, by default
+GUEST_LIMIT = 15  # seconds of the guest's time a hart, by default: harts take turns, and spin
 CPU_LIMIT = 20  # seconds of QEMU's CPU time, without icount
 WALL_LIMIT = 240
 IDLE_LIMIT = 5  # seconds of the guest's time in which every hart waits
@@ -205,7 +205,7 @@ class Guest:
         self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
         self.nonce = secrets.token_hex(8)
         self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
-        self.limit = (limit or (GUEST_LIMIT if icount else CPU_LIMIT)) * SCALE
+        self.limit = (limit or (GUEST_LIMIT * cpus if icount else CPU_LIMIT)) * SCALE
         self.breakpoints = set()
         self.at = None  # the Stop that the machine is in
         self.boot_hart = 0 if cpus == 1 else None  # known once the machine runs
