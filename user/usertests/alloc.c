@@ -250,16 +250,31 @@ static void alloc_fences(void) {
   check(after.fences - before.fences <= 5);
 }
 
+static void leave_failure(uint64 n) {
+  fail_alloc((int)n);
+}
+
+static void take_pages(uint64 n) {
+  check(sbrk((int)(n * PAGE_SIZE)) != (char *)-1);
+}
+
+// What a process has asked for goes with it, and does not hit one that gets its memory.
+static void alloc_gone(void) {
+  if ((crash = open("/crash", O_RDWR)) < 0)
+    return;
+  for (uint64 n = 2; n <= 8; n++) {
+    check(run_child(leave_failure, n) == 0);
+    for (int i = 0; i < 4; i++)
+      check(run_child(take_pages, 10) == 0);
+  }
+  close(crash);
+}
+
 const struct test alloc_tests[] = {
-    {"alloc-fork", alloc_fork, false},
-    {"alloc-exec", alloc_exec, false},
-    {"alloc-pipe", alloc_pipe, false},
-    {"alloc-open", alloc_open, false},
-    {"alloc-mkdir", alloc_mkdir, false},
-    {"alloc-sbrk", alloc_sbrk, false},
-    {"alloc-thread", alloc_thread, false},
-    {"alloc-full", alloc_full, false},
-    {"alloc-interrupts", alloc_interrupts, false},
-    {"alloc-fences", alloc_fences, false},
-    {NULL, NULL, false},
+    {"alloc-fork", alloc_fork, false},     {"alloc-exec", alloc_exec, false},
+    {"alloc-pipe", alloc_pipe, false},     {"alloc-open", alloc_open, false},
+    {"alloc-mkdir", alloc_mkdir, false},   {"alloc-sbrk", alloc_sbrk, false},
+    {"alloc-thread", alloc_thread, false}, {"alloc-gone", alloc_gone, false},
+    {"alloc-full", alloc_full, false},     {"alloc-interrupts", alloc_interrupts, false},
+    {"alloc-fences", alloc_fences, false}, {NULL, NULL, false},
 };
