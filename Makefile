@@ -371,7 +371,7 @@ HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h)
 CLANG = clang -fsyntax-only $(CLANGSTRICT) --target=riscv64-unknown-elf $(COMMON)
 SCRIPTS = $(shell grep -IlsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
 
-lint: lint-format lint-text lint-layers lint-tp lint-headers lint-clang lint-shell
+lint: lint-format lint-text lint-layers lint-instructions lint-headers lint-clang lint-shell
 
 lint-format: tools
 	$(call say,LINT,format)test/lint/format
@@ -382,9 +382,8 @@ lint-text: tools
 lint-layers: $(OBJECTS)
 	$(call say,LINT,layers)$(PYTHON) test/lint/layers $(NM) $(B)
 
-lint-tp: $(OBJECTS)
-	$(call say,LINT,tp)$(PYTHON) test/lint/tp $(OBJDUMP) \
-	  $(filter-out $(B)/boot/start.S.o $(B)/trap/entry.S.o,$(OBJECTS))
+lint-instructions: $(OBJECTS)
+	$(call say,LINT,instructions)$(PYTHON) test/lint/instructions $(OBJDUMP) $(OBJECTS)
 
 lint-headers: $(HEADERS:%=$(B)/lint/%.alone)
 lint-clang: $(patsubst %,$(B)/lint/%.clang,$(filter %.c,$(SOURCES)) $(wildcard user/*.c user/*/*.c))
@@ -427,7 +426,8 @@ help:
 	@echo 'make: there is no command or file "$@"; `make help` lists the commands.' >&2; exit 2
 
 .PHONY: tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lint \
-  lint-format lint-text lint-layers lint-tp lint-headers lint-clang lint-shell doctor clean help
+  lint-format lint-text lint-layers lint-instructions lint-headers lint-clang lint-shell doctor \
+  clean help
 
 DEPFILES := $(shell find $(B) -name '*.d' 2>/dev/null)
 ifneq ($(DEPFILES),)

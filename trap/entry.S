@@ -63,11 +63,14 @@
   sd t1, FRAME_SSTATUS(sp)
 .endm
 
+// Load sstatus and sepc, and store sepc where it stands, which breaks any reservation: whatever the
+// trap came between, an lr and its sc, must begin again.  Clobbers t0, t1.
 .macro frame_restore_csrs
   ld t0, FRAME_SSTATUS(sp)
   ld t1, FRAME_SEPC(sp)
   csrw sstatus, t0
   csrw sepc, t1
+  sc.d zero, t1, (sp)
 .endm
 
 // Make the stack from lo to hi this hart's recorded one.  Clobbers tmp.  sp must follow before
@@ -117,7 +120,6 @@ stack_check_end:
   .globl trap_returns_to
 trap_returns_to:
   frame_restore_csrs
-  sc.d zero, t1, (sp)  // sepc where it stands: what was interrupted must load-reserve again
   frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
   ld x2, 8*2(sp)
   sret

@@ -47,6 +47,19 @@ registers_kept:
   ret
   .size registers_kept, . - registers_kept
 
+// long reservation_kept(long number, long *word)
+  .globl reservation_kept
+  .type reservation_kept, @function
+reservation_kept:
+  mv a7, a0
+  li a0, 1  // what calls with one argument get
+  lr.d t0, (a1)
+  ecall
+  sc.d t1, t0, (a1)
+  seqz a0, t1
+  ret
+  .size reservation_kept, . - reservation_kept
+
 // void floats_set(long seed): fN = the bits seed * (N + 1); fcsr = seed & 0x1f.
   .globl floats_set
   .type floats_set, @function

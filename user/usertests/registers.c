@@ -27,6 +27,13 @@ static void over_preemption(void) {
     check(wait_status() == 0);
 }
 
+// What a program has load-reserved is not reserved after a call, whatever ran meanwhile.
+static void reservation(void) {
+  long numbers[] = {SYS_getpid, SYS_sleep, 1000}, word = 5;
+  for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+    check(!reservation_kept(numbers[i], &word) && word == 5);
+}
+
 static void float_calls(void) {
   long numbers[] = {SYS_getpid, SYS_uptime, SYS_sleep, -1};
   for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -82,8 +89,13 @@ static void float_clean(void) {
 }
 
 const struct test register_tests[] = {
-    {"registers-calls", over_calls, false}, {"registers-preemption", over_preemption, false},
-    {"float-calls", float_calls, false},    {"float-switches", float_switches, false},
-    {"float-fork", float_fork, false},      {"float-exec", float_exec, false},
-    {"float-clean", float_clean, false},    {NULL, NULL, false},
+    {"registers-calls", over_calls, false},
+    {"registers-preemption", over_preemption, false},
+    {"reservation", reservation, false},
+    {"float-calls", float_calls, false},
+    {"float-switches", float_switches, false},
+    {"float-fork", float_fork, false},
+    {"float-exec", float_exec, false},
+    {"float-clean", float_clean, false},
+    {NULL, NULL, false},
 };

@@ -61,6 +61,8 @@ long floats_kept(long number, long times, long seed);
 // Load f0 to f31 from seed; tell whether they hold what seed gives, by the same return values.
 void floats_set(long seed);
 long floats_check(long seed);
+// Load-reserve the word, make the call, and tell whether the word can then be stored conditionally.
+long reservation_kept(long number, long *word);
 
 // A program: it writes to the first word of its own text, and exits with 7.
 extern const char writer_begin[], writer_end[];
