@@ -15,7 +15,6 @@
 #include "kern/lib/trapframe.h"
 #include "vm/buddy.h"
 #include "vm/image.h"
-#include "vm/kmalloc.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
 #include "vm/tlb.h"
@@ -215,35 +214,17 @@ void kasan_page_free(struct page *p, const void *pc) {
   kasan_poison(page_ptr(p), (uint64)PAGE_SIZE << p->order, KASAN_PAGE_FREED);
 }
 
-struct kasan_note *kasan_note(void *object) {
-  const struct page *slab = page_of(object);
-  uint64 slot = (uint64)OBJECT_MIN << slab->class;
-  uint64 end = ROUND_DOWN((uint64)object, slot) + slot;
-  return slab->state == PAGE_SLAB ? (struct kasan_note *)end - 1 : NULL;
-}
-
-static struct kasan_note *note_of(void *object) {
-  struct kasan_note *note = kasan_note(object);
-  return note ? note : &page_of(object)->note;
-}
-
-void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc) {
+void kasan_object_alloc(void *object, uint64 room, uint64 size, const void *pc) {
   if (!object)
     return;
-  kasan_poison(object, slot, KASAN_OBJECT_END);
+  kasan_poison(object, room, KASAN_OBJECT_END);
   kasan_unpoison(object, size);
-  *note_of(object) = (struct kasan_note){(uint64)pc, 0, size};
-}
-
-void kasan_slab_free(void *object) {
-  struct page *slab = page_of(object);
-  slab->note = *kasan_note(object);
-  slab->note.size = PAGE_SIZE;
+  page_of(object)->note = (struct kasan_note){(uint64)pc, 0, size};
 }
 
 void kasan_alloc_site(void *object, const void *pc) {
   if (object)
-    note_of(object)->alloc = (uint64)pc;
+    page_of(object)->note.alloc = (uint64)pc;
 }
 
 // Put an object among those kept, in place of the oldest, which is returned.
@@ -260,29 +241,26 @@ void kasan_bad_free(const void *p, const void *pc) {
   kasan_report((uint64)p, 0, true, (uint64)pc, "invalid-free");
 }
 
-// Return the bytes from one object to the next where this one is, or 0 where there are none.
-static uint64 slot_of(const void *object) {
-  uint64 index = ptr_to_pa(object) / PAGE_SIZE - frames.first;
-  if ((uint64)object < DIRECT_BASE || (uint64)object >= DIRECT_END || index >= frames.count)
-    return 0;
-  const struct page *p = &frames.page[index];
-  if (p->state == PAGE_SLAB)
-    return (uint64)OBJECT_MIN << p->class;
-  return p->state == PAGE_USED ? PAGE_SIZE : 0;
+// Return whether p is the first byte of a block in use.
+static bool is_object(const void *p) {
+  uint64 index = ptr_to_pa(p) / PAGE_SIZE - frames.first;
+  return (uint64)p >= DIRECT_BASE && (uint64)p < DIRECT_END && (uint64)p % PAGE_SIZE == 0 &&
+         index < frames.count && frames.page[index].state == PAGE_USED &&
+         kasan_first_bad((uint64)p, 1) != (uint64)p;
 }
 
 void *kasan_free(void *object, const void *pc) {
   if (!object)
     return NULL;
-  uint64 slot = slot_of(object);
-  if (!slot || (uint64)object % slot || kasan_first_bad((uint64)object, 1) == (uint64)object) {
+  if (!is_object(object)) {
     kasan_bad_free(object, pc);
     return NULL;
   }
-  note_of(object)->free = (uint64)pc;
-  if (!kasan_note(object))
+  struct page *p = page_of(object);
+  p->note.free = (uint64)pc;
+  if (p->order > 0)
     return object;
-  kasan_poison(object, slot, KASAN_OBJECT_FREED);
+  kasan_poison(object, PAGE_SIZE, KASAN_OBJECT_FREED);
   return keep(object);
 }
 
@@ -290,7 +268,7 @@ void kasan_drain(void) {
   for (uint32 i = 0; i < KEPT_MAX; i++) {
     void *object = keep(NULL);
     if (object)
-      kmalloc_release(object);
+      page_put(object);
   }
 }
 

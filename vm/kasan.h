@@ -37,7 +37,6 @@ enum kasan_poison {
 struct kasan_note {
   uint64 alloc, free, size;
 };
-#define KASAN_NOTE_SIZE sizeof(struct kasan_note)  // an object's is behind it, in its slot
 
 // Map the shadow of RAM and the image, and poison what follows each global.  Boot hart, before
 // checked code runs.
@@ -64,12 +63,11 @@ bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live);
 void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc);
 void kasan_area_free(struct vm_area *area, const void *pc);
 
-// Likewise for a block of pages, and for an object of kmalloc in a slot (or block), which may be
-// null.  A page that was a slab is freed with the object that was the last in it.
+// Likewise for a block of pages, and for an object of kmalloc, which may be null, in a block of
+// room bytes.
 void kasan_page_alloc(struct page *p, const void *pc);
 void kasan_page_free(struct page *p, const void *pc);
-void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc);
-void kasan_slab_free(void *object);
+void kasan_object_alloc(void *object, uint64 room, uint64 size, const void *pc);
 
 // Report that p is freed, though it is not in use or nothing that could be.
 void kasan_bad_free(const void *p, const void *pc);
@@ -78,14 +76,11 @@ void kasan_bad_free(const void *p, const void *pc);
 void kasan_alloc_site(void *object, const void *pc);
 
 // Poison an object that is about to be freed, and keep it a while.  Returns what is to be freed
-// now in its place, or NULL: one that was kept long enough, or a block, which is not kept.
+// now in its place, or NULL: one that was kept long enough, or one of several pages, which is not.
 void *kasan_free(void *object, const void *pc);
 
 // Free all that is kept.  Holds: no lock of this room.
 void kasan_drain(void);
-
-// Return the note behind the slot that object is in, or NULL when it is in no slab.
-struct kasan_note *kasan_note(void *object);
 
 // Go on after a fault that says that some address has no shadow.  Returns whether it was one.
 bool kasan_fault(struct trap_frame *frame);
@@ -111,7 +106,6 @@ const struct kasan_global *kasan_find_global(uint64 addr);
 #else
 
 #define KASAN_NOTE
-#define KASAN_NOTE_SIZE 0
 
 static inline void kasan_init(void) {
 }
@@ -153,11 +147,8 @@ static inline void kasan_page_alloc(struct page *p, const void *pc) {
 static inline void kasan_page_free(struct page *p, const void *pc) {
   (void)p, (void)pc;
 }
-static inline void kasan_object_alloc(void *object, uint64 slot, uint64 size, const void *pc) {
-  (void)object, (void)slot, (void)size, (void)pc;
-}
-static inline void kasan_slab_free(void *object) {
-  (void)object;
+static inline void kasan_object_alloc(void *object, uint64 room, uint64 size, const void *pc) {
+  (void)object, (void)room, (void)size, (void)pc;
 }
 static inline void kasan_bad_free(const void *p, const void *pc) {
   (void)p, (void)pc;

@@ -16,7 +16,6 @@
 #include "kern/lib/trapframe.h"
 #include "vm/buddy.h"
 #include "vm/image.h"
-#include "vm/kmalloc.h"
 #include "vm/kstack.h"
 #include "vm/page.h"
 #include "vm/vmalloc.h"
@@ -187,13 +186,12 @@ static void describe_page(struct finding *f) {
   const struct page *p = block_of(f->bad);
   if (!p)
     return;
-  const struct kasan_note *object = kasan_note((void *)f->bad);
-  f->note = object ? *object : p->note;
+  f->note = p->note;
   if (!f->note.size)
     return;
-  uint64 base = object ? ROUND_DOWN(f->bad, (uint64)OBJECT_MIN << p->class) : (uint64)page_ptr(p);
-  print_place(f->bad, base, f->note.size);
-  kprintf(" %s of %lu bytes at 0x%lx.\n", object ? "an object" : "a block", f->note.size, base);
+  print_place(f->bad, (uint64)page_ptr(p), f->note.size);
+  kprintf(" %s of %lu bytes at 0x%lx.\n", f->note.size % PAGE_SIZE ? "an object" : "a block",
+          f->note.size, (uint64)page_ptr(p));
 }
 
 // Say what the address is, and find where that came from.

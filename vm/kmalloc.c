@@ -7,6 +7,8 @@
 // I1. A slab is on its size's list if and only if it has a free object.
 // I2. A slab without an object in use goes back to page_alloc at once, so memory comes back
 //     exactly, and there is nothing to drain.
+// I3. With KASAN=y there are no slabs, but a page an object: freed ones are kept a while, and in
+//     slabs they would hold places for which those in use then take further pages.
 // Locks: one a size, never held while a page is allocated, since that may free objects.
 #include "vm/kmalloc.h"
 
@@ -17,6 +19,7 @@
 #include "vm/kasan.h"
 #include "vm/page.h"
 
+#define OBJECT_MIN  32
 #define OBJECT_MAX  2048
 #define CLASS_COUNT 7
 
@@ -75,11 +78,11 @@ static void *block_alloc(size_t size, const void *pc) {
 }
 
 void *kmalloc(size_t size) {
-  if (size > OBJECT_MAX - KASAN_NOTE_SIZE)
+  if (KASAN || size > OBJECT_MAX)
     return block_alloc(size, __builtin_return_address(0));
   if (page_fails())
     return NULL;
-  uint32 i = class_of(size + KASAN_NOTE_SIZE);
+  uint32 i = class_of(size);
   struct class *c = &classes[i];
   irq_t irq = spin_lock(&c->lock);
   if (list_empty(&c->slabs)) {
@@ -92,7 +95,6 @@ void *kmalloc(size_t size) {
   }
   void *object = slab_take(c);
   spin_unlock(&c->lock, irq);
-  kasan_object_alloc(object, (uint64)OBJECT_MIN << i, size, __builtin_return_address(0));
   return object;
 }
 
@@ -104,7 +106,10 @@ void *kzalloc(size_t size) {
   return p;
 }
 
-static inline void release(void *p) {
+void kfree(void *p) {
+  p = kasan_free(p, __builtin_return_address(0));
+  if (!p)
+    return;
   struct page *slab = page_of(p);
   if (slab->state != PAGE_SLAB) {
     page_put(p);
@@ -122,20 +127,6 @@ static inline void release(void *p) {
   if (empty)
     list_remove(&slab->node);
   spin_unlock(&c->lock, irq);
-  if (empty) {
-    kasan_slab_free(p);
+  if (empty)
     page_put(p);
-  }
 }
-
-void kfree(void *p) {
-  p = kasan_free(p, __builtin_return_address(0));
-  if (p)
-    release(p);
-}
-
-#if KASAN
-void kmalloc_release(void *p) {
-  release(p);
-}
-#endif

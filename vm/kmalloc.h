@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Small objects: slabs of power-of-two sizes from 32 to 2048 bytes; larger requests are whole
-// blocks of pages.
+// Small objects: slabs of power-of-two sizes from 32 to 2048 bytes; larger requests, and all of
+// them with KASAN=y, are whole blocks of pages.
 #pragma once
 
 #include "kern/lib/types.h"
-
-#define OBJECT_MIN 32  // bytes of the smallest slot
 
 // Allocate size bytes aligned to 16, contents undefined; at most 64 KiB.  Returns NULL on no
 // memory.  Does not sleep.  The memory is in the direct map, so a device may reach it (vm/dma.h).
@@ -17,8 +15,3 @@ void *kzalloc(size_t size);
 
 // Free what kmalloc returned.  NULL is allowed.
 void kfree(void *p);
-
-#if KASAN
-// Free an object that kasan_free kept.
-void kmalloc_release(void *p);
-#endif

@@ -29,9 +29,9 @@ void provoke_bench_stack(char *words[]);
   X(KASAN_STACK, "[write] use the byte behind a local variable", stack, false)                     \
   X(KASAN_GLOBAL, "[write] use the byte behind a global variable", global, false)                  \
   X(KASAN_HEAP, "[write] use the byte behind an object", heap, false)                              \
-  X(KASAN_BLOCK, "[write] likewise of pages, with others behind them", block, false)               \
+  X(KASAN_BLOCK, "[write] likewise of nearly a page, with another behind it", block, false)        \
   X(KASAN_HEAP_FREED, "[write] use an object that was freed", heap_freed, false)                   \
-  X(KASAN_SLAB_FREED, "[write] likewise, with all others of its page", slab_freed, false)          \
+  X(KASAN_HEAP_DRAINED, "[write] likewise, and whose page is free", heap_drained, false)           \
   X(KASAN_FREE_TWICE, "free an object twice", free_twice, false)                                   \
   X(KASAN_FREE_INSIDE, "free what is inside a block", free_inside, false)                          \
   X(KASAN_FREE_STATIC, "free what was never allocated", free_static, false)                        \

@@ -23,7 +23,6 @@
 #define DEPTH    4
 #define OBJECT   45    // likewise
 #define BLOCK    4090  // likewise, nearly a page
-#define SLABS    8     // objects of half LARGE bytes: more than two pages have room for
 #define AREA     5000  // likewise, and of no page
 
 static uint8 variable[VARIABLE];
@@ -66,15 +65,12 @@ void provoke_kasan_block(char *words[]) {
   page_put(behind);
 }
 
-void provoke_kasan_slab_freed(char *words[]) {
-  uint8 *object[SLABS];
-  for (uint32 i = 0; i < SLABS; i++)
-    object[i] = kmalloc(LARGE / 2);
-  for (uint32 i = 0; i < SLABS; i++)
-    kfree(object[i]);
+void provoke_kasan_heap_drained(char *words[]) {
+  uint8 *object = kmalloc(OBJECT);
+  kfree(object);
   kasan_drain();
-  if (object[SLABS - 1])
-    provoke_kasan_access(words, object[SLABS - 1]);
+  if (object)
+    provoke_kasan_access(words, object);
 }
 
 void provoke_kasan_heap_freed(char *words[]) {

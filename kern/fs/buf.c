@@ -31,10 +31,7 @@ static struct {
   struct waitq free;  // [b]
 } bufs = {.lock = SPINLOCK_INIT("buffers"), .free = {LIST_INIT(bufs.free.waiters)}};
 
-static struct buf *buf_create(uint8 *data) {
-  struct buf *b = kzalloc(sizeof(*b));
-  if (!b)
-    return NULL;
+static void buf_create(struct buf *b, uint8 *data) {
   b->data = data;
   sleep_init(&b->filling, "buffer");
   b->ring_next = bufs.hand ? bufs.hand->ring_next : b;
@@ -42,16 +39,15 @@ static struct buf *buf_create(uint8 *data) {
     bufs.hand->ring_next = b;
   bufs.hand = b;
   bufs.count++;
-  return b;
 }
 
 static int buf_create_page(void) {
   uint8 *page = page_alloc();
-  if (!page)
+  struct buf *b = kzalloc(BLOCKS_PER_PAGE * sizeof(*b));
+  if (!page || !b)
     return -ENOMEM;
   for (uint32 i = 0; i < BLOCKS_PER_PAGE; i++)
-    if (!buf_create(page + i * BLOCK_SIZE))
-      return -ENOMEM;
+    buf_create(b + i, page + i * BLOCK_SIZE);
   return 0;
 }
 

@@ -20,6 +20,7 @@ typedef uint64 irq_t;
 #include "test/host/check.h"
 #include "vm/layout.h"
 
+#define KASAN    0
 #define RAM_BASE 0x80000000UL
 #define RAM_SIZE (16UL << 20)
 

@@ -221,6 +221,31 @@ static void alloc_full(void) {
   check(after.fences > before.fences && after.mapped > before.mapped);
 }
 
+static void tell_count(uint64 fd) {
+  long pages = (long)(sbrk_all() / PAGE_SIZE);
+  check(write((int)fd, &pages, sizeof(pages)) == sizeof(pages));
+}
+
+// Count the pages that a new process can take.
+static long count_pages(void) {
+  long pages;
+  check(pipe(ends) == 0);
+  check(run_child(tell_count, (uint64)ends[1]) == 0);
+  check(read(ends[0], &pages, sizeof(pages)) == sizeof(pages));
+  undo_pipe(0);
+  return pages;
+}
+
+// Whatever has come and gone before, a process gets as much memory, to the page.
+static void alloc_same(void) {
+  long first = count_pages();
+  for (int i = 1; i <= 20; i++) {
+    crowd(2 * i);
+    sleep(1);  // until the last thread is gone, too
+    check(count_pages() == first);
+  }
+}
+
 // Stacks come and go in interrupt handlers, at every moment of processes that come and go.
 static void alloc_interrupts(void) {
   if ((crash = open("/crash", O_RDWR)) < 0)
@@ -271,10 +296,17 @@ static void alloc_gone(void) {
 }
 
 const struct test alloc_tests[] = {
-    {"alloc-fork", alloc_fork, false},     {"alloc-exec", alloc_exec, false},
-    {"alloc-pipe", alloc_pipe, false},     {"alloc-open", alloc_open, false},
-    {"alloc-mkdir", alloc_mkdir, false},   {"alloc-sbrk", alloc_sbrk, false},
-    {"alloc-thread", alloc_thread, false}, {"alloc-gone", alloc_gone, false},
-    {"alloc-full", alloc_full, false},     {"alloc-interrupts", alloc_interrupts, false},
-    {"alloc-fences", alloc_fences, false}, {NULL, NULL, false},
+    {"alloc-fork", alloc_fork, false},
+    {"alloc-exec", alloc_exec, false},
+    {"alloc-pipe", alloc_pipe, false},
+    {"alloc-open", alloc_open, false},
+    {"alloc-mkdir", alloc_mkdir, false},
+    {"alloc-sbrk", alloc_sbrk, false},
+    {"alloc-thread", alloc_thread, false},
+    {"alloc-gone", alloc_gone, false},
+    {"alloc-same", alloc_same, false},
+    {"alloc-full", alloc_full, false},
+    {"alloc-interrupts", alloc_interrupts, false},
+    {"alloc-fences", alloc_fences, false},
+    {NULL, NULL, false},
 };
