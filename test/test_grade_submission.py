@@ -26,6 +26,7 @@ BOMB = """#if __INCLUDE_LEVEL__ < 100
 #include __FILE__
 #endif
 """
+FRAME = "void f(int n, void (*g)(char *)) {{ char x[{size}]; g(x); }}\n"
 ASSEMBLER_BOMB = r'asm(".rept 100000\n.rept 100000\n.endr\n.endr");' + "\n"
 
 
@@ -207,7 +208,11 @@ def attempt(top):
     ("void f(void) { undefined_thing(); }\n", "implicit-function-declaration"),
     ("void f(void);\nvoid report_rendezvous(void);\nvoid report_rendezvous(void) {}\n",
      "multiple definition of `report_rendezvous'"),
-], ids=["syntax", "recursion", "bomb", "assembler", "size", "warning", "rendezvous"])
+    (FRAME.format(size="2000"), "docs/kernel-stacks.md"),
+    (FRAME.format(size="n"), "docs/kernel-stacks.md"),
+    ("void f(int n, void (*g)(char *)) { g(__builtin_alloca(n)); }\n", "docs/kernel-stacks.md"),
+], ids=["syntax", "recursion", "bomb", "assembler", "size", "undeclared", "rendezvous", "frame",
+        "array", "alloca"])
 def test_builds_that_fail(tmp_path, monkeypatch, text, says):
     monkeypatch.setattr(submission, "CPU_SECONDS", 1)
     shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
@@ -228,6 +233,20 @@ def test_compiler_cannot_read_what_root_can(tmp_path, text, says):
     shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
     (tmp_path / "trap" / "a.c").write_text(text.replace("SECRET", str(secret)))
     assert says in attempt(tmp_path)[1]
+
+
+def test_warnings_cost_nothing(tmp_path):
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    (tmp_path / "trap" / "a.c").write_text("static int unused(int x) {\n  int y;\n}\n")
+    directory, why, said = attempt(tmp_path)
+    assert directory and not why
+    assert "trap/a.c:1:12: warning: 'unused' defined but not used" in said
+
+
+def test_many_warnings_are_counted():
+    shown = []
+    submission.show_warnings("a.c:1:2: warning: x\n" * 99, shown.append)
+    assert len(shown) == submission.WARNINGS_SHOWN + 1 and "89 more" in shown[-1]
 
 
 def owner(pid):

@@ -4,6 +4,7 @@
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -215,3 +216,27 @@ def test_early_end_is_explained(tmp_path):
     done = run("test/boot", guest.QEMU, "-machine", "nonesuch", BOOT_LOG=str(tmp_path / "log"))
     assert done.returncode != 0
     assert "QEMU has ended without a boot banner" in done.stdout
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of this tree, built."""
+    copied = "Makefile kernel.ld README.md boot kern trap vm user test".split()
+    for name in copied:
+        copy = shutil.copytree if (guest.TOP / name).is_dir() else shutil.copy2
+        copy(guest.TOP / name, tmp_path / name)
+    skipped = shutil.ignore_patterns("strict", "grade", "logs", "test", "vmap-n", "kasan", "*.log")
+    shutil.copytree(guest.BUILD, tmp_path / "build", ignore=skipped)
+    return tmp_path
+
+
+def test_a_warning_is_an_error_for_lint_alone(tree):
+    for name in ("boot/main.c", "user/true.c", "user/mkfs.c"):
+        with open(tree / name, "a", encoding="utf-8") as file:
+            file.write("static int unused(int argc) {\n  return 0;\n}\n")
+    built = run("make", "-s", "-C", str(tree), "kernel", "image", CI="true", LC_ALL="C")
+    assert built.returncode == 0 and built.stdout.count("'unused' defined but not used") == 3
+    strict = run("make", "-s", "-k", "-C", str(tree), *(f"build/strict/{name}" for name in (
+        "boot/main.c.o", "user/true.c.o", "mkfs")), "lint-text", LC_ALL="C")
+    assert strict.returncode == 2
+    assert strict.stdout.count("error: 'unused' defined but not used") == 3

@@ -49,6 +49,9 @@ OUTPUT_READ = 256 << 10
 POLL = 0.2  # seconds between two looks at these
 ROOM_MIN = 1 << 20  # bytes; a disk with less is full
 ERRORS_SHOWN = 4
+WARNINGS_SHOWN = 10
+# Warnings that are errors in the kernel, as gcc and clang name them.
+FRAME_RULES = re.compile(r"\[-Werror[=,](-W)?(stack-usage|frame-larger-than|vla|alloca)\b")
 USERS = 0x70000000  # user ids from here up are nobody's
 NOBODY = 65534
 
@@ -316,15 +319,30 @@ def blame(scratch, said):
     need_room(scratch)
 
 
+def printable_lines(said):
+    lines = ["".join(c if c.isprintable() else " " for c in line) for line in said.splitlines()]
+    lines = [line if len(line) <= 300 else f"{line[:99]}...{line[-198:]}" for line in lines]
+    return [line.strip() for line in lines if line.strip() and not re.match("  [A-Z]+ ", line)]
+
+
 def first_errors(said):
     """Return what is worth showing of a build that failed, in one printable line."""
-    lines = ["".join(c if c.isprintable() else " " for c in line) for line in said.splitlines()]
-    lines = [line.strip() for line in lines if line.strip() and not re.match("  [A-Z]+ ", line)]
+    lines = printable_lines(said)
     telling = re.compile("error|undefined reference|multiple definition|exhausted", re.IGNORECASE)
     own = [line for line in lines if not re.match(r"make|\d* *\|", line)]
-    errors = [line for line in own if telling.search(line)] or own or lines
-    return "; ".join(line if len(line) <= 300 else f"{line[:99]}...{line[-198:]}"
-                     for line in errors[:ERRORS_SHOWN])
+    errors = ([line for line in own if telling.search(line)] or own or lines)[:ERRORS_SHOWN]
+    if any(FRAME_RULES.search(line) for line in errors):
+        errors.append("a kernel frame has a fixed size and a limit (docs/kernel-stacks.md)")
+    return "; ".join(errors)
+
+
+def show_warnings(said, say):
+    """Show what the compiler warns of: it costs no points."""
+    found = [line for line in printable_lines(said) if re.search(r": warning: ", line)]
+    for line in found[:WARNINGS_SHOWN]:
+        say(f"grade: {line}")
+    if len(found) > WARNINGS_SHOWN:
+        say(f"grade: and {len(found) - WARNINGS_SHOWN} more warnings")
 
 
 def take(scratch, build):
@@ -371,6 +389,7 @@ def build_in(scratch, top, base, jobs, say):
     if not fine:
         blame(scratch, said)
         raise Refused(f"the kernel does not build: {first_errors(said)}")
+    show_warnings(said, say)
     take(scratch, build)
 
 
