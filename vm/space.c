@@ -349,6 +349,8 @@ static void heap_shrink(struct space *s, uva_t brk) {
 }
 
 int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old) {
+  if (delta < -(int64)s->brk)
+    delta = 0;
   if (delta < 0 ? (uint64)-delta > s->brk - s->heap : (uint64)delta > USER_END - s->brk)
     return -EINVAL;
   uva_t brk = s->brk + delta;

@@ -37,9 +37,9 @@ void *space_pointer(struct space *s, uva_t va);
 // Returns 0 or -ENOMEM or -EINVAL; *top gets one past the stack's highest byte.
 int space_add_stack(struct space *s, uva_t *top);
 
-// Move the break by delta bytes.  Lazy growth only reserves address space.  *old gets the break
-// before. Returns 0, -ENOMEM or -EINVAL (a break below where it began, or beyond USER_END), nothing
-// changed.
+// Move the break by delta bytes; by none if it would come below address 0, which programs rely on.
+// Lazy growth only reserves address space.  *old gets the break before.  Returns 0, -ENOMEM or
+// -EINVAL (a break below where it began, or beyond USER_END), nothing changed.
 int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old);
 
 // Resolve a fault of the running space at va: copy-on-write, lazy memory, a stale translation.

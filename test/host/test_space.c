@@ -258,6 +258,8 @@ static void test_lazy(void) {
   CHECK(space_sbrk(p.s, 1L << 40, true, &old) == -EINVAL);
   CHECK(space_sbrk(p.s, 64L << 20, false, &old) == -ENOMEM);
   CHECK(space_sbrk(p.s, -(1L << 30) - 1, false, &old) == -EINVAL);
+  CHECK(space_sbrk(p.s, -(1L << 30) - HEAP, false, &old) == -EINVAL);
+  CHECK(space_sbrk(p.s, -(1L << 30) - HEAP - 1, false, &old) == 0 && old == HEAP + (1L << 30));
   CHECK(space_sbrk(p.s, USER_END - HEAP - (1UL << 30), true, &old) == 0);
   CHECK(touch(p.s, USER_END - 1, ACCESS_WRITE) && !touch(p.s, USER_END, ACCESS_WRITE));
   CHECK(space_sbrk(p.s, 1, true, &old) == -EINVAL && space_sbrk(p.s, 0, false, &old) == 0);
