@@ -118,6 +118,34 @@ def test_root_directory_of_whole_blocks(boot, tmp_path):
     assert "\nempty63 " in output and "new" in after.names()
 
 
+def test_devices(boot, tmp_path):
+    """Device 2 belongs to course images; /crash moves to its number where it had that."""
+    image = with_programs(["cat statistics", "echo PANIC > statistics", "echo PANIC > crash.2",
+                           "cat crash"])
+    for name in ("statistics", "crash", "crash.2"):
+        image.add(name, b"", kind=DEVICE, major=2)
+    path = image.finish(tmp_path / "fs.img")
+    output, after = run(boot, path, "sh 0")
+    assert "cat: cannot read statistics" in output and "EXHAUST_STACK" in output
+    majors = {name: after.major(inum) for name, inum in after.names().items()}
+    assert [majors[name] for name in ("console", "statistics", "crash.2", "crash")] == [1, 2, 2, 64]
+
+
+def test_no_crash_device(boot, tmp_path):
+    """A kernel built without the device leaves no name of it; a file of that name is no device."""
+    kernel = guest.build_variant("provoke-n", "PROVOKE=n")
+    for data in (None, b"mine\n"):
+        image = with_programs(["ls", "cat crash", "true"])
+        if data is None:
+            image.add("crash", b"", kind=DEVICE, major=2)
+        else:
+            image.add("crash", data)
+        path = image.finish(tmp_path / "fs.img")
+        r = boot("sh 0", kernel=kernel, image=f"{path},snapshot=off")
+        assert r.code == 0, r.explain()
+        assert ("crash" in Reader(path).names()) == (data is not None), r.explain()
+
+
 @pytest.mark.parametrize("blocks", [0, 1, 29])
 def test_log(boot, tmp_path, blocks):
     """What was committed is in its place after the boot; what was not has never happened."""

@@ -39,9 +39,9 @@ class Image:
         self.next_block += 1
         return self.next_block - 1
 
-    def put_inode(self, inum, kind, links, size, addrs):
+    def put_inode(self, inum, kind, links, size, addrs, major=0):
         at = self.inodestart * BLOCK + inum * INODE.size
-        INODE.pack_into(self.data, at, kind, 0, 0, links, size, *addrs)
+        INODE.pack_into(self.data, at, kind, major, 0, links, size, *addrs)
 
     def put_contents(self, data):
         """Store the bytes in new blocks; return the 13 addresses."""
@@ -57,13 +57,13 @@ class Image:
             self.put(indirect, struct.pack(f"<{len(rest)}I", *rest))
         return (blocks[:DIRECT] + [0] * DIRECT)[:DIRECT] + [indirect]
 
-    def add(self, name, data, parent=1, kind=FILE, links=1):
+    def add(self, name, data, parent=1, kind=FILE, links=1, major=0):
         """Make a file; without a name nothing refers to it.  Returns its inode and addresses."""
         inum = self.next_inode
         assert inum < self.ninodes
         self.next_inode += 1
         addrs = self.put_contents(data)
-        self.put_inode(inum, kind, links, len(data), addrs)
+        self.put_inode(inum, kind, links, len(data), addrs, major)
         if name:
             self.entries[parent].append((inum, name))
         return inum, addrs
@@ -106,6 +106,10 @@ class Reader:
         kind, _, _, links, size, *addrs = INODE.unpack_from(
             self.data, self.inodestart * BLOCK + inum * INODE.size)
         return kind, links, size, addrs
+
+    def major(self, inum):
+        return struct.unpack_from("<h", self.data,
+                                  self.inodestart * BLOCK + inum * INODE.size + 2)[0]
 
     def contents(self, inum):
         _, _, size, addrs = self.inode(inum)

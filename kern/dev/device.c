@@ -3,7 +3,7 @@
 
 #include "kern/lib/panic.h"
 
-#define MAJORS 16
+#define MAJORS 128
 
 static const struct device *devices[MAJORS];  // [I] by major number
 

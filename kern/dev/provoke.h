@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The device crash: faults on request; device major 2.
+// The device crash: faults on request; device major 64.
 //
 // Reading it lists the tests.  Writing "NAME [ARGUMENTS]" runs that test in the kernel, in the
 // writer's context.  Tests that Linux's lkdtm has too bear the same names.

@@ -48,7 +48,7 @@ enum syscall_number { SYSTEM_CALLS(NUMBER_CALL) };
 enum open_flags { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREATE = 0x200, O_TRUNC = 0x400 };
 enum file_type { T_DIR = 1, T_FILE = 2, T_DEVICE = 3 };
 enum sbrk_how { SBRK_EAGER = 1, SBRK_LAZY = 2 };
-enum device_major { DEV_CONSOLE = 1, DEV_CRASH = 2 };
+enum device_major { DEV_CONSOLE = 1, DEV_CRASH = 64 };  // our own from 64 up
 
 struct stat {
   int dev;

@@ -167,32 +167,44 @@ static void unlink_open_shared(void) {
   check(read(reader, scratch, 10) == 2 && memcmp(scratch, "lo", 2) == 0);
 }
 
+// A device that the kernel does not have can be opened.  Below 64 are the majors of others.
 static void devices(void) {
   static struct stat st;
-  check(mknod("dev", 99, 7) == 0 && mknod("dev", 1, 0) == -1);
-  check(stat("dev", &st) == -1 || st.type == T_DEVICE);
-  int fd = open("dev", O_RDWR);
-  check(fd == -1 || (read(fd, scratch, 1) == -1 && write(fd, "x", 1) == -1));
-  if (fd >= 0)
-    close(fd);
-  check(unlink("dev") == 0);
-  check(mknod("dev", -1, 0) == -1 || open("dev", O_RDWR) == -1);
-  unlink("dev");
+  short unknown[] = {0, 2, 3, 9, 10, 63, 99, 0x7fff, -1};
+  for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
+    check(mknod("dev", unknown[i], 7) == 0 && mknod("dev", 1, 0) == -1);
+    check(stat("dev", &st) == 0 && st.type == T_DEVICE);
+    int fd = open("dev", O_RDWR);
+    check(fd >= 0 && read(fd, scratch, 1) == -1 && write(fd, "PANIC", 5) == -1);
+    check(read(fd, scratch, 0) == -1 && write(fd, "", 0) == -1);
+    check(close(fd) == 0 && unlink("dev") == 0);
+  }
   check(mknod("dev", DEV_CONSOLE, 0) == 0);
-  fd = open("dev", O_WRONLY);
+  int fd = open("dev", O_WRONLY);
   check(fd >= 0 && write(fd, "", 0) == 0);
   unlink("dev");
 }
 
+// The list has an end, which stays; what is written does not count.
 static void crash_device(void) {
-  int fd = open("/crash", O_RDWR);
+  int fd = open("/crash", O_RDWR), steps[] = {1, 7, 512, SCRATCH_SIZE}, size = 0, n;
   if (fd < 0)
     return;  // built without
-  int n = read(fd, scratch, SCRATCH_SIZE);
-  check(n == -1 || n > 10);
-  if (n > 0) {
-    check(read(fd, scratch, SCRATCH_SIZE) == 0);
-    check(write(fd, "NO_SUCH_NAME", 12) == -1 && write(fd, "", 0) <= 0);
+  check(DEV_CRASH >= 64);
+  check(write(fd, " \n ", 3) == 3 && read(fd, scratch, 5) == 5);
+  check(memcmp(scratch, "EXHAUST_STACK", 5) == 0 && write(fd, "NO_SUCH_NAME", 12) == -1);
+  close(fd);
+  for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+    int total = 0;
+    fd = open("/crash", O_RDWR);
+    while ((n = read(fd, scratch, steps[i])) > 0)
+      total += n;
+    check(n == 0 && total > 1000 && (i == 0 || total == size));
+    check(write(fd, "   ", 3) == 3);
+    for (int k = 0; k < 3; k++)
+      check(read(fd, scratch, 1) == 0 && read(fd, scratch, SCRATCH_SIZE) == 0);
+    size = total;
+    close(fd);
   }
 }
 
