@@ -305,18 +305,20 @@ demo: kernel image
 	@exec $(PYTHON) test/demo $(B)
 
 qemu-gdb: kernel image $(GDBINIT)
+	@$(PYTHON) test/gdb-port $(GDBPORT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
-	@echo "  $(GDB) -iex 'add-auto-load-safe-path $(CURDIR)'"
+	@echo '  make gdb $(subst ','\'',$(MAKEOVERRIDES))'
 	@echo 'Then `continue`.  Leave QEMU with ^A x.'
 	@BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) -append 'gdb $(APPEND)' \
 	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 gdb: kernel image $(GDBINIT)
-	@BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDB) $(MACHINE) $(DISK) \
-	  -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
+	@BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDBPORT) $(B)/kernel $(GDB) \
+	  $(MACHINE) $(DISK) -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 $(GDBINIT): test/gdbinit tools
-	@sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' -e 's,@USER@,$(B)/user,' $< > $@
+	@sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' -e 's,@USER@,$(B)/user,' \
+	  -e 's,@PYTHON@,$(PYTHON),' $< > $@
 
 # --- tests ---------------------------------------------------------------------------------------
 

@@ -157,6 +157,18 @@ def load_script(path):
     return module
 
 
+def chosen(*names):
+    """Return the words NAME=value that this make was given of these names."""
+    words = os.environ.get("MAKEFLAGS", "").split(" -- ")[-1].split()
+    return [word for word in words if word.split("=")[0] in names]
+
+
+def environment(**more):
+    """Return the environment of a make that is no part of the one around."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    return {**clean, **more}
+
+
 def build_variant(name, *options, build=BUILD):
     """Build the kernel with other options in a directory of its own.  Returns the kernel's path.
 
@@ -164,14 +176,12 @@ def build_variant(name, *options, build=BUILD):
     """
     directory = Path(build) / name
     directory.mkdir(parents=True, exist_ok=True)
-    words = os.environ.get("MAKEFLAGS", "").split(" -- ")[-1].split()
-    given = [word for word in words if word.split("=")[0] in ("CROSS", "LLVM", "HOSTCC")]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    given = chosen("CROSS", "LLVM", "HOSTCC")
     place = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
     command = ["make", "-C", str(TOP), "kernel", f"BUILD={place}", *options, *given]
     with open(directory / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, text=True,
+        made = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if made.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{made.stdout[-2000:]}")

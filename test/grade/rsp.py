@@ -27,9 +27,9 @@ class ProtocolError(Exception):
 class Stub:
     """One connection to a stub.  The machine is stopped between calls of resume and wait."""
 
-    def __init__(self, path, patience, alive=lambda: True):
-        """alive: whether QEMU still runs."""
-        self.socket = connect(path, patience, alive)
+    def __init__(self, address, patience, alive=lambda: True):
+        """address: the path of a socket, or a host and port; alive: whether QEMU still runs."""
+        self.socket = connect(address, patience, alive)
         self.socket.settimeout(patience)
         self.buffer = b""
         self.hart = None  # the one that register packets are about
@@ -225,12 +225,13 @@ class Stub:
         return int(body[1:3], 16), hart
 
 
-def connect(path, patience, alive):
+def connect(address, patience, alive):
     deadline = time.monotonic() + patience
+    is_port = isinstance(address, tuple)
     while True:
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s = socket.socket(socket.AF_INET if is_port else socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            s.connect(str(path))
+            s.connect(address if is_port else str(address))
             return s
         except OSError:
             s.close()
