@@ -7,6 +7,7 @@ import subprocess
 
 import guest
 import pytest
+import xv6image
 
 MKFS = guest.BUILD / "mkfs"
 BLOCK = 1024
@@ -82,6 +83,29 @@ def test_pulled_plug(boot, tmp_path):
         assert r.stopped == "seen", r.explain()
         r = boot("ls", image=f"{image},snapshot=off")
         assert r.code == 0 and "README" in r.output and "damaged" not in r.output, r.explain()
+        check(image)
+
+
+POWEROFF = """stressfs -l &
+sleep 3
+cat README > copy
+poweroff 7
+"""
+
+
+def test_poweroff_keeps(boot, tmp_path):
+    """What was written before poweroff is on the disk, though others never stop writing."""
+    script = tmp_path / "script"
+    script.write_text(POWEROFF)
+    readme = guest.BUILD / "README"
+    for _ in range(4):
+        image = tmp_path / "fs.img"
+        programs = sorted((guest.BUILD / "bin").iterdir())
+        assert subprocess.run([MKFS, image, *programs, readme, script]).returncode == 0
+        r = boot("sh script", cpus=3, image=f"{image},snapshot=off")
+        assert r.code == 7, r.explain()
+        disk = xv6image.Reader(image)
+        assert disk.word(disk.logstart, 0) == 0 and disk.read("copy") == readme.read_bytes()
         check(image)
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// stressfs: five processes write a file each at the same time, and read it back.
+// stressfs [-l]: five processes write a file each at the same time, and read it back; -l: for ever.
 
 #include "user/user.h"
 
@@ -34,9 +34,12 @@ static void check_file(const char *path, int c) {
   close(fd);
 }
 
-int main(void) {
+int main(int argc, char *argv[]) {
   char path[] = "stressfs0";
   int status, failed = 0;
+  bool for_ever = argc == 2 && strcmp(argv[1], "-l") == 0;
+  if (argc > 1 && !for_ever)
+    die("usage: stressfs [-l]");
   printf("stressfs starting\n");
   for (int i = 0; i < WRITERS; i++) {
     path[8] = (char)('0' + i);
@@ -44,9 +47,11 @@ int main(void) {
     if (pid < 0)
       die("stressfs: cannot fork");
     if (pid == 0) {
-      write_file(path, 'a' + i);
-      check_file(path, 'a' + i);
-      unlink(path);
+      do {
+        write_file(path, 'a' + i);
+        check_file(path, 'a' + i);
+        unlink(path);
+      } while (for_ever);
       return 0;
     }
   }

@@ -45,6 +45,7 @@ int stackinfo(struct stack_info *info, int n);
 int procinfo(struct process_info *info, int n);
 int meminfo(struct memory_info *info);
 int stacklimit(uint64 pages);
+int sync(void);
 
 // Make any call by number: what tests need.
 long syscall(long number, ...);

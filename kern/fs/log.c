@@ -35,7 +35,10 @@ static struct {
   struct spinlock lock;
   struct waitq waiting;             // [l] for room, or for the end of a commit
   uint32 open;                      // [l] transactions
+  uint32 commits;                   // [l] that have ended
   bool committing;                  // [l]
+  bool sealed;                      // [l] no transaction joins the next commit
+  bool closed;                      // [l] nor any later one
   bool failed;                      // [l] see I3
   uint32 n;                         // [l] blocks collected
   struct buf *bufs[LOG_MAX];        // [l] each with a reference
@@ -95,15 +98,15 @@ int log_recover(const char **why) {
   return err < 0 ? err : write_header(0);
 }
 
-static bool has_room(void) {
-  return log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
+static bool may_begin(void) {
+  return !log.committing && !log.sealed && log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
 }
 
 int log_begin(void) {
   struct thread *t = thread_current();
   assert(!t->in_transaction);
   irq_t s = spin_lock(&log.lock);
-  while (!log.failed && (log.committing || !has_room()))
+  while (!log.failed && !may_begin())
     waitq_sleep_through(&log.waiting, &log.lock);
   bool failed = log.failed;
   if (!failed)
@@ -193,6 +196,8 @@ static bool leave(int *err) {
 static void end_commit(void) {
   irq_t s = spin_lock(&log.lock);
   log.committing = false;
+  log.sealed = log.closed;
+  log.commits++;
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, s);
 }
@@ -207,4 +212,24 @@ int log_end(void) {
   }
   t->in_transaction = false;  // only now: nobody can be ended in the middle of a commit
   return err;
+}
+
+int log_sync(void) {
+  assert(!thread_current()->in_transaction);
+  irq_t s = spin_lock(&log.lock);
+  uint32 before = log.commits;
+  while (!log.failed && log.commits == before && (log.open > 0 || log.committing)) {
+    log.sealed = true;
+    waitq_sleep_through(&log.waiting, &log.lock);
+  }
+  bool failed = log.failed;
+  spin_unlock(&log.lock, s);
+  return failed ? -EROFS : 0;
+}
+
+int log_close(void) {
+  irq_t s = spin_lock(&log.lock);
+  log.closed = log.sealed = true;
+  spin_unlock(&log.lock, s);
+  return log_sync();
 }

@@ -7,6 +7,7 @@
 // I2. A transaction is begun before any inode is locked, so that waiting for room blocks nobody.
 // I3. After an error in writing, nothing is written any more: the disk keeps its last consistent
 //     state, the buffers stay in memory, and log_begin fails with -EROFS.
+// I4. A commit has happened when the first sector of the header is on the disk: LOG_BLOCKS_MAX.
 #pragma once
 
 #include "kern/lib/types.h"
@@ -24,9 +25,17 @@ int log_begin(void);
 // The buffer's contents have changed in this transaction.
 void log_write(struct buf *b);
 
-// End the transaction.  The last one open commits for all.  Returns 0, or -EIO when the change is
-// not on the disk (I3).  Sleeps.
+// End the transaction.  The last one open commits for all; another one's change is on the disk only
+// after that, or after log_sync.  Returns 0, or -EIO when the change will never be (I3).  Sleeps.
 int log_end(void);
+
+// Wait until every transaction that has ended is on the disk, flushed.  New ones wait as well, so
+// that this takes one commit, whatever others do.  Returns 0, or -EROFS when some may be missing
+// (I3).  Sleeps, and a kill does not end it.  No transaction is open in this thread.
+int log_sync(void);
+
+// The same for good: no transaction begins any more, and nothing is written after the return.
+int log_close(void);
 
 // Give up writing: the transaction is half done and cannot be finished.  See I3.
 void log_fail(const char *what);

@@ -8,11 +8,12 @@
 #include <stdint.h>
 
 // Every call: name, number.  Our own:
-//   poweroff(code)                      end the machine, code 0 to 255
+//   poweroff(code)                      sync, then end the machine, code 0 to 255
 //   stackinfo(struct stack_info *, n)   fill at most n, return how many there are
 //   procinfo(struct process_info *, n)  likewise
 //   meminfo(struct memory_info *)
 //   stacklimit(pages)                   enter a new account, return its id
+//   sync()                              wait until what earlier calls changed is on the disk
 #define SYSTEM_CALLS(CALL)                                                                         \
   CALL(fork, 1)                                                                                    \
   CALL(exit, 2)                                                                                    \
@@ -39,7 +40,8 @@
   CALL(stackinfo, 65)                                                                              \
   CALL(procinfo, 66)                                                                               \
   CALL(meminfo, 67)                                                                                \
-  CALL(stacklimit, 68)
+  CALL(stacklimit, 68)                                                                             \
+  CALL(sync, 69)
 
 #define NUMBER_CALL(name, number) SYS_##name = number,
 enum syscall_number { SYSTEM_CALLS(NUMBER_CALL) };

@@ -5,6 +5,7 @@
 // Only the process's own thread changes its table, so a descriptor found free stays free, and an
 // open file stays open, for the length of a call.
 #include "kern/fs/file.h"
+#include "kern/fs/log.h"
 #include "kern/fs/name.h"
 #include "kern/lib/abi.h"
 #include "kern/lib/errno.h"
@@ -137,4 +138,9 @@ int64 sys_link(const uint64 *arg) {
   if (r >= 0)
     r = copy_path(new_path, arg[1]);
   return r < 0 ? r : name_link(process_current()->cwd, old_path, new_path);
+}
+
+int64 sys_sync(const uint64 *arg) {
+  (void)arg;
+  return log_sync();
 }

@@ -5,9 +5,11 @@
 // A list goes out one record at a time, made on the stack without a hole that could carry kernel
 // memory to the user.  What changes while it is read may be missed or be there twice.
 #include "kern/dev/uart.h"
+#include "kern/fs/log.h"
 #include "kern/lib/abi.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/power.h"
+#include "kern/lib/print.h"
 #include "kern/proc/process.h"
 #include "kern/sys/sys.h"
 #include "vm/kstack.h"
@@ -21,10 +23,15 @@ _Static_assert(sizeof(struct process_info) == 6 * 4 + 3 * 8 + 16, "process_info 
 _Static_assert(STACK_PAGES == KSTACK_PAGES, "programs know another size of stacks");
 
 int64 sys_poweroff(const uint64 *arg) {
+  uint32 code = arg[0];
   if (arg[0] > 255)
     return -EINVAL;
+  if (log_close() < 0) {
+    kprintf("poweroff: the file system failed before; its last changes are not on the disk\n");
+    code = code ? code : 1;
+  }
   uart_flush();
-  power_off(arg[0]);
+  power_off(code);
 }
 
 int64 sys_stackinfo(const uint64 *arg) {

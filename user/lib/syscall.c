@@ -127,6 +127,10 @@ int stacklimit(uint64 pages) {
   return (int)CALL(SYS_stacklimit, pages, 0, 0);
 }
 
+int sync(void) {
+  return (int)CALL(SYS_sync, 0, 0, 0);
+}
+
 long syscall(long number, ...) {
   va_list args;
   va_start(args, number);
