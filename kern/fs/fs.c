@@ -16,7 +16,6 @@
 #include "kern/lib/string.h"
 
 #define DAMAGE_MESSAGES 16
-#define LOG_BLOCKS_MAX  255  // that a header has room for
 
 struct fs_geometry fs;
 
@@ -61,6 +60,7 @@ static void set_geometry(const struct superblock *sb) {
   fs.size = sb->size;
   fs.ninodes = sb->ninodes < 65536 ? sb->ninodes : 65536;  // a directory entry has 16 bits
   fs.log_start = sb->logstart;
+  fs.log_size = sb->nlog - 1;
   fs.log_capacity = log_capacity(sb);
   fs.inode_start = sb->inodestart;
   fs.bitmap_start = sb->bmapstart;

@@ -15,7 +15,8 @@ struct fs_geometry {
   uint32 size;          // blocks
   uint32 ninodes;       // inode numbers are 1 to ninodes - 1
   uint32 log_start;     // the log's header block
-  uint32 log_capacity;  // blocks of data that one commit can hold
+  uint32 log_size;      // blocks of data in the log
+  uint32 log_capacity;  // of these, as many as one commit may use
   uint32 inode_start;
   uint32 bitmap_start;
   uint32 bitmap_blocks;

@@ -22,28 +22,28 @@
 #include "kern/sched/waitq.h"
 #include "vm/kmalloc.h"
 
-#define LOG_MAX (BLOCK_SIZE / 4 - 1)  // block numbers that fit in the header
-
+// The first sector has all of it, so that no half of it can be old.
 struct log_header {
   uint32 n;
-  uint32 block[LOG_MAX];
+  uint32 block[LOG_BLOCKS_MAX];
+  uint8 unused[BLOCK_SIZE - SECTOR_SIZE];
 };
 _Static_assert(sizeof(struct log_header) == BLOCK_SIZE, "the header is one block");
 
 // [l] lock  [c] whoever commits  [I] fixed after recovery
 static struct {
   struct spinlock lock;
-  struct waitq waiting;             // [l] for room, or for the end of a commit
-  uint32 open;                      // [l] transactions
-  uint32 commits;                   // [l] that have ended
-  bool committing;                  // [l]
-  bool sealed;                      // [l] no transaction joins the next commit
-  bool closed;                      // [l] nor any later one
-  bool failed;                      // [l] see I3
-  uint32 n;                         // [l] blocks collected
-  struct buf *bufs[LOG_MAX];        // [l] each with a reference
-  struct disk_block list[LOG_MAX];  // [c]
-  struct log_header *header;        // [I] the block; contents [c]
+  struct waitq waiting;                    // [l] for room, or for the end of a commit
+  uint32 open;                             // [l] transactions
+  uint32 commits;                          // [l] that have ended
+  bool committing;                         // [l]
+  bool sealed;                             // [l] no transaction joins the next commit
+  bool closed;                             // [l] nor any later one
+  bool failed;                             // [l] see I3
+  uint32 n;                                // [l] blocks collected
+  struct buf *bufs[LOG_BLOCKS_MAX];        // [l] each with a reference
+  struct disk_block list[LOG_BLOCKS_MAX];  // [c]
+  struct log_header *header;               // [I] the block; contents [c]
 } log = {.lock = SPINLOCK_INIT("log"), .waiting = {LIST_INIT(log.waiting.waiters)}};
 
 static int write_header(uint32 n) {
@@ -60,8 +60,13 @@ static bool may_install(uint32 block) {
 
 static int check_header(const char **why) {
   *why = "the log's header is damaged";
-  if (log.header->n > fs.log_capacity)
+  if (log.header->n > fs.log_size)
     return -EIO;
+  if (log.header->n > LOG_BLOCKS_MAX) {
+    *why = "the log's header takes two sectors, and one may be old: let the kernel that wrote it "
+           "recover it";
+    return -EINVAL;
+  }
   for (uint32 i = 0; i < log.header->n; i++)
     if (!may_install(log.header->block[i]))
       return -EIO;

@@ -109,12 +109,14 @@ struct memory_info {
 };
 
 // Disk format.
-#define BLOCK_SIZE 1024
-#define FS_MAGIC   0x10203040
-#define ROOT_INO   1
-#define NDIRECT    12
-#define NINDIRECT  (BLOCK_SIZE / 4)
-#define MAXFILE    (NDIRECT + NINDIRECT)  // blocks
+#define BLOCK_SIZE     1024
+#define SECTOR_SIZE    512  // a disk writes one wholly or not at all
+#define FS_MAGIC       0x10203040
+#define ROOT_INO       1
+#define NDIRECT        12
+#define NINDIRECT      (BLOCK_SIZE / 4)
+#define MAXFILE        (NDIRECT + NINDIRECT)  // blocks
+#define LOG_BLOCKS_MAX (SECTOR_SIZE / 4 - 1)  // that the first sector of the log's header can name
 
 struct superblock {
   uint32_t magic;

@@ -236,9 +236,12 @@ _Noreturn void on_power_cut(void) {
 
 void disk_settle(unsigned seed) {
   srand(seed);
-  for (uint32 i = 0; i < disk->npending; i++)
-    if (rand() & 1)
-      memcpy(disk->durable[disk->pending[i]], disk->current[disk->pending[i]], BLOCK_SIZE);
+  unsigned halves = seed;
+  for (uint32 i = disk->npending; i-- > 0; halves = (unsigned)rand() >> 4)
+    for (uint32 at = 0; at < BLOCK_SIZE; at += SECTOR_SIZE, halves >>= 1)
+      if (halves & 1)
+        memcpy(disk->durable[disk->pending[i]] + at, disk->current[disk->pending[i]] + at,
+               SECTOR_SIZE);
   for (uint32 i = 0; i < disk->npending; i++)
     memcpy(disk->current[disk->pending[i]], disk->durable[disk->pending[i]], BLOCK_SIZE);
   disk->npending = 0;
@@ -265,7 +268,7 @@ int disk_read(uint64 block, void *data) {
 // Count a step.  Returns whether it fails.
 static bool step_fails(void) {
   disk->steps++;
-  if (disk->steps == disk->cut_at)
+  if (disk->cut_at && disk->steps >= disk->cut_at)
     on_power_cut();
   return disk->steps >= disk->fail_from && disk->steps < disk->fail_to;
 }

@@ -19,7 +19,7 @@
   } while (0)
 
 // The disk.  Written blocks are durable only after a flush; a power cut keeps a random choice of
-// the rest.  All of it is shared with child processes.
+// the halves of the rest.  All of it is shared with child processes.
 #define DISK_MAX    120000
 #define PENDING_MAX 10000
 struct fake_disk {
@@ -27,7 +27,7 @@ struct fake_disk {
   uint32 npending;
   uint64 blocks;              // size
   uint64 steps;               // writes and flushes so far
-  uint64 cut_at;              // the power fails at this step (0: never)
+  uint64 cut_at;              // the power fails at this step, or the next (0: never)
   uint64 fail_from, fail_to;  // steps that fail
   uint32 bad_block;           // cannot be read
   bool cut;
@@ -42,7 +42,9 @@ void *shared_memory(size_t size);  // zeroed
 void disk_fresh(uint64 blocks);    // zeroed, healthy
 void disk_save(void);              // remember it all
 void disk_restore(void);
-void disk_settle(unsigned seed);    // after a cut: what is on the platter now
+// After a cut: decide by the seed what is on the platter now.  Its lowest two bits are the halves
+// that have arrived of the block written last.
+void disk_settle(unsigned seed);
 _Noreturn void on_power_cut(void);  // ends the process
 
 // The user's memory: [USER_BASE, USER_BASE + USER_SIZE), pages below user_bad_from only.

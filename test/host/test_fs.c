@@ -16,7 +16,9 @@
 #include "kern/fs/file.h"
 #include "kern/fs/fs.h"
 #include "kern/fs/inode.h"
+#include "kern/fs/log.h"
 #include "kern/fs/name.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "test/host/fs_image.h"
 
@@ -355,9 +357,10 @@ struct history {
   uint64 commits, steps;
 };
 static struct history *history;
+static void (*workload)(void);
 
 // One of everything, twice, on a small disk.
-static void workload(void) {
+static void one_of_each(void) {
   CHECK(make("d", T_DIR) == 0);
   for (uint32 i = 0; i < 2; i++) {
     CHECK(make_file("d/f", 20000, i) == 20000 && make_file("g", 700, i) == 700);
@@ -370,6 +373,35 @@ static void workload(void) {
     CHECK(name_unlink(root, "d/e/x") == 0 && name_unlink(root, "d/e") == 0);
     CHECK(name_unlink(root, "l") == 0);
     CHECK(make_file("d/f", 1500, 9) == 1500);
+  }
+}
+
+static pthread_barrier_t barrier;
+
+// Keep a transaction open from the first meeting to the second.
+static void *hold(void *unused) {
+  CHECK(log_begin() == 0);
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier);
+  log_end();
+  return unused;
+}
+
+// Commits as large as the log can hold.
+static void large_commits(void) {
+  pthread_t holder;
+  char name[8];
+  CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+  for (uint32 i = 0; i < 2; i++) {
+    CHECK(pthread_create(&holder, NULL, hold, NULL) == 0);
+    pthread_barrier_wait(&barrier);
+    // A file changes at most 12 blocks more; the one open and one beside it must find room.
+    for (uint32 n = 12 + 2 * LOG_OP_MAX; n <= fs.log_capacity; n += 12) {
+      snprintf(name, sizeof(name), "%u.%u", i, n);
+      CHECK(make_file(name, 8000 - i * 1000, n + i) > 0);
+    }
+    pthread_barrier_wait(&barrier);
+    pthread_join(holder, NULL);
   }
 }
 
@@ -417,26 +449,146 @@ static void mount_until_cut(uint64 cut) {
   (void)mount();
 }
 
-static void test_power_cuts(void) {
-  image_make(400, 60, 30);
-  disk_save();
-  RUN(record, 0);
-  uint64 steps = history->steps;
-  for (uint64 cut = 1; cut <= steps; cut++) {
-    disk_restore();
-    disk->cut_at = cut;
-    RUN(run_until_cut, 0);
-    CHECK(disk->cut);
-    disk_settle((unsigned)cut);
-    // The power may fail again while the log is recovered.
-    for (uint64 again = cut % 7; again > 0; again--) {
-      RUN(mount_until_cut, again * 3);
-      disk_settle((unsigned)(cut * 10 + again));
-    }
-    RUN(recover, cut);
+// Cut the power at that step and mount again.  Returns whether the log's header was on its way.
+static bool cut_power(uint64 cut, unsigned seed) {
+  disk_restore();
+  disk->cut_at = cut;
+  RUN(run_until_cut, 0);
+  CHECK(disk->cut);
+  uint32 n = disk->npending;
+  bool header = n > 0 && disk->pending[n - 1] == image_super()->logstart;
+  disk_settle(seed);
+  // The power may fail again while the log is recovered.
+  for (uint64 again = cut % 7; again > 0; again--) {
+    RUN(mount_until_cut, again * 3);
+    disk_settle((unsigned)(cut * 10 + again));
   }
-  printf("test_fs: %llu power cuts, %llu commits\n", (unsigned long long)steps,
+  RUN(recover, cut);
+  return header;
+}
+
+static void test_power_cuts(void (*work)(void), uint32 nlog) {
+  image_make(600, 60, nlog);
+  disk_save();
+  memset(history, 0, sizeof(*history));
+  workload = work;
+  RUN(record, 0);
+  uint64 steps = history->steps, cuts = 0;
+  for (uint64 cut = 1; cut <= steps; cut++) {
+    unsigned part = 0;  // of the header that arrives: each is tried
+    while (cut_power(cut, (unsigned)cut * 5 + part) && part < 3)
+      part++;
+    cuts += part + 1;
+  }
+  printf("test_fs: %llu power cuts, %llu commits\n", (unsigned long long)cuts,
          (unsigned long long)history->commits);
+}
+
+// --- Durability ---
+
+// Write to a file of its own for ever.
+static void *write_on(void *arg) {
+  char name[8];
+  snprintf(name, sizeof(name), "w%u", (unsigned)(uintptr_t)arg);
+  for (;;) {
+    struct file *f = open_file(name, O_CREATE | O_WRONLY | O_TRUNC);
+    CHECK(f && file_write(f, USER_BASE, 3000) == 3000);
+    file_close(f);
+  }
+}
+
+// Write a file beside others that never stop.
+static void write_beside_others(uint32 seed) {
+  pthread_t thread;
+  CHECK(mount() == 0);
+  for (uintptr_t i = 0; i < 4; i++)
+    CHECK(pthread_create(&thread, NULL, write_on, (void *)i) == 0);
+  usleep(1000);
+  CHECK(make_file("mine", 20000, seed) == 20000);
+}
+
+static void cut_after_sync(uint64 seed) {
+  write_beside_others((uint32)seed);
+  CHECK(log_sync() == 0);
+  disk->cut_at = 1;
+  pause();
+}
+
+static void find_mine(uint64 seed) {
+  CHECK(mount() == 0);
+  check_file("mine", 20000, (uint32)seed, 4096);
+  check_image();
+}
+
+static void *close_log(void *result) {
+  *(int *)result = log_close();
+  return NULL;
+}
+
+// Two close the log at once.  Then nothing is written any more, and the image is whole.
+static void test_close(uint64 seed) {
+  pthread_t other;
+  int result = 1;
+  write_beside_others((uint32)seed);
+  CHECK(pthread_create(&other, NULL, close_log, &result) == 0 && log_close() == 0);
+  pthread_join(other, NULL);
+  uint64 steps = disk->steps;
+  usleep(5000);
+  CHECK(result == 0 && disk->steps == steps && disk->npending == 0);
+  check_image();
+  check_file("mine", 20000, (uint32)seed, 4096);
+}
+
+static int sync_result, late_result;  // 1: not yet
+
+static void *sync_now(void *unused) {
+  store_relaxed(&sync_result, log_sync());
+  return unused;
+}
+
+static void *make_late(void *unused) {
+  store_relaxed(&late_result, make("late", T_DIR));
+  return unused;
+}
+
+// A file is written while another transaction is open; then the log fails, or not.  Sync waits for
+// that transaction, others wait for sync.
+static void test_sync(uint64 fails) {
+  pthread_t threads[3];
+  quiet = fails;
+  image_make(600, 60, 60);
+  CHECK(mount() == 0 && log_sync() == 0);
+  CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+  CHECK(pthread_create(&threads[0], NULL, hold, NULL) == 0);
+  pthread_barrier_wait(&barrier);
+  CHECK(make_file("f", 100, 1) == 100 && disk->steps == 0);
+  sync_result = late_result = 1;
+  CHECK(pthread_create(&threads[1], NULL, sync_now, NULL) == 0);
+  usleep(20000);
+  CHECK(pthread_create(&threads[2], NULL, make_late, NULL) == 0);
+  usleep(20000);
+  CHECK(load_relaxed(&sync_result) == 1 && load_relaxed(&late_result) == 1);
+  disk->fail_to = fails ? ~0UL : 0;
+  pthread_barrier_wait(&barrier);
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++)
+    pthread_join(threads[i], NULL);
+  int expected = fails ? -EROFS : 0;
+  CHECK(sync_result == expected && late_result == expected);
+  CHECK(log_sync() == expected && log_close() == expected);
+}
+
+static void test_durability(void) {
+  RUN(test_sync, false);
+  RUN(test_sync, true);
+  for (unsigned seed = 0; seed < 20; seed++) {
+    image_make(600, 60, 60);
+    RUN(test_close, seed);
+    image_make(600, 60, 60);
+    RUN(cut_after_sync, seed);
+    CHECK(disk->cut);
+    disk_settle(seed);
+    RUN(find_mine, seed);
+  }
 }
 
 // --- Failing disks ---
@@ -455,7 +607,7 @@ static void test_write_errors(uint64 at) {
     failed |= make_file(name, 2500, i) != 2500;
     failed |= name_unlink(root, name) < 0;
   }
-  CHECK(failed);
+  CHECK(failed && log_sync() == -EROFS);
   CHECK(stat_of("/").type == T_DIR && make("x", T_DIR) == -EROFS);
 }
 
@@ -590,6 +742,25 @@ static void test_superblocks(void) {
   disk_restore();
   image_inode(ROOT_INO)->type = T_FILE;
   RUN(mount_fails, 1);
+}
+
+// A log that another kernel has filled is recovered, with fewer buffers than it has blocks, if one
+// sector names them all; else it is left alone.
+static void test_full_log(uint64 n) {
+  quiet = true;
+  fake_pages = 1;
+  image_make(800, 60, 256);
+  struct superblock *sb = image_super();
+  uint32 *header = (uint32 *)disk->current[sb->logstart];
+  header[0] = (uint32)n;
+  for (uint32 i = 0; i < n; i++) {
+    header[1 + i] = 799 - i;
+    memset(disk->current[sb->logstart + 1 + i], (int)i + 1, BLOCK_SIZE);
+  }
+  if (n <= LOG_BLOCKS_MAX)
+    CHECK(mount() == 0 && buf_count() / 2 < n && disk->current[799 - 126][1023] == 127);
+  else
+    CHECK(mount() == -EINVAL && disk->steps == 0);
 }
 
 // Bad block numbers, and entries that lead to themselves, up, to free inodes and out of the table.
@@ -752,8 +923,13 @@ int main(int argc, char **argv) {
     RUN(test_threads, seed);
   RUN(test_starved, 0);
   RUN(test_loop, 0);
+  RUN(test_full_log, LOG_BLOCKS_MAX);
+  RUN(test_full_log, LOG_BLOCKS_MAX + 1);
+  test_durability();
   test_errors();
   test_damage(200 * scale);
-  test_power_cuts();
+  test_power_cuts(one_of_each, 30);
+  fake_pages = 16384;  // with enough buffers for them
+  test_power_cuts(large_commits, 256);
   return 0;
 }
