@@ -163,6 +163,19 @@ def test_log(boot, tmp_path, blocks):
     assert after.read("file") == b"new\n" * 256 * blocks + b"old\n" * 256 * (29 - blocks)
 
 
+def test_log_of_two_sectors(boot, tmp_path):
+    """Half of such a header may be old.  It is left to those who wrote it."""
+    image = with_programs(nlog=200)
+    image.put(image.logstart, struct.pack("<129I", 128, *range(1000, 1128)))
+    path = image.finish(tmp_path / "fs.img")
+    before = path.read_bytes()
+    r = boot("true", image=f"{path},snapshot=off")
+    checked = mkfs("-c", path)
+    assert r.code not in (0, None) and checked.returncode == 1, r.explain()
+    assert "takes two sectors" in r.output and "in two sectors" in checked.stderr, r.explain()
+    assert path.read_bytes() == before
+
+
 def test_orphans(boot, tmp_path):
     """Files, and a directory, that were unlinked while open."""
     image = with_programs()

@@ -86,43 +86,52 @@ def test_pulled_plug(boot, tmp_path):
         check(image)
 
 
-POWEROFF = """stressfs -l &
-sleep 3
-cat README > copy
-poweroff 7
-"""
+README = guest.BUILD / "README"
 
 
-def test_poweroff_keeps(boot, tmp_path):
-    """What was written before poweroff is on the disk, though others never stop writing."""
-    script = tmp_path / "script"
-    script.write_text(POWEROFF)
-    readme = guest.BUILD / "README"
+def image_with_script(tmp_path, *lines):
+    script, image = tmp_path / "script", tmp_path / "fs.img"
+    script.write_text("".join(f"{line}\n" for line in lines))
+    programs = sorted((guest.BUILD / "bin").iterdir())
+    made = subprocess.run([MKFS, image, *programs, README, script])
+    assert made.returncode == 0
+    return image
+
+
+@pytest.mark.parametrize("end", ["poweroff 7", "exit 7"])
+def test_poweroff_keeps(boot, tmp_path, end):
+    """What was written before the end is on the disk, though others never stop writing."""
     for _ in range(4):
-        image = tmp_path / "fs.img"
-        programs = sorted((guest.BUILD / "bin").iterdir())
-        assert subprocess.run([MKFS, image, *programs, readme, script]).returncode == 0
+        image = image_with_script(tmp_path, "stressfs -l &", "sleep 3", "cat README > copy", end)
         r = boot("sh script", cpus=3, image=f"{image},snapshot=off")
         assert r.code == 7, r.explain()
         disk = xv6image.Reader(image)
-        assert disk.word(disk.logstart, 0) == 0 and disk.read("copy") == readme.read_bytes()
+        assert disk.word(disk.logstart, 0) == 0, "the log is not empty"
+        assert disk.read("copy") == README.read_bytes()
         check(image)
 
 
+def test_sync_keeps(boot, tmp_path):
+    """So it is when sync has returned, and the plug is pulled."""
+    image = image_with_script(tmp_path, "stressfs -l &", "sleep 3", "cat README > copy", "sync",
+                              "echo synced", "sleep 1000")
+    r = boot("sh script", cpus=3, image=f"{image},snapshot=off", until="synced")
+    assert r.stopped == "seen", r.explain()
+    assert xv6image.Reader(image).read("copy") == README.read_bytes()
+    r = boot("cat copy", image=f"{image},snapshot=off")
+    assert r.code == 0 and xv6image.Reader(image).read("copy") == README.read_bytes(), r.explain()
+    check(image)
+
+
 def test_write_errors(boot, tmp_path):
-    """The log's header cannot be written: nothing is, and reading goes on."""
-    image = copy_image(tmp_path)
-    script = tmp_path / "script"
-    script.write_text("mkdir new\nls new\ncat README\necho end\n")
-    made = subprocess.run(
-        [MKFS, image, *sorted((guest.BUILD / "bin").iterdir()), guest.TOP / "README.md", script]
-    )
-    assert made.returncode == 0
+    """The log's header cannot be written: nothing is, reading goes on, and the end says so."""
+    image = image_with_script(tmp_path, "mkdir new", "ls new", "cat README", "sync", "echo end")
     before = image.read_bytes()
     sector = LOG // 512
     r = boot("sh script", image=failing(image, ("write_aio", f'sector = "{sector}"')))
     assert "read-only from now on" in r.output and "panic" not in r.output, r.explain()
-    assert "end\n" in r.output, r.explain()
+    assert "end\n" in r.output and "sync: the file system has failed" in r.output, r.explain()
+    assert r.code == 1 and "poweroff: the file system failed" in r.output, r.explain()
     changed = [at for at in range(0, len(before), BLOCK)
                if before[at:at + BLOCK] != image.read_bytes()[at:at + BLOCK]]
     assert all(LOG < at < LOG + 30 * BLOCK for at in changed), changed

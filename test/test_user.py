@@ -249,7 +249,7 @@ def test_power_cut(boot, tmp_path, moment):
 
 
 @pytest.mark.parametrize(
-    "options", [("-s", "20000", "-i", "3000", "-l", "31"), ("-s", "500", "-i", "60", "-l", "40")]
+    "options", [("-s", "20000", "-i", "3000", "-l", "31"), ("-s", "500", "-i", "60", "-l", "15")]
 )
 def test_geometry(boot, tmp_path, options):
     """Nothing of the layout is taken for granted."""
@@ -340,6 +340,8 @@ def test_mkfs_refuses(tmp_path):
     refused(tmp_path, "the image is full", "-s", "50", out, sh, cat)
     refused(tmp_path, "are too few", "-s", "20", out, sh)
     refused(tmp_path, "wants a number", "-s", "many", out, sh)
+    refused(tmp_path, "-l wants a number from 15 to 128", "-l", "14", out, sh)
+    refused(tmp_path, "-l wants a number from 15 to 128", "-l", "129", out, sh)
     refused(tmp_path, "cannot create", tmp_path / "no" / "f.img", sh)
 
 

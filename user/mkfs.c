@@ -250,8 +250,12 @@ static void check_geometry(void) {
 
 static void replay_log(void) {
   const uint32_t *header = block(sb.logstart);
-  if (header[0] >= sb.nlog || header[0] > BLOCK_SIZE / 4 - 1)
+  if (header[0] >= sb.nlog)
     fail("the log says %u blocks, it has room for %u", header[0], sb.nlog - 1);
+  if (header[0] > LOG_BLOCKS_MAX)
+    fail("the log's header names %u blocks in two sectors, and one may be old: let the kernel that "
+         "wrote it recover it",
+         header[0]);
   for (uint32_t i = 0; i < header[0]; i++) {
     uint32_t home = header[1 + i];
     if (home < sb.inodestart || home >= sb.size)
@@ -455,7 +459,7 @@ int main(int argc, char *argv[]) {
     else if (strcmp(argv[i], "-i") == 0)
       inodes = number(value, "-i", 2, INODES_LIMIT);
     else if (strcmp(argv[i], "-l") == 0)
-      log = number(value, "-l", 2, BLOCK_SIZE / 4);
+      log = number(value, "-l", LOG_OP_MAX + 1, LOG_BLOCKS_MAX + 1);
     else
       usage();
   }

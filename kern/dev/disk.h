@@ -12,8 +12,8 @@ int disk_init(void);
 // Blocks on the disk; 0: no disk.
 uint64 disk_blocks(void);
 
-// Transfer one block; data is DMA-able (kmalloc, page_alloc).  Sleeps.  Returns 0, -EIO, or
-// -EROFS.
+// Transfer one block; data is DMA-able (kmalloc, page_alloc).  Of a write that is not yet flushed a
+// power cut may leave either sector, whole.  Sleeps.  Returns 0, -EIO, or -EROFS.
 int disk_read(uint64 block, void *data);
 int disk_write(uint64 block, const void *data);
 
@@ -24,5 +24,6 @@ struct disk_block {
 };
 int disk_write_all(const struct disk_block *list, uint32 n);
 
-// Make everything written before durable.  Sleeps.  Returns 0 or -EIO.
+// Make everything written before durable; a device that cannot flush has no cache to lose.  Sleeps.
+// Returns 0 or -EIO.
 int disk_flush(void);

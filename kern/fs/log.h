@@ -10,11 +10,10 @@
 // I4. A commit has happened when the first sector of the header is on the disk: LOG_BLOCKS_MAX.
 #pragma once
 
+#include "kern/lib/abi.h"
 #include "kern/lib/types.h"
 
 struct buf;
-
-#define LOG_OP_MAX 14  // blocks that one transaction may change
 
 // Write what a crash left in the log to its place.  Returns 0, or negative errno with *why.
 int log_recover(const char **why);

@@ -116,6 +116,7 @@ struct memory_info {
 #define NDIRECT        12
 #define NINDIRECT      (BLOCK_SIZE / 4)
 #define MAXFILE        (NDIRECT + NINDIRECT)  // blocks
+#define LOG_OP_MAX     14                     // blocks that one transaction may change
 #define LOG_BLOCKS_MAX (SECTOR_SIZE / 4 - 1)  // that the first sector of the log's header can name
 
 struct superblock {

@@ -72,6 +72,13 @@ static void victim_writes_file(uint64 unused) {
     make_file("f", scratch, SCRATCH_SIZE);
 }
 
+static void victim_syncs(uint64 unused) {
+  (void)unused;
+  announce();
+  for (;;)
+    check(sync() == 0);
+}
+
 // Kill a victim some time after it has begun.
 static void kill_it(void (*victim)(uint64), int delay) {
   char c;
@@ -129,6 +136,17 @@ static void kill_writing_file(void) {
   unlink("f");
 }
 
+// Another process writes, so that there is something to wait for.
+static void kill_syncing(void) {
+  int writer = must_fork();
+  if (writer == 0)
+    for (;;)
+      make_file("f", scratch, SCRATCH_SIZE);
+  kill_many(victim_syncs);
+  check(kill(writer) == 0 && wait_status() == -1);
+  unlink("f");
+}
+
 static void kill_nobody(void) {
   check(kill(0) == -1 && kill(-1) == -1 && kill(0x7fffffff) == -1 && kill((int)0x80000000) == -1);
   int pid = must_fork();
@@ -179,6 +197,7 @@ const struct test kill_tests[] = {
     {"kill-writing", kill_writing, false},
     {"kill-waiting", kill_waiting, false},
     {"kill-writing-file", kill_writing_file, false},
+    {"kill-syncing", kill_syncing, false},
     {"kill-nobody", kill_nobody, false},
     {"kill-self", kill_self, false},
     {"kill-at-once", kill_at_once, false},

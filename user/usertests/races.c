@@ -181,6 +181,20 @@ static void truncated_under_reader(void) {
   unlink("trunc");
 }
 
+static void write_and_sync(int me) {
+  char name[] = "sync0";
+  name[4] = (char)('0' + me);
+  for (int i = 0; i < 20; i++) {
+    make_file(name, scratch, 3000);
+    check(sync() == 0);
+  }
+  check(unlink(name) == 0);
+}
+
+static void syncing(void) {
+  together(WORKERS, write_and_sync);
+}
+
 static void exec_and_fork(int me) {
   for (int i = 0; i < 10; i++) {
     if (must_fork() == 0) {
@@ -196,9 +210,15 @@ static void executing(void) {
 }
 
 const struct test race_tests[] = {
-    {"race-own-files", own_files, false}, {"race-own-names", own_names, false},
-    {"race-same-name", same_name, false}, {"race-shuffle", shuffled_names, false},
-    {"race-same-tree", same_tree, false}, {"race-walk", walk_and_make, false},
-    {"race-readers", same_reader, false}, {"race-truncate", truncated_under_reader, false},
-    {"race-exec", executing, false},      {NULL, NULL, false},
+    {"race-own-files", own_files, false},
+    {"race-own-names", own_names, false},
+    {"race-same-name", same_name, false},
+    {"race-shuffle", shuffled_names, false},
+    {"race-same-tree", same_tree, false},
+    {"race-walk", walk_and_make, false},
+    {"race-readers", same_reader, false},
+    {"race-truncate", truncated_under_reader, false},
+    {"race-sync", syncing, false},
+    {"race-exec", executing, false},
+    {NULL, NULL, false},
 };
