@@ -131,9 +131,9 @@ int process_exec(const char *path, struct exec_args *args) {
   if (r < 0)
     return r;
   rename_process(path);
-  fpu_drop();
   process_replace_space(program.space);
   set_user_frame(thread_user_frame(thread_current()), &program, args->count);
+  fpu_drop();
   exec_args_free(args);
   user_return();
 }

@@ -82,26 +82,21 @@ int process_fork(void) {
   int pid = child->pid;
   struct thread *t = child->thread;
   t->space = space_fork(space_current());
-  if (t->space == NULL)
-    goto no_space;
+  if (t->space == NULL) {
+    process_discard(child);
+    return -ENOMEM;
+  }
   struct trap_frame *frame = thread_user_frame(t);
   *frame = *thread_user_frame(thread_current());
   frame->sstatus &= ~(uint64)SSTATUS_FS;  // what fpu_fork copies is loaded at the first use
   frame_reg(frame, REG_A0) = 0;
-  if (fpu_fork(t) < 0)
-    goto no_fpu;
+  fpu_fork(t);
   for (int i = 0; i < FILES_MAX; i++)
     if (parent->files[i] != NULL)
       child->files[i] = file_dup(parent->files[i]);
   child->cwd = inode_hold(parent->cwd);
   process_publish(child, parent);
   return pid;
-
-no_fpu:
-  space_destroy(t->space);
-no_space:
-  process_discard(child);
-  return -ENOMEM;
 }
 
 void process_replace_space(struct space *space) {
@@ -159,7 +154,6 @@ void process_exit(int status) {
   if (p == init)
     panic("init exited with status %d", status);
   give_back_files(p);
-  fpu_drop();
   process_replace_space(NULL);
   irq_off();  // kstack_disown
   become_zombie(p, status);

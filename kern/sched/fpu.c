@@ -4,18 +4,16 @@
 //
 // The FS field of the user frame's sstatus says what the registers hold: off, not this thread's;
 // clean, the same as thread->fpu; dirty, newer.  The kernel itself uses none, and its live FS is
-// off. I1. FS is off in the frame of every thread that is not running, so the registers are never
+// off.
+// I1. FS is off in the frame of every thread that is not running, so the registers are never
 //     another thread's: the first instruction that uses them after a switch traps.
-// I2. FS is not off only if thread->fpu is allocated, so a switch never needs memory.
+// I2. FS is not off only if thread->fpu_used.  The room is part of the thread, so that neither a
+//     switch nor a first use needs memory.
 #include "kern/lib/csr.h"
-#include "kern/lib/errno.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
 #include "kern/sched/runq.h"
-#include "vm/kmalloc.h"
-
-#define FPU_SIZE (33 * sizeof(uint64))  // f0-f31, fcsr
 
 // Store the registers to state, load them from it.  Hold: interrupts off.
 // Implemented by: kern/sched/fpu.S.
@@ -42,10 +40,9 @@ bool fpu_first_use(struct trap_frame *frame) {
   assert(frame == thread_user_frame(t));
   if (!machine.has_fpu || fpu_status(t) != SSTATUS_FS_OFF)
     return false;
-  if (t->fpu == NULL)
-    t->fpu = kzalloc(FPU_SIZE);
-  if (t->fpu == NULL)
-    return false;
+  if (!t->fpu_used)
+    memset(t->fpu, 0, sizeof(t->fpu));
+  t->fpu_used = true;
   irq_t irq = irq_save();
   fpu_load(t->fpu);
   fpu_set_status(t, SSTATUS_FS_CLEAN);
@@ -53,29 +50,16 @@ bool fpu_first_use(struct trap_frame *frame) {
   return true;
 }
 
-int fpu_fork(struct thread *child) {
+void fpu_fork(struct thread *child) {
   struct thread *t = thread_current();
-  if (t->fpu == NULL)
-    return 0;
-  child->fpu = kmalloc(FPU_SIZE);
-  if (child->fpu == NULL)
-    return -ENOMEM;
+  if (!t->fpu_used)
+    return;
   irq_t irq = irq_save();
   if (fpu_status(t) == SSTATUS_FS_DIRTY) {
     fpu_save(t->fpu);
     fpu_set_status(t, SSTATUS_FS_CLEAN);
   }
   irq_restore(irq);
-  memcpy(child->fpu, t->fpu, FPU_SIZE);
-  return 0;
-}
-
-void fpu_drop(void) {
-  struct thread *t = thread_current();
-  irq_t irq = irq_save();
-  uint64 *state = t->fpu;
-  t->fpu = NULL;
-  fpu_set_status(t, SSTATUS_FS_OFF);
-  irq_restore(irq);
-  kfree(state);
+  child->fpu_used = true;
+  memcpy(child->fpu, t->fpu, sizeof(t->fpu));
 }

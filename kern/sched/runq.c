@@ -38,7 +38,7 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   assert(!(csr_read(sstatus) & (SSTATUS_SUM | SSTATUS_FS)));
   assert(h->stack_lo == prev->stack_lo && h->stack_hi == prev->stack_hi);
   assert(h->stack_floor == prev->stack_lo + sizeof(struct trap_frame));
-  if (prev->fpu != NULL)
+  if (prev->fpu_used)
     fpu_leave(prev);
   if (h->fence_generation < next->stack_area->generation)
     tlb_catch_up(next->stack_area->generation);

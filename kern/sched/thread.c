@@ -21,9 +21,10 @@ static void stack_prepare(struct thread *t) {
 }
 
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg) {
-  struct thread *t = kzalloc(sizeof(*t));
+  struct thread *t = kmalloc(sizeof(*t));
   if (t == NULL)
     return NULL;
+  memset(t, 0, offsetof(struct thread, fpu));
   struct account *account = pid != 0 ? thread_current()->stack_area->account : &account_root;
   t->stack_area = kstack_alloc(pid, name, STACK_THREAD, account);
   if (t->stack_area == NULL) {
@@ -52,6 +53,5 @@ void thread_discard(struct thread *t) {
   assert(list_empty(&t->run_node) && list_empty(&t->wait_node));
   page_fail_end(t);
   kstack_free(t->stack_area);
-  kfree(t->fpu);
   kfree(t);
 }

@@ -47,7 +47,8 @@ struct thread {
   char name[NAME_SIZE];        // [o]
   void (*start)(void *);       // [I]
   void *arg;                   // [I]
-  uint64 *fpu;                 // [o] saved f0-f31, fcsr; null until the process uses floating point
+  bool fpu_used;               // [o] the program has used floating point
+  uint64 fpu[33];              // [o] if so: f0-f31, fcsr, as saved last; last in the struct
 };
 
 // Return the trap frame with which the thread entered from user mode: at the top of its stack.
@@ -116,13 +117,14 @@ static inline enum thread_state thread_state(const struct thread *t) {
 }
 
 // Give the running thread its floating-point registers after an illegal instruction at frame, with
-// which it came from user mode.  Returns false when that was not the cause, the machine has no such
-// registers, or there is no memory for them.
+// which it came from user mode.  Returns false when that was not the cause or the machine has no
+// such registers.
 bool fpu_first_use(struct trap_frame *frame);
 
-// Copy the running thread's floating-point state to a forked child that has not run.  Returns 0 or
-// -ENOMEM.
-int fpu_fork(struct thread *child);
+// Copy the running thread's floating-point state to a forked child that has not run.
+void fpu_fork(struct thread *child);
 
-// Drop the running thread's floating-point state (exec, exit).
-void fpu_drop(void);
+// The running thread begins a new program, whose frame has FS off: it has used no floating point.
+static inline void fpu_drop(void) {
+  thread_current()->fpu_used = false;
+}

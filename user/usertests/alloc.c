@@ -295,18 +295,47 @@ static void alloc_gone(void) {
   close(crash);
 }
 
+static char data[16 * PAGE_SIZE];
+
+static void touch(char *from, uint64 bytes) {
+  for (uint64 i = 0; i < bytes; i += PAGE_SIZE)
+    from[i]++;
+}
+
+// Use whatever a program has without asking, while each allocation fails.  What was shared by fork
+// is copied.
+static void use_all(char *heap, uint64 bytes) {
+  uint64 refused = memory().refused;
+  fail_alloc(1);
+  touch(heap, bytes);
+  touch(data, sizeof(data));
+  touch(first_stack, PAGE_SIZE);
+  floats_set(7);
+  fail_alloc(0);
+  check(floats_check(7) == -1 && memory().refused == refused);
+}
+
+// What a program was given is there when it is first used.
+static void alloc_promised(void) {
+  if ((crash = open("/crash", O_RDWR)) < 0)
+    return;
+  char *heap = sbrk(5 << 20);
+  check(heap != (char *)-1);
+  if (must_fork() == 0) {
+    use_all(heap, 5 << 20);
+    exit(0);
+  }
+  check(wait_status() == 0);
+  use_all(heap, 5 << 20);
+  close(crash);
+}
+
 const struct test alloc_tests[] = {
-    {"alloc-fork", alloc_fork, false},
-    {"alloc-exec", alloc_exec, false},
-    {"alloc-pipe", alloc_pipe, false},
-    {"alloc-open", alloc_open, false},
-    {"alloc-mkdir", alloc_mkdir, false},
-    {"alloc-sbrk", alloc_sbrk, false},
-    {"alloc-thread", alloc_thread, false},
-    {"alloc-gone", alloc_gone, false},
-    {"alloc-same", alloc_same, false},
-    {"alloc-full", alloc_full, false},
-    {"alloc-interrupts", alloc_interrupts, false},
-    {"alloc-fences", alloc_fences, false},
-    {NULL, NULL, false},
+    {"alloc-fork", alloc_fork, false},         {"alloc-exec", alloc_exec, false},
+    {"alloc-pipe", alloc_pipe, false},         {"alloc-open", alloc_open, false},
+    {"alloc-mkdir", alloc_mkdir, false},       {"alloc-sbrk", alloc_sbrk, false},
+    {"alloc-thread", alloc_thread, false},     {"alloc-gone", alloc_gone, false},
+    {"alloc-promised", alloc_promised, false}, {"alloc-same", alloc_same, false},
+    {"alloc-full", alloc_full, false},         {"alloc-interrupts", alloc_interrupts, false},
+    {"alloc-fences", alloc_fences, false},     {NULL, NULL, false},
 };
