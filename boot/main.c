@@ -27,6 +27,7 @@
 #include "vm/layout.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
+#include "vm/space.h"
 #include "vm/tlb.h"
 #include "vm/vmalloc.h"
 
@@ -139,7 +140,9 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   if (machine.test.size)
     power_device = device_map(machine.test.base, machine.test.size);
   print_banner();
+  bootarg_check_flags();
   kstack_init();
+  space_init();
   for (uint32 i = 0; i < hart_count; i++)
     make_stacks(&harts[i]);
   vm_check_fault_stacks();

@@ -54,6 +54,14 @@ def test_bad_number(boot, argument, limits):
     assert f"panic: {argument}: must be a number from {limits}" in r.output, r.explain()
 
 
+@pytest.mark.parametrize("flag", ["gdb", "kasan_continue", "overcommit", "panic_on_fault"])
+def test_bad_flag(boot, flag):
+    """A word that stands alone has no value."""
+    r = boot("true", append=f"{flag}=1")
+    assert r.code not in (0, None), r.explain()
+    assert f"panic: {flag}: takes no value" in r.output, r.explain()
+
+
 @pytest.mark.parametrize("size", [0, 1, 16])
 def test_stack_cache(boot, size):
     """So many stacks are kept when more than that have been in use at once."""

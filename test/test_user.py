@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """User programs: usertests, the shell and the usual programs, mkfs, binaries of other making."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -42,8 +43,18 @@ def test_usertests(boot, tmp_path, options, cpus, mem):
     r = boot(f"usertests {options}", cpus=cpus, mem=mem, image=f"{image},snapshot=off")
     failed = [line for line in r.output.splitlines() if line.endswith("FAILED")]
     assert r.code == 0 and "ALL TESTS PASSED" in r.output, f"{failed}\n{r.explain()}"
+    assert "skipped" not in r.output, r.explain()
     checked = mkfs("-c", image)
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_overcommit(boot, cpus):
+    """fork promises nothing, and who then finds no page is killed with the reason."""
+    r = boot("usertests -q", cpus=cpus, append="overcommit")
+    assert r.code == 0 and "ALL TESTS PASSED" in r.output, r.explain()
+    much = r.output.split("test overcommit-little: OK\n")[1].split("test overcommit-much: OK")[0]
+    assert len(re.findall(r"was killed: no memory for the page it uses\.$", much, re.M)) in (1, 2)
 
 
 def test_usertests_fails(boot):

@@ -14,6 +14,7 @@
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/atomic.h"
+#include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/print.h"
 #include "kern/proc/process.h"
@@ -131,7 +132,8 @@ static void user_fault(struct trap_frame *frame) {
   if (!error)
     return;
   kprintf("pid %d (%s) was killed: %s.\n  scause %lu, pc 0x%lx, address 0x%lx\n", t->pid, t->name,
-          exception_name(frame->scause), frame->scause, frame->sepc, frame->stval);
+          error == -ENOMEM ? "no memory for the page it uses" : exception_name(frame->scause),
+          frame->scause, frame->sepc, frame->stval);
   thread_kill(t);
 }
 

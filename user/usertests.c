@@ -33,9 +33,10 @@ const uint64 bad_addresses[BAD_COUNT] = {
 };
 
 static const struct test *const tables[] = {
-    memory_tests, lazy_tests, pointer_tests,  fault_tests, process_tests,    kill_tests,
-    exec_tests,   elf_tests,  pipe_tests,     file_tests,  descriptor_tests, directory_tests,
-    race_tests,   disk_tests, register_tests, info_tests,  alloc_tests,      account_tests,
+    memory_tests,   lazy_tests,       promise_tests,   pointer_tests, fault_tests,
+    process_tests,  kill_tests,       exec_tests,      elf_tests,     pipe_tests,
+    file_tests,     descriptor_tests, directory_tests, race_tests,    disk_tests,
+    register_tests, info_tests,       alloc_tests,     account_tests,
 };
 
 _Noreturn void fail(const char *format, ...) {
@@ -68,6 +69,27 @@ int run_child(void (*f)(uint64), uint64 argument) {
     exit(0);
   }
   return wait_status();
+}
+
+static uint64 promised_memory(void) {
+  struct memory_info m;
+  return meminfo(&m) < 0 ? 0 : m.reserved;
+}
+
+bool overcommits(void) {
+  int p[2];
+  char c;
+  uint64 before = promised_memory();
+  if (pipe(p) < 0)
+    fail("no pipe");
+  if (must_fork() == 0)
+    exit(read(p[0], &c, 1));
+  bool promised = promised_memory() > before;
+  write(p[1], "", 1);
+  wait_status();
+  close(p[0]);
+  close(p[1]);
+  return !promised;
 }
 
 void make_file(const char *path, const void *data, int n) {

@@ -15,6 +15,7 @@
 #include "kern/lib/csr.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/kasan.h"
+#include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
@@ -37,6 +38,8 @@ struct space {
   uva_t brk;        // the break
 };
 
+static bool overcommit;  // [I] fork promises nothing
+
 static struct spinlock frame_locks[FRAME_LOCKS] = {[0 ... FRAME_LOCKS - 1] =
                                                        SPINLOCK_INIT("frame")};
 
@@ -46,6 +49,11 @@ static struct spinlock *frame_lock(pte_t pte) {
 
 static void *pte_page(pte_t pte) {
   return pa_to_ptr(pte_to_pa(pte));
+}
+
+// Return the leaf of a page that is the space's own, in place of a private one.
+static pte_t own_leaf(pte_t pte, void *page) {
+  return pa_to_pte(ptr_to_pa(page)) | (pte & (PTE_V | PTE_LEAF | PTE_U)) | PTE_W | PTE_A | PTE_D;
 }
 
 static bool pte_private(pte_t pte) {
@@ -88,7 +96,7 @@ static void leaf_drop(pte_t pte) {
   }
   struct spinlock *lock = frame_lock(pte);
   irq_t irq = spin_lock(lock);
-  if (page_put(page) > 0)
+  if (page_put(page) > 0 && !overcommit)
     page_unpromise(1);
   spin_unlock(lock, irq);
 }
@@ -158,6 +166,10 @@ static int range_map(struct space *s, uva_t start, uva_t end, pte_t bits) {
   return 0;
 }
 
+void space_init(void) {
+  overcommit = bootarg_flag("overcommit");
+}
+
 struct space *space_create(void) {
   struct space *s = kzalloc(sizeof(*s));
   if (!s)
@@ -179,53 +191,66 @@ void space_destroy(struct space *s) {
   kfree(s);
 }
 
-// Share with child the pages at count entries of a level-0 table; to are the child's entries.
-KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to, uint64 count) {
+// Share with child, or copy for it if they are private, the pages at count entries of a level-0
+// table; to are the child's entries.
+KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to, uint64 count,
+                                     bool copy) {
   for (; count > 0; count--, from++, to++) {
     pte_t pte = *from;
     if (!(pte & PTE_V))
       continue;
-    page_get(pte_page(pte));
-    if (pte_private(pte)) {
+    void *page = pte_page(pte);
+    if (pte_private(pte) && copy) {
+      page = page_alloc_promised();
+      page_copy(page, pte_page(pte));
+      pte = own_leaf(pte, page);
+      child->writable++;
+    } else if (pte_private(pte)) {
+      page_get(page);
       pte = (pte & ~PTE_W) | PTE_COW;
       *from = pte;
       child->writable++;
+    } else {
+      page_get(page);
     }
     *to = pte;
     child->pages++;
   }
 }
 
-// Share every page of s with child, whose tables are made as needed.  A page is promised for each
-// private writable one.  Returns 0, or -ENOMEM with as many shared as child->writable says.
-static int space_share(struct space *s, struct space *child) {
+// Share every page of s with child, or copy the private ones; tables are made as needed.  A page is
+// promised for each private one, unless nothing is promised.  Returns 0, or -ENOMEM with as many
+// shared as child->writable says.
+static int space_share(struct space *s, struct space *child, bool copy) {
   uva_t stop;
   pte_t *from;
   for (uva_t va = 0; (from = table_next(s->pt, &va, s->top, &stop)) != NULL; va = stop) {
     pte_t *to = pagetable_ensure(child->pt, va);
     if (!to)
       return -ENOMEM;
-    table_share(child, from, to, (stop - va) / PAGE_SIZE);
+    table_share(child, from, to, (stop - va) / PAGE_SIZE, copy);
   }
   return 0;
 }
 
-struct space *space_fork(struct space *s) {
+struct space *space_fork(struct space *s, bool first) {
   struct space *child = space_create();
   if (!child)
     return NULL;
   child->top = s->top;
   child->heap = s->heap;
   child->brk = s->brk;
-  uint64 promise = s->writable;
+  bool copy = overcommit && first;
+  uint64 promise = overcommit && !copy ? 0 : s->writable;
   if (page_promise(promise) != 0) {
     space_destroy(child);
     return NULL;
   }
-  int err = space_share(s, child);
+  int err = space_share(s, child, copy);
   tlb_fence_user();
   if (err != 0) {
-    page_unpromise(promise - child->writable);
+    if (promise)
+      page_unpromise(promise - child->writable);
     space_destroy(child);
     return NULL;
   }
@@ -262,22 +287,29 @@ int space_add_stack(struct space *s, uva_t *top) {
   return 0;
 }
 
-// Copy-on-write: give the space a page of its own at an entry with COW.
-static void cow_break(pte_t *pte) {
-  void *page = pte_page(*pte);
-  pte_t bits = (*pte & (PTE_V | PTE_LEAF | PTE_U)) | PTE_W | PTE_A | PTE_D;
+// Copy-on-write: give the space a page of its own at an entry with COW.  Returns 0, or -ENOMEM
+// where none was promised.
+static int cow_break(pte_t *pte) {
+  void *page = pte_page(*pte), *copy = NULL;
+  if (overcommit && page_refs(page) > 1 && !(copy = page_alloc()))
+    return -ENOMEM;
   struct spinlock *lock = frame_lock(*pte);
   irq_t irq = spin_lock(lock);
   if (page_refs(page) > 1) {
-    void *copy = page_alloc_promised();
+    if (!overcommit)
+      copy = page_alloc_promised();
     page_copy(copy, page);
+    *pte = own_leaf(*pte, copy);
     page_put(page);
-    page = copy;
+  } else {
+    *pte = own_leaf(*pte, page);
+    if (copy)
+      page_put(copy);
   }
   spin_unlock(lock, irq);
-  *pte = pa_to_pte(ptr_to_pa(page)) | bits;
-  if (bits & PTE_X)
+  if (*pte & PTE_X)
     fence_instructions();
+  return 0;
 }
 
 // Give lazy memory its page at va.
@@ -294,12 +326,8 @@ static int lazy_fill(struct space *s, uva_t va) {
 
 // Change what is at pte (null: its table is missing) so that access is allowed.
 static int fault_resolve(struct space *s, pte_t *pte, uva_t va, enum access access) {
-  if (pte && *pte & PTE_V) {
-    if (access != ACCESS_WRITE || !(*pte & PTE_COW))
-      return -EFAULT;
-    cow_break(pte);
-    return 0;
-  }
+  if (pte && *pte & PTE_V)
+    return access == ACCESS_WRITE && *pte & PTE_COW ? cow_break(pte) : -EFAULT;
   if (va < s->heap || va >= ROUND_UP(s->brk, PAGE_SIZE) || access == ACCESS_EXEC)
     return -EFAULT;
   return lazy_fill(s, va);
@@ -333,19 +361,18 @@ static int heap_grow(struct space *s, uva_t brk) {
   return start < end ? range_map(s, start, end, prot_bits(PROT_USER_RW)) : 0;
 }
 
-// Unmap the pages above brk, and clear what is above it in its own page, so that memory is zero
-// when the break comes back.
-static void heap_shrink(struct space *s, uva_t brk) {
-  range_unmap(s, ROUND_UP(brk, PAGE_SIZE), ROUND_UP(s->brk, PAGE_SIZE));
-  if (brk % PAGE_SIZE != 0) {
-    pte_t *pte = pagetable_lookup(s->pt, brk);
-    if (pte && *pte & PTE_V) {
-      if (*pte & PTE_COW)
-        cow_break(pte);
-      memset(space_pointer(s, brk), 0, PAGE_SIZE - brk % PAGE_SIZE);
-    }
+// Clear what is above brk in its own page, so that memory is zero when the break comes back, and
+// unmap the pages above.  Returns 0, or -ENOMEM with nothing changed.
+static int heap_shrink(struct space *s, uva_t brk) {
+  pte_t *pte = brk % PAGE_SIZE != 0 ? pagetable_lookup(s->pt, brk) : NULL;
+  if (pte && *pte & PTE_V) {
+    if (*pte & PTE_COW && cow_break(pte) != 0)
+      return -ENOMEM;
+    memset(space_pointer(s, brk), 0, PAGE_SIZE - brk % PAGE_SIZE);
   }
+  range_unmap(s, ROUND_UP(brk, PAGE_SIZE), ROUND_UP(s->brk, PAGE_SIZE));
   tlb_fence_user();
+  return 0;
 }
 
 int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old) {
@@ -359,8 +386,8 @@ int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old) {
     s->top = ROUND_UP(brk, PAGE_SIZE);
   if (delta > 0 && !lazy && heap_grow(s, brk) != 0)
     return -ENOMEM;
-  if (delta < 0)
-    heap_shrink(s, brk);
+  if (delta < 0 && heap_shrink(s, brk) != 0)
+    return -ENOMEM;
   *old = s->brk;
   s->brk = brk;
   return 0;

@@ -4,7 +4,8 @@
 //
 // I1. A space is run by one thread, and changed only by it (or before it first runs).
 // I2. Memory is promised before it is shown: each private writable page shared by n spaces has
-//     n - 1 pages promised (vm/page.h).  Lazy heap memory is the one exception.
+//     n - 1 pages promised (vm/page.h).  Lazy heap memory is the one exception; but with the boot
+//     argument overcommit no shared page has any, and the first process shares none.
 // I3. A page table is freed only when no hart has it in satp.
 #pragma once
 
@@ -15,15 +16,19 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
 
 struct space;
 
+// Read the boot argument overcommit.  Boot only.
+void space_init(void);
+
 // Make an empty space.  NULL on no memory.
 struct space *space_create(void);
 
 // Free the space, its pages and page tables.  No hart has it in satp.
 void space_destroy(struct space *s);
 
-// Copy the space: pages are shared, private writable ones copy-on-write, in both.  Runs in the
-// process that owns s; fences this hart.  Returns NULL on no memory, s unharmed.
-struct space *space_fork(struct space *s);
+// Copy the space: pages are shared, private writable ones copy-on-write, in both; of the first
+// process, with overcommit, these are copied.  Runs in the process that owns s; fences this hart.
+// Returns NULL on no memory, s unharmed.
+struct space *space_fork(struct space *s, bool first);
 
 // Add a segment of size bytes at va (page-aligned, below USER_END, overlapping nothing), zeroed.
 // Returns 0, -EINVAL or -ENOMEM.

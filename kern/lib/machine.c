@@ -81,6 +81,13 @@ uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max)
   return value;
 }
 
+void bootarg_check_flags(void) {
+  static const char *const flags[] = {"gdb", "kasan_continue", "overcommit", "panic_on_fault"};
+  for (uint32 i = 0; i < ARRAY_SIZE(flags); i++)
+    if (find(flags[i]) && !bootarg_flag(flags[i]))
+      panic("%s: takes no value", flags[i]);
+}
+
 bool bootarg_flag(const char *name) {
   const char *s = find(name);
   return s && *s != '=';

@@ -70,6 +70,9 @@ uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max)
 // Return whether the bare word stands in the boot arguments.
 bool bootarg_flag(const char *name);
 
+// Panic if a word that is for bootarg_flag has a value.  Boot only.
+void bootarg_check_flags(void);
+
 // Return what follows the word -- in the boot arguments, where the functions above do not look: it
 // is the first process's.
 const char *bootarg_rest(void);

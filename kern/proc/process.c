@@ -81,7 +81,7 @@ int process_fork(void) {
     return -ENOMEM;
   int pid = child->pid;
   struct thread *t = child->thread;
-  t->space = space_fork(space_current());
+  t->space = space_fork(space_current(), parent == init);
   if (t->space == NULL) {
     process_discard(child);
     return -ENOMEM;

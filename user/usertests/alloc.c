@@ -158,8 +158,11 @@ static void alloc_exec(void) {
   close(crash);
 }
 
-// With several page tables to copy, and with floating-point registers.
+// With several page tables to copy, and with floating-point registers.  With overcommit what comes
+// after fork takes pages, too.
 static void alloc_fork(void) {
+  if (overcommits())
+    return;
   check(sbrk(5 << 20) != (char *)-1);
   floats_set(1);
   fail_each((struct call){do_fork, undo_fork, false});
@@ -317,7 +320,7 @@ static void use_all(char *heap, uint64 bytes) {
 
 // What a program was given is there when it is first used.
 static void alloc_promised(void) {
-  if ((crash = open("/crash", O_RDWR)) < 0)
+  if (overcommits() || (crash = open("/crash", O_RDWR)) < 0)
     return;
   char *heap = sbrk(5 << 20);
   check(heap != (char *)-1);

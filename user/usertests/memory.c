@@ -142,27 +142,6 @@ static void no_memory(void) {
   check(run_child(starve, 0) == 0);
 }
 
-// fork promises a page for each that may be written: it fails rather than kill somebody later.
-static void fork_promise(void) {
-  uint64 most = free_bytes() / 5 * 3;
-  if (most > 0x7fffffff)
-    return;  // sbrk takes an int
-  char *a = sbrk((int)most);
-  check(a != FAILED);
-  touch(a, most, 9);
-  int pid = fork();
-  if (pid == 0)
-    exit(0);
-  check(pid == -1);
-  check(sbrk(-(int)(most / 2)) != FAILED);
-  pid = must_fork();
-  if (pid == 0) {
-    touch(a, most / 4, 8);
-    exit(a[0] == 8 ? 0 : 1);
-  }
-  check(wait_status() == 0 && a[0] == 9);
-}
-
 // --- copies on write ---
 
 static char pages[16 * PAGE_SIZE];
@@ -256,7 +235,6 @@ const struct test memory_tests[] = {
     {"sbrk-much", sbrk_much, false},
     {"all-memory", all_memory, true},
     {"no-memory", no_memory, true},
-    {"fork-promise", fork_promise, false},
     {"cow-chain", cow_chain, false},
     {"cow-parent-writes", cow_parent_writes, false},
     {"cow-kernel-writes", cow_kernel_writes, false},

@@ -14,10 +14,10 @@ struct test {
 };
 
 // One table a file, ended by an entry without a name.
-extern const struct test memory_tests[], lazy_tests[], pointer_tests[], fault_tests[],
-    process_tests[], kill_tests[], exec_tests[], elf_tests[], pipe_tests[], file_tests[],
-    descriptor_tests[], directory_tests[], race_tests[], disk_tests[], register_tests[],
-    info_tests[], alloc_tests[], account_tests[];
+extern const struct test memory_tests[], lazy_tests[], promise_tests[], pointer_tests[],
+    fault_tests[], process_tests[], kill_tests[], exec_tests[], elf_tests[], pipe_tests[],
+    file_tests[], descriptor_tests[], directory_tests[], race_tests[], disk_tests[],
+    register_tests[], info_tests[], alloc_tests[], account_tests[];
 
 #define check(condition)                                                                           \
   ((condition) ? (void)0 : fail("%s, line %d: %s", __func__, __LINE__, #condition))
@@ -33,6 +33,9 @@ int must_fork(void);
 
 // Wait for one child and return its status.
 int wait_status(void);
+
+// Return whether the kernel was booted with overcommit: fork promises no memory.
+bool overcommits(void);
 
 // Make the file with n bytes of data, or fail.  Read it, at most n bytes; returns how many.
 void make_file(const char *path, const void *data, int n);
