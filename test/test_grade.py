@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The grader: what it reads from a guest, what it writes, and that printing alone gets nothing."""
 
+import ast
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -210,6 +212,20 @@ def test_selection():
 def test_cases():
     for c in suite.load():
         assert c.title and c.hint and c.points > 0 and set(c.tags) <= {"core", "stress"}, c.id
+
+
+def test_functions_that_cases_name_are_not_inlined():
+    """A compiler may inline all others, and reports name the caller then."""
+    named = set()
+    for path in (guest.TOP / "test/grade/cases").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named.update([node.value] if re.fullmatch(r"\w+", node.value) else [])
+    for path in (guest.TOP / "kern/dev").glob("provoke*.c"):
+        text = path.read_text()
+        for prefix, name in re.findall(r"^(\w.*?)\b(\w+)\([^;{}]*\) \{$", text, re.MULTILINE):
+            if name in named and len(re.findall(rf"\b{name}\(", text)) > 1:
+                assert "noinline" in prefix, f"{path.name}: {name}"
 
 
 def test_table_is_fresh():

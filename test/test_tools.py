@@ -170,11 +170,26 @@ def test_make_help_names_every_command():
 ])
 def test_lint_knows_physical_addresses(tmp_path, path, line, good):
     """No driver works them out by itself: docs/dma.md."""
+    lint_layers(tmp_path, path, line, good, "uses")
+
+
+@pytest.mark.parametrize("path, line, good", [
+    ("kern/lib/types.h", "#include <stdint.h>", False),
+    ("user/lib/string.c", "#  include  <string.h>", False),
+    ("user/mkfs.c", "#include <string.h>", True),
+    ("user/user.h", "#include <stdarg.h>", True),
+])
+def test_lint_knows_headers_of_a_library(tmp_path, path, line, good):
+    """A compiler for bare metal may have none."""
+    lint_layers(tmp_path, path, line, good, "includes")
+
+
+def lint_layers(tmp_path, path, line, good, says):
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(line + "\n")
     done = subprocess.run([guest.TOP / "test/lint/layers", "true", "build"], cwd=tmp_path,
                           text=True, stderr=subprocess.PIPE, check=False)
-    assert (done.returncode == 0) == good and (good or done.stderr.startswith(f"{path}:1: uses"))
+    assert (done.returncode == 0) == good and (good or done.stderr.startswith(f"{path}:1: {says}"))
 
 
 def test_pages_are_found():

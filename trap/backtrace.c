@@ -45,7 +45,7 @@ static struct prologue read_prologue(uint64 pc) {
   uint32 insn;
   for (uint64 at = s.start; at < pc && at < s.start + 4 * PROLOGUE_MAX && read_insn(at, &insn);
        at += 4) {
-    int64 immediate = (int32_t)insn >> 20;
+    int64 immediate = (int)insn >> 20;
     if (IS_ADDI(insn, REG_SP, REG_SP) && immediate < 0 && !p.set_fp)
       p.lowered -= (uint64)immediate;
     else if (IS_SD_TO_SP(insn, REG_RA))

@@ -42,7 +42,7 @@ void account_return_chain(struct account *account, uint64 pages) {
 }
 
 int account_create(struct account *parent, uint64 limit, uint64 pages, struct account **made) {
-  if (limit > INT64_MAX || limit < pages)
+  if ((int64)limit < 0 || limit < pages)
     return -EINVAL;
   if (parent->depth == ACCOUNT_DEPTH)
     return -EAGAIN;

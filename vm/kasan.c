@@ -55,8 +55,8 @@ static struct spinlock kept_lock = SPINLOCK_INIT("kasan");
 static void *kept[KEPT_MAX];  // [kept_lock]
 static uint32 kept_next;      // [kept_lock] the oldest
 
-static int8_t *shadow_of(uint64 addr) {
-  return (int8_t *)((addr >> SHADOW_SHIFT) + SHADOW_OFFSET);
+static int8 *shadow_of(uint64 addr) {
+  return (int8 *)((addr >> SHADOW_SHIFT) + SHADOW_OFFSET);
 }
 
 static void fill(void *p, uint64 size, uint8 value) {
@@ -76,7 +76,7 @@ void kasan_poison(const void *p, uint64 size, enum kasan_poison poison) {
 }
 
 void kasan_unpoison(const void *p, uint64 size) {
-  int8_t *shadow = shadow_of((uint64)p);
+  int8 *shadow = shadow_of((uint64)p);
   fill(shadow, size / GRANULE, 0);
   if (size % GRANULE)
     shadow[size / GRANULE] = size % GRANULE;
@@ -280,7 +280,7 @@ uint64 kasan_first_bad(uint64 addr, uint64 size) {
     return addr;
   while (at < end) {
     uint64 word = kasan_shadow_word(at);
-    int8_t shadow = word >> (at / GRANULE % sizeof(word) * 8);
+    int8 shadow = word >> (at / GRANULE % sizeof(word) * 8);
     if (word == 0)
       at = ROUND_DOWN(at, WORD_BYTES) + WORD_BYTES;
     else if (shadow == 0)

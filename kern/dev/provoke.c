@@ -592,7 +592,7 @@ static void exec_kmalloc(char *words[]) {
 
 // Two areas, one behind the other, kept like that of exec_kmalloc().  Returns the address of the
 // first, or 0.
-static uint64 vmalloc_pair(void) {
+static __attribute__((noinline)) uint64 vmalloc_pair(void) {
   static struct vm_area *first, *second;
   if (!first)
     first = vmalloc_range(&vmalloc_general, AREA_SIZE, PAGE_SIZE, PROT_KERNEL_RW);

@@ -132,7 +132,7 @@ static void threads_uncached(void) {
 }
 
 static uint64 least(const struct step *step) {
-  uint64 best = UINT64_MAX;
+  uint64 best = ~(uint64)0;
   for (uint32 round = 0; round < ROUNDS; round++) {
     step->before();
     irq_t s = irq_save();

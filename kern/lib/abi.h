@@ -5,7 +5,7 @@
 // 64 up are our own and return negative errno.  docs/interface.md describes it.
 #pragma once
 
-#include <stdint.h>
+#include "kern/lib/types.h"
 
 // Every call: name, number.  Our own:
 //   poweroff(code)                      sync, then end the machine, code 0 to 255
@@ -58,7 +58,7 @@ struct stat {
   short type;
   short nlink;
   int pad;
-  uint64_t size;
+  uint64 size;
 };
 
 #define DIRSIZ 14
@@ -71,15 +71,15 @@ struct dirent {
 #define STACK_PAGES 4
 enum stack_kind { STACK_THREAD = 1, STACK_IDLE, STACK_EMERGENCY, STACK_INTERRUPT };
 struct stack_info {
-  uint64_t lo, hi;  // bounds
-  uint64_t sp;      // saved stack pointer, or 0 while the stack is running
-  uint64_t depth;   // bytes in use now (as of the last switch or trap)
-  uint64_t peak;    // most bytes ever in use by this owner
-  int pid;          // 0: the kernel's own
-  int hart;         // index of the hart it is or was last on
-  int kind;         // enum stack_kind
-  int running;      // 1 while a hart runs on it
-  int account;      // that pays for it, 0: none
+  uint64 lo, hi;  // bounds
+  uint64 sp;      // saved stack pointer, or 0 while the stack is running
+  uint64 depth;   // bytes in use now (as of the last switch or trap)
+  uint64 peak;    // most bytes ever in use by this owner
+  int pid;        // 0: the kernel's own
+  int hart;       // index of the hart it is or was last on
+  int kind;       // enum stack_kind
+  int running;    // 1 while a hart runs on it
+  int account;    // that pays for it, 0: none
   int pad;
   char name[16];
 };
@@ -87,25 +87,25 @@ struct stack_info {
 enum process_state { PROCESS_RUNNING = 1, PROCESS_READY, PROCESS_SLEEPING, PROCESS_ZOMBIE };
 struct process_info {
   int pid, parent, state, hart;
-  int account, within;   // that pays for its kernel stack, and the one around; 0: none
-  uint64_t used, limit;  // of the account, pages of kernel stacks; all ones: no limit
-  uint64_t pages;        // user pages mapped
+  int account, within;  // that pays for its kernel stack, and the one around; 0: none
+  uint64 used, limit;   // of the account, pages of kernel stacks; all ones: no limit
+  uint64 pages;         // user pages mapped
   char name[16];
 };
 
 struct memory_info {
-  uint64_t total;     // bytes of RAM that the page allocator manages
-  uint64_t free;      // bytes free, caches included, reservations left out
-  uint64_t reserved;  // bytes promised to copy-on-write pages
-  uint64_t stacks;    // kernel stacks mapped, cached ones included
-  uint64_t cached;    // of these, in the caches of harts
-  uint64_t lazy;      // stacks unmapped, whose memory waits for a fence of all harts
+  uint64 total;     // bytes of RAM that the page allocator manages
+  uint64 free;      // bytes free, caches included, reservations left out
+  uint64 reserved;  // bytes promised to copy-on-write pages
+  uint64 stacks;    // kernel stacks mapped, cached ones included
+  uint64 cached;    // of these, in the caches of harts
+  uint64 lazy;      // stacks unmapped, whose memory waits for a fence of all harts
   // Since boot:
-  uint64_t mapped;    // stacks mapped anew
-  uint64_t reused;    // stacks taken from a cache
-  uint64_t unmapped;  // stacks that found no room in a cache
-  uint64_t fences;    // times that all harts had to fence
-  uint64_t refused;   // allocations that failed, all caches being empty
+  uint64 mapped;    // stacks mapped anew
+  uint64 reused;    // stacks taken from a cache
+  uint64 unmapped;  // stacks that found no room in a cache
+  uint64 fences;    // times that all harts had to fence
+  uint64 refused;   // allocations that failed, all caches being empty
 };
 
 // Disk format.
@@ -120,22 +120,22 @@ struct memory_info {
 #define LOG_BLOCKS_MAX (SECTOR_SIZE / 4 - 1)  // that the first sector of the log's header can name
 
 struct superblock {
-  uint32_t magic;
-  uint32_t size;     // blocks of the image
-  uint32_t nblocks;  // data blocks
-  uint32_t ninodes;
-  uint32_t nlog;  // blocks of the log, its header included
-  uint32_t logstart;
-  uint32_t inodestart;
-  uint32_t bmapstart;
+  uint32 magic;
+  uint32 size;     // blocks of the image
+  uint32 nblocks;  // data blocks
+  uint32 ninodes;
+  uint32 nlog;  // blocks of the log, its header included
+  uint32 logstart;
+  uint32 inodestart;
+  uint32 bmapstart;
 };
 
 struct dinode {
   short type;  // 0: free
   short major, minor;
   short nlink;
-  uint32_t size;
-  uint32_t addrs[NDIRECT + 1];
+  uint32 size;
+  uint32 addrs[NDIRECT + 1];
 };
 
 #define INODES_PER_BLOCK (BLOCK_SIZE / sizeof(struct dinode))

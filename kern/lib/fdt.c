@@ -385,7 +385,7 @@ static bool read_reserved(struct parse *p, pa_t fdt_pa) {
 // Find the blocks from the header.
 static bool read_header(struct parse *p, const void *fdt, uint32 size) {
   uint32 total = size < FDT_HEADER_SIZE ? 0 : fdt_size(fdt);
-  if (total < FDT_HEADER_SIZE || total > size || total > INT32_MAX)
+  if (total < FDT_HEADER_SIZE || total > size || total > __INT_MAX__)
     return fail(p, "not a device tree, or not all of it");
   p->blob = fdt;
   p->size = total;

@@ -62,7 +62,7 @@ bool parse_number(const char *s, uint64 *value) {
   for (; *s; s++) {
     const char *at = strchr(digits, *s);
     uint64 d = at ? (uint64)(at - digits) : base;
-    if (d >= base || v > (UINT64_MAX - d) / base)
+    if (d >= base || v > (~(uint64)0 - d) / base)
       return false;
     v = v * base + d;
   }

@@ -71,7 +71,7 @@ int memcmp(const void *a, const void *b, size_t n) {
 }
 
 size_t strlen(const char *s) {
-  return strnlen(s, SIZE_MAX);
+  return strnlen(s, ~(size_t)0);
 }
 
 size_t strnlen(const char *s, size_t max) {
@@ -91,7 +91,7 @@ static inline size_t compared(const char *a, const char *b, size_t n) {
 }
 
 int strcmp(const char *a, const char *b) {
-  size_t n = compared(a, b, SIZE_MAX);
+  size_t n = compared(a, b, ~(size_t)0);
   KASAN_READS(a, n);
   KASAN_READS(b, n);
   return (uint8)a[n - 1] - (uint8)b[n - 1];

@@ -28,7 +28,7 @@ static bool header_ok(const struct elf_header *h) {
          h->data == ELF_DATA_LITTLE && h->ident_version == ELF_VERSION && h->type == ELF_EXEC &&
          h->machine == ELF_RISCV && h->version == ELF_VERSION &&
          h->phentsize == sizeof(struct elf_segment) && h->phnum <= SEGMENTS_MAX &&
-         h->entry < USER_END;
+         h->entry < USER_END && h->entry % 2 == 0;  // sepc has no bit 0
 }
 
 static bool segment_ok(const struct elf_segment *s) {

@@ -49,7 +49,7 @@ int pid_reserve(bool limited) {
     return -EAGAIN;
   count++;
   do {
-    last = last == INT32_MAX ? 1 : last + 1;
+    last = last == __INT_MAX__ ? 1 : last + 1;
   } while (*slot_of(last) != NULL);
   *slot_of(last) = &reserved;
   return last;

@@ -4,6 +4,7 @@
 // charged to them, and threads that charge the same ones.
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 

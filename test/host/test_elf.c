@@ -2,6 +2,7 @@
 //
 // Loading executables: a sound one byte for byte, each rule broken once, and thousands of damaged
 // headers, into a fake space that knows which bytes it handed out.
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,7 @@ static void test_headers(void) {
   REFUSED(header.phnum = 65);
   REFUSED(header.phnum = 0xffff);
   REFUSED(header.entry = USER_END);
+  REFUSED(header.entry = 0x1001);
   REFUSED(header.phoff = FILE_SIZE - 57);
   REFUSED(header.phoff = UINT32_MAX);
   REFUSED(header.phoff = UINT64_MAX - sizeof(segments[0]) + 1);

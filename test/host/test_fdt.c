@@ -3,6 +3,7 @@
 // kern/lib/fdt.c on trees that QEMU writes, on trees built here, and on damaged ones.
 // Links: kern/lib/machine.c
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 // Links: kern/fs/name.c kern/fs/pipe.c kern/sched/sleeplock.c
 // Links: test/host/fs_stubs.c test/host/fs_image.c
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>

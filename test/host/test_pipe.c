@@ -5,6 +5,7 @@
 //
 // Links: kern/sched/sleeplock.c test/host/fs_stubs.c
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -3,6 +3,7 @@
 // The user library on the host.  Its functions bear the names of the host's own, so they are
 // renamed; system calls are played by this file.
 
+#include <stdint.h>
 #include <stdio.h>
 
 #define memset    u_memset

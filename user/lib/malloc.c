@@ -54,7 +54,7 @@ static bool grow(size_t size) {
   char *start = sbrk((int)bytes);
   if (start == (char *)-1)
     return false;
-  struct block *b = (struct block *)ROUND_UP((uintptr_t)start, ALIGN);
+  struct block *b = (struct block *)ROUND_UP((uint64)start, ALIGN);
   b->size = ROUND_DOWN(bytes - (size_t)((char *)b - start), ALIGN);
   insert(b);
   return true;

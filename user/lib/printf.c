@@ -137,7 +137,7 @@ static void put_conversion(struct sink *out, const struct spec *spec, va_list *a
     put_unsigned(out, spec, args, letter);
     break;
   case 'p':
-    put_number(out, spec, (uint64)(uintptr_t)va_arg(*args, void *), 16, "0123456789abcdef", "0x");
+    put_number(out, spec, (uint64)va_arg(*args, void *), 16, "0123456789abcdef", "0x");
     break;
   case 's':
     put_text(out, spec, va_arg(*args, const char *));

@@ -10,7 +10,7 @@
 typedef uint64 __attribute__((may_alias)) word_t;
 
 static bool word_aligned(const void *a, const void *b) {
-  return (((uintptr_t)a | (uintptr_t)b) & (WORD - 1)) == 0;
+  return (((uint64)a | (uint64)b) & (WORD - 1)) == 0;
 }
 
 void *memset(void *dst, int c, size_t n) {

@@ -62,7 +62,7 @@ static void text_rights(void) {
 
 // A return instruction, where no instruction may be.
 static void data_not_run(void) {
-  uint16_t ret = 0x8082;
+  uint16 ret = 0x8082;
   memcpy(data, &ret, 2);
   must_die(jump_to, (uint64)data);
   must_die(jump_to, (uint64)&ret);
