@@ -24,7 +24,9 @@ import facts  # noqa: E402
 import machine  # noqa: E402
 import results  # noqa: E402
 import rsp  # noqa: E402
+import submission  # noqa: E402
 import suite  # noqa: E402
+import sv39  # noqa: E402
 from sv39 import A, D, G, PAGE, PageTable, R, V, W, X  # noqa: E402
 
 LINE = ("kstack: class=overflow pid=2 name=provoke hart=0 scause=0xf sepc=0xffffffff80003ab4 "
@@ -105,6 +107,16 @@ def test_walk_ends():
     assert list(table.leaves(0, 1 << 64)) == []
 
 
+def test_maze():
+    """Entries that all lead to the same tables make millions of ways; the walk ends before."""
+    entries = {PAGE + 8 * i: pte(2 * PAGE, V) for i in range(512)}
+    entries.update({2 * PAGE + 8 * i: pte(3 * PAGE, V) for i in range(512)})
+    table = PageTable(tables(entries), 8 << 60 | 1)
+    with pytest.raises(sv39.Maze):
+        list(table.leaves(0, 1 << 64))
+    assert table.left < 0
+
+
 # --- the protocol --------------------------------------------------------------------------------
 
 
@@ -149,7 +161,7 @@ def test_results(tmp_path, capsys):
     tree = ET.parse(tmp_path / "x").getroot()
     assert tree.attrib["tests"] == "4" and tree.attrib["failures"] == "1"
     tap = (tmp_path / "t").read_text().splitlines()
-    assert tap[:2] == ["TAP version 14", "1..4"] and tap[2].startswith("ok 1 - overflow.case1")
+    assert tap[:2] == ["TAP version 13", "1..4"] and tap[2].startswith("ok 1 - overflow.case1")
     assert sum(line.startswith("not ok ") for line in tap) == 3
     page = (tmp_path / "h").read_text()
     assert "<script>" not in page and "pid 2 (x) fell" in page and "http" not in page
@@ -283,6 +295,75 @@ def test_workers(tmp_path, capsys):
     assert "MemoryError" in report.done()[1].reason
 
 
+def run_made_up(tmp_path, monkeypatch, *runs, budget=35, tags=("core",)):
+    """Run cases that are those functions.  Returns the outcomes."""
+    script = guest.load_script(GRADE / "grade")
+    monkeypatch.setattr(script, "BUDGET", budget)
+    monkeypatch.setattr(script, "SCALE", 1)
+    monkeypatch.setattr(suite, "WORK_SECONDS", 1)  # no host is slower than that
+    cases = [suite.Case(f"overflow.{run.__name__}{i}", "t", 1, "h", tags, run)
+             for i, run in enumerate(runs)]
+    report = results.Report(cases, options(tmp_path))
+    script.run(cases, None, tmp_path, 1, report)
+    return report.done()
+
+
+def burn(t):
+    end = time.process_time() + 1.3
+    while time.process_time() < end:
+        pass
+
+
+def rest(t):
+    pass
+
+
+def test_budget(tmp_path, monkeypatch):
+    """What cases use beyond a fair share is taken from a budget; when it is used up, so is it."""
+    done = run_made_up(tmp_path, monkeypatch, burn, burn, rest, rest, budget=.5)
+    assert [o.status for o in done] == ["pass", "pass", "timeout", "timeout"]
+    assert "used up the 0 s of CPU time" in done[2].reason and done[2].points == 0
+    done = run_made_up(tmp_path, monkeypatch, *[rest] * 5, budget=.1)
+    assert all(o.status == "pass" for o in done)
+
+
+def test_busy_host(tmp_path, monkeypatch):
+    """What the host was too busy for is tried again, alone; a second time there is no score."""
+    mark = tmp_path / "tried"
+
+    def busy_once(t):
+        if not mark.exists():
+            mark.touch()
+            raise machine.Busy("so much to do")
+
+    def busy(t):
+        raise machine.Busy("so much to do")
+
+    done = run_made_up(tmp_path, monkeypatch, busy_once, rest)
+    assert [o.status for o in done] == ["pass", "pass"]
+    with pytest.raises(submission.Unusable, match="no verdict about overflow.busy0: so much to do"):
+        run_made_up(tmp_path, monkeypatch, busy, rest)
+
+
+def test_waiting_for_a_processor_is_no_time(monkeypatch):
+    """Wall time counts only while the host lets QEMU run."""
+    now, waited = [1000.0], [5.0]
+    monkeypatch.setattr(machine.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(machine, "waited_seconds", lambda pid: waited[0] / 2)
+    clock = machine.Clock(os.getpid())
+    for _ in range(100):
+        now[0], waited[0] = now[0] + 10, waited[0] + 9
+        assert clock.look() and clock.busy
+        if now[0] < 1000 + machine.BUSY_LIMIT * machine.SCALE:
+            clock.check()
+    waited[0] = 0  # a thread has ended
+    with pytest.raises(machine.TimedOut, match="wall time"):
+        for _ in range(1000):
+            now[0] += 10
+            clock.look()
+            clock.check()
+
+
 def guests_of(place):
     """Processes with a file in that directory among their arguments."""
     found = []
@@ -385,4 +466,28 @@ def test_idle_guests_limit(trial, icount):
     """So does one that waits for what will not come, and sooner."""
     watch = trial.boot("sleep 1000", icount=icount, cpus=2)
     with pytest.raises(machine.TimedOut, match="nothing has run for 5 s"):
+        watch.report()
+
+
+def test_idle_guest_on_a_busy_host(trial, monkeypatch):
+    """A guest whose QEMU waits for the host is not idle; its own time ends it."""
+    monkeypatch.setattr(machine.Clock, "runnable", lambda clock: True)
+    watch = trial.boot("sleep 1000", limit=8)
+    with pytest.raises(machine.TimedOut, match="guest's time"):
+        watch.report()
+
+
+def test_output_is_limited(trial, monkeypatch):
+    monkeypatch.setattr(machine, "OUTPUT_LIMIT", 64)
+    monkeypatch.setattr(machine, "OUTPUT_RATE", 0)
+    watch = trial.boot("provoke WILD_SP here interrupt")
+    with pytest.raises(machine.TimedOut, match="has printed more than 0 KiB"):
+        watch.report()
+
+
+def test_cpu_time_is_limited(trial):
+    """Of a guest whose own clock hardly moves, too."""
+    watch = trial.boot("provoke WILD_SP here interrupt", limit=1000)
+    trial.guests[0].cpu_limit = 1
+    with pytest.raises(machine.TimedOut, match="1 s of CPU time"):
         watch.report()

@@ -23,6 +23,7 @@ FIELDS = "class pid name hart scause sepc stval sp lo hi past verdict owner why 
 NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 "
          "t3 t4 t5 t6 scause stval sstatus").split()
 PANIC, LAST_RESORT, KILLED = 1, 3, 255  # exit codes
+STACKS_MAX = 256  # whose memory is read at a trap
 FAULTS_MAX = 64  # in the kernel, on the way to one report
 LEAST = 70  # per cent of a machine's memory that a program must be able to have
 GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to report
@@ -263,8 +264,9 @@ class Observer:
 
     def read_stacks(self, table):
         """Memory of all stacks that are mapped."""
-        memory = {}
-        for stack, leaves in mapped_stacks(table).items():
+        memory, stacks = {}, mapped_stacks(table)
+        expect(len(stacks) <= STACKS_MAX, f"at most {STACKS_MAX} stacks mapped", len(stacks))
+        for stack, leaves in stacks.items():
             memory[stack] = b"".join(self.guest.stub.read_memory(leaf.pa, PAGE) for leaf in leaves)
         return memory
 

@@ -3,7 +3,8 @@
 
 Where a guest's time decides a verdict it is the guest's own: with icount the clock counts
 instructions, whatever else the host does.  Guests that need harts which really run at once are
-limited by the CPU time of QEMU.  Wall clock is the last resort.
+limited by the CPU time of QEMU, and so are those that make QEMU slow.  Wall clock is the last
+resort, and time in which the host lets QEMU or the grader wait for a processor does not count.
 """
 
 import ctypes
@@ -44,14 +45,17 @@ MTIME = 0x0200BFF8  # of QEMU's virt machine
 
 SHIFT = 5  # icount: an instruction takes 2**SHIFT ns of the guest's time
 TIMEBASE = 10_000_000  # ticks of the guest's clock a second
-GUEST_LIMIT = 15  # seconds of the guest's time a hart, by default: harts take turns, and spin
-CPU_LIMIT = 20  # seconds of QEMU's CPU time, without icount
+GUEST_LIMIT = 10  # seconds of the guest's time, by default; more with more harts: they take turns
+CPU_LIMIT = 20  # seconds of QEMU's CPU time, and at least as many as of the guest's
 WALL_LIMIT = 240
+BUSY_LIMIT = 1800  # seconds, with all waiting for processors
 IDLE_LIMIT = 5  # seconds of the guest's time in which every hart waits
 STEPS = 10  # tries to step over a breakpoint
 POLL = 0.5  # seconds between two looks at a guest that says nothing
 STUB_PATIENCE = 60
-OUTPUT_LIMIT = 64 << 20  # bytes of console output
+OUTPUT_LIMIT = 512 << 10  # bytes of console output, and OUTPUT_RATE a second of the limit
+OUTPUT_RATE = 64 << 10
+FILE_LIMIT = 64 << 20  # bytes of any file that QEMU writes
 
 
 class Ended(Exception):
@@ -68,6 +72,14 @@ class TimedOut(Exception):
 
 class Broken(Exception):
     """QEMU failed, not the guest."""
+
+
+class NoStart(Broken):
+    """QEMU does not even start."""
+
+
+class Busy(Exception):
+    """The host is too busy for a verdict."""
 
 
 class Build:
@@ -185,7 +197,7 @@ def die_with_parent():
 
 def confine():
     """In QEMU's process: let it not outlive the grader, nor fill the disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
     die_with_parent()
 
 
@@ -197,6 +209,67 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_seconds(pid):
+    """How long the threads of a process have waited for a processor, together."""
+    total = 0
+    for stat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            total += int(stat.read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            pass  # the thread has ended, or the host keeps no such account
+    return total / 1e9
+
+
+class Clock:
+    """Wall time, without that in which this process or QEMU waited for a processor."""
+
+    LOOK = 0.2  # seconds between two looks, at least
+
+    def __init__(self, pid):
+        self.pids = (pid, "self")
+        self.start = self.last = time.monotonic()
+        self.waited, self.excused = self.all_waited(), 0.0
+        self.busy = False  # the host let them wait, between the last two looks
+
+    def all_waited(self):
+        return sum(map(waited_seconds, self.pids))
+
+    def runnable(self):
+        """Whether some thread of QEMU would run, or waits for the host's disk."""
+        for stat in Path(f"/proc/{self.pids[0]}/task").glob("*/stat"):
+            try:
+                if stat.read_text().rsplit(")", 1)[1].split()[0] in "RD":
+                    return True
+            except OSError:
+                pass
+        return False
+
+    def look(self):
+        now = time.monotonic()
+        passed = now - self.last
+        if passed < self.LOOK:
+            return False
+        waited = self.all_waited()
+        lost = max(0.0, waited - self.waited)
+        self.last, self.waited = now, waited
+        self.excused += min(passed, lost)
+        self.busy = lost > passed / 4 or self.runnable()
+        return True
+
+    def check(self):
+        """Raise TimedOut, or Busy, when it has gone on for too long."""
+        passed = self.last - self.start
+        if passed - self.excused > WALL_LIMIT * SCALE:
+            raise TimedOut(f"{WALL_LIMIT * SCALE:.0f} s of wall time were not enough")
+        if passed > BUSY_LIMIT * SCALE:
+            raise Busy(f"no end after {BUSY_LIMIT * SCALE:.0f} s on a busy machine")
+
+    def late(self, why):
+        """What to raise when QEMU has not answered within STUB_PATIENCE."""
+        self.look()
+        return Busy(f"{why}, on a busy machine") if self.busy else Broken(why)
+
+
 class Guest:
     """One machine.  icount False: harts run at once, and CPU time limits them."""
 
@@ -205,25 +278,27 @@ class Guest:
         self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
         self.nonce = secrets.token_hex(8)
         self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
-        self.limit = (limit or (GUEST_LIMIT * cpus if icount else CPU_LIMIT)) * SCALE
+        self.limit = (limit or (GUEST_LIMIT * (1 + cpus) / 2 if icount else CPU_LIMIT)) * SCALE
+        self.cpu_limit = max(self.limit, CPU_LIMIT * SCALE)
         self.breakpoints = set()
         self.at = None  # the Stop that the machine is in
         self.boot_hart = 0 if cpus == 1 else None  # known once the machine runs
         self.code = None
         self.ticks = 0
         self.asleep_since, self.stalled = None, 0
-        self.start = time.monotonic()
         self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
         self.log.parent.mkdir(parents=True, exist_ok=True)
         words = f"run={self.nonce} {append}" + (f" -- -p {program}" if program else "")
         self.qemu = self.launch(words, mem, disk, extra)
+        self.wall = Clock(self.qemu.pid)
         try:
             self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE,
                                  lambda: self.qemu.poll() is None)
         except (rsp.Gone, rsp.ProtocolError) as error:
-            why = self.complaint()
+            why = self.complaint() or error
+            late = self.wall.late(f"QEMU does not start: {why}")
             self.close()
-            raise Broken(f"QEMU does not start: {why or error}") from error
+            raise late if isinstance(late, Busy) else NoStart(str(late)) from error
 
     def launch(self, words, mem, disk, extra):
         args = [QEMU, "-machine", "virt", "-bios", "default", "-kernel", str(self.build.kernel)]
@@ -324,10 +399,11 @@ class Guest:
             while True:
                 stop = self.stub.wait(POLL)
                 if stop is None:
+                    self.wall.look()
                     self.stub.interrupt()
                     stop = self.stub.wait(STUB_PATIENCE * SCALE)
                     if stop is None:
-                        raise Broken("QEMU does not stop")
+                        raise self.wall.late("QEMU does not stop")
                     if stop[0] == signal.SIGINT:
                         self.check_limits()
                         self.stub.resume()
@@ -339,7 +415,7 @@ class Guest:
         except rsp.Gone:
             raise Ended(self.ended()) from None
         except rsp.ProtocolError as error:
-            raise Broken(str(error)) from error
+            raise self.wall.late(str(error)) from error
 
     def run_alone(self, hart, seconds):
         """Let one hart run until it meets a breakpoint, or has used so much of QEMU's CPU time.
@@ -354,15 +430,16 @@ class Guest:
                     self.stub.interrupt()
                     stop = self.stub.wait(STUB_PATIENCE * SCALE)
                     if stop is None:
-                        raise Broken("QEMU does not stop")
+                        raise self.wall.late("QEMU does not stop")
                 if stop is not None:
                     self.stopped(stop[1])
                     return stop[0] != signal.SIGINT
-                self.check_wall()
+                self.wall.look()
+                self.wall.check()
         except rsp.Gone:
             raise Ended(self.ended()) from None
         except rsp.ProtocolError as error:
-            raise Broken(str(error)) from error
+            raise self.wall.late(str(error)) from error
 
     def stopped(self, hart):
         words = self.stub.read_general(hart)
@@ -378,9 +455,9 @@ class Guest:
         try:
             self.code = self.qemu.wait(STUB_PATIENCE * SCALE)
         except subprocess.TimeoutExpired:
-            raise Broken("QEMU does not end") from None
+            raise self.wall.late("QEMU does not end") from None
         if self.code == -signal.SIGXFSZ:
-            raise TimedOut("the guest prints without end")
+            raise TimedOut("the guest writes without end")
         if self.code < 0:
             raise Broken(f"QEMU died of signal {-self.code}: {self.complaint()}")
         return self.code
@@ -389,25 +466,32 @@ class Guest:
         """The machine was interrupted to look at the clock."""
         before, self.ticks = self.ticks, self.clock()
         self.check_time()
+        self.check_host()
         self.check_asleep(before)
 
     def check_time(self):
         """Raise TimedOut when the guest has used up what it was given."""
-        self.check_wall()
-        if not self.icount:
-            if cpu_seconds(self.qemu.pid) > self.limit:
-                raise TimedOut(f"{self.limit:.0f} s of CPU time were not enough")
-        elif self.ticks > self.limit * TIMEBASE:
+        if self.icount and self.ticks > self.limit * TIMEBASE:
             raise TimedOut(f"{self.limit:.0f} s of the guest's time were not enough")
+        if self.wall.look():
+            self.check_host()
 
-    def check_wall(self):
-        if time.monotonic() - self.start > WALL_LIMIT * SCALE:
-            raise TimedOut(f"{WALL_LIMIT * SCALE:.0f} s of wall time were not enough")
+    def check_host(self):
+        self.wall.check()
+        self.check_output()
+        if cpu_seconds(self.qemu.pid) > self.cpu_limit:
+            raise TimedOut(f"{self.cpu_limit:.0f} s of CPU time were not enough")
+
+    def check_output(self):
+        most = OUTPUT_LIMIT + OUTPUT_RATE * self.limit
+        if self.log.exists() and self.log.stat().st_size > most:
+            raise TimedOut(f"the guest has printed more than {most / 1024:.0f} KiB")
 
     def check_asleep(self, before):
-        """Give up on a guest in which nothing but the clock moves, or not even that."""
-        if not self.all_asleep():
-            self.asleep_since = None
+        """Give up on a guest in which nothing but the clock moves, or not even that.  On a busy
+        host it may be QEMU that waits, and its disk with it."""
+        if self.wall.busy or not self.all_asleep():
+            self.asleep_since, self.stalled = None, 0
             return
         if self.asleep_since is None:
             self.asleep_since = self.ticks

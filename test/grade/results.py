@@ -45,13 +45,19 @@ class Report:
         self.new = True
         self.refresh()
 
-    def give_up(self, why):
-        """Nothing more can be run: what is missing gets no points, and says why."""
+    def give_up(self, why, boot=None):
+        """Nothing more can be run: what is missing gets no points, and says why.  boot: the Outcome
+        that this was seen by."""
         print(f"Not graded: {why}")
+        if boot and boot.log:
+            print(f"    console:  {boot.log}")
         for c in self.cases:
             if c.id not in self.outcomes:
-                self.outcomes[c.id] = suite.Outcome.of(c)
-                self.outcomes[c.id].reason = why
+                self.outcomes[c.id] = outcome = suite.Outcome.of(c)
+                outcome.reason = why
+                if boot:
+                    outcome.status, outcome.log = boot.status, boot.log
+                    outcome.expected, outcome.seen = boot.expected, boot.seen
         self.printed = len(self.cases)
 
     def end(self, seconds):
@@ -180,7 +186,7 @@ def as_junit(report):
 
 
 def as_tap(report):
-    out = ["TAP version 14", f"1..{len(report.cases)}"]
+    out = ["TAP version 13", f"1..{len(report.cases)}"]
     for number, c in enumerate(report.cases, 1):
         o = report.outcomes.get(c.id)
         if not o:

@@ -8,12 +8,14 @@ with it, and returns if all is well; it raises Failed (facts.expect does) if not
 import fnmatch
 import importlib
 import re
+import resource
 import time
 from dataclasses import dataclass, field
 
 import rsp
+import sv39
 from facts import FIELDS, KILLED, PANIC, Failed, Observer, expect, judge
-from machine import Broken, Ended, Guest, TimedOut
+from machine import Broken, Busy, Ended, Guest, NoStart, TimedOut
 
 GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene", "dma",
           "lkdtm")
@@ -23,6 +25,7 @@ CASES = {}  # by id, in the order of declaration
 REPORT_KEPT = 64 << 10
 TEXT_KEPT = 4 << 10
 RECORDS_KEPT = 1000
+WORK_SECONDS = 0.002  # that the work in slowness() takes
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,14 @@ def select(cases, words):
     return [c for c in cases if c in chosen]
 
 
+def boots(t):
+    """What every case takes for granted."""
+    t.boot("true").alive_until_end(0)
+
+
+BOOT = Case("boot", "The kernel boots, runs /true, and ends", 0, "", (), boots)
+
+
 @dataclass
 class Outcome:
     """The one result model: every output format is made from these."""
@@ -88,9 +99,12 @@ class Outcome:
     hint: str = ""
     guest_ticks: int = 0  # of the guest's clock, 10 MHz, all its guests together
     seconds: float = 0.0  # of wall time
+    cpu_seconds: float = 0.0  # of CPU time, QEMU's and the grader's
+    slowness: float = 1.0  # of this host meanwhile, 1 or more
     log: str = ""  # console of the last guest
     records: list = field(default_factory=list)  # machine lines that a rendezvous confirmed
     report: str = ""  # the last report as it was printed
+    fault_of: str = ""  # qemu or host, when it was not the kernel's
 
     @classmethod
     def of(cls, c):
@@ -170,8 +184,16 @@ def perform(c, build, logs):
     except Ended as end:
         outcome.status, outcome.reason = "fail", str(end)
         outcome.expected, outcome.seen = "the machine to go on", f"{end}: {trial.tail()}"
+    except sv39.Maze:
+        outcome.status, outcome.seen = "fail", "more"
+        outcome.expected = f"a page table of at most {sv39.TABLES_MAX} tables for the stacks"
+        outcome.reason = f"expected {outcome.expected}"
     except TimedOut as late:
         outcome.status, outcome.reason = "timeout", str(late)
+    except Busy as busy:
+        outcome.reason, outcome.fault_of = str(busy), "host"
+    except NoStart as broken:
+        outcome.reason, outcome.fault_of = str(broken), "qemu"
     except Broken as broken:
         outcome.reason = str(broken)
     except (rsp.Gone, rsp.ProtocolError) as gone:
@@ -181,8 +203,23 @@ def perform(c, build, logs):
     finally:
         trial.close()
     outcome.seconds = round(time.monotonic() - start, 3)
+    outcome.cpu_seconds, outcome.slowness = round(cpu_seconds(), 3), round(slowness(), 3)
     finish(outcome, trial)
     return outcome
+
+
+def cpu_seconds():
+    """What this process and the guests that it has ended have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def slowness():
+    """How much more CPU time a fixed piece of work takes just now than where the budget was made;
+    at least 1."""
+    start = time.process_time()
+    sum(i * i for i in range(50000))
+    return max(1.0, (time.process_time() - start) / WORK_SECONDS)
 
 
 def end_of(text, most):

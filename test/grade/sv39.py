@@ -10,6 +10,11 @@ from dataclasses import dataclass
 PAGE = 4096
 V, R, W, X, U, G, A, D = (1 << i for i in range(8))
 NAMES = "VRWXUGAD"
+TABLES_MAX = 4096  # tables on one walk: a guest may make a maze of them
+
+
+class Maze(Exception):
+    """A page table of more tables than anyone needs."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class PageTable:
         self.root = (satp & (1 << 44) - 1) << 12
         self.paging = satp >> 60 == 8
         self.cache = {}
+        self.left = 0  # tables that the walk may still meet
 
     def entries(self, pa):
         if pa not in self.cache:
@@ -77,11 +83,15 @@ class PageTable:
 
     def leaves(self, start, end):
         """Iterate over the leaves that lie in [start, end)."""
+        self.left = TABLES_MAX
         if self.paging:
             yield from self.walk(self.root, 2, 0, start, end)
 
     def walk(self, table, level, base, start, end):
         size = 1 << 12 + 9 * level
+        self.left -= 1
+        if self.left < 0:
+            raise Maze()
         for i, pte in enumerate(self.entries(table)):
             va = base + i * size
             if level == 2:
