@@ -2,14 +2,17 @@
 """Submissions: what is taken of them, what is refused, and what a hostile one can do."""
 
 import errno
+import io
 import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import guest
@@ -144,6 +147,189 @@ def test_what_the_manifest_does_not_name_is_not_looked_at(top, manifest):
         (top / name / "csr.h").touch()
     assert submission.read_submission(top, manifest) == {
         "boot": {"csr.h": b""}, "trap": {"a.c": b"int a;\n"}}
+
+
+# --- what it comes in ----------------------------------------------------------------------------
+
+SOURCES = {"trap/a.c": b"int a;\r\n", "kern/lib/b.h": b"int b;\n", "Makefile": b"",
+           "user/x.c": b""}
+FOUND = {"trap": {"a.c": b"int a;\n"}, "kern/lib": {"b.h": b"int b;\n"}}
+
+
+def make_zip(path, files, **more):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        for name, mode in more.get("special", {}).items():
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, mode << 16
+            archive.writestr(info, "/etc/passwd")
+    return path
+
+
+def make_tar(path, files, **more):
+    kind = {"gz": "gz", "tgz": "gz", "xz": "xz", "bz2": "bz2"}.get(path.name.split(".")[-1], "")
+    with tarfile.open(path, f"w:{kind}") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, mode in more.get("special", {}).items():
+            info = tarfile.TarInfo(name)
+            info.type = {stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFCHR: tarfile.CHRTYPE,
+                         stat.S_IFIFO: tarfile.FIFOTYPE, 0: tarfile.LNKTYPE}[stat.S_IFMT(mode)]
+            info.linkname = "/etc/passwd"
+            archive.addfile(info)
+    return path
+
+
+def write(top, files):
+    for name, content in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(content)
+    return top
+
+
+def below(folder, files):
+    return {f"{folder}/{name}": content for name, content in files.items()}
+
+
+def git(top, *words):
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", top, *name, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def repository(path, bare):
+    write(path / "work", SOURCES)
+    git(path / "work", "init", "-q")
+    git(path / "work", "add", "-A")
+    git(path / "work", "commit", "-qm", "x")
+    if bare:
+        git(path, "clone", "-q", "--bare", "work", "x.git")
+    return path / ("x.git" if bare else "work")
+
+
+def read(top, scratch):
+    return submission.read(top, submission.load_manifest(), scratch, submission.fresh_user())
+
+
+MADE = {
+    "zip": lambda at: make_zip(at / "A Student.ZIP", SOURCES),
+    "github": lambda at: make_zip(at / "a.zip", below("kernel-main", SOURCES)),
+    "macos": lambda at: make_zip(at / "a.zip", {
+        **below("k", SOURCES), **below("__MACOSX/k", {"trap/._a.c": b"x", "trap/a.c": b"x"}),
+        "k/trap/._a.c": b"\0", "k/.DS_Store": b"\0", ".git/trap/a.c": b"x"}),
+    "tgz": lambda at: make_tar(at / "a.tgz", below("./x", SOURCES)),
+    "tar": lambda at: make_tar(at / "a.tar", SOURCES),
+    "tar.gz": lambda at: make_tar(at / "a.tar.gz", SOURCES),
+    "tar.xz": lambda at: make_tar(at / "a.tar.xz", SOURCES),
+    "tar.bz2": lambda at: make_tar(at / "a.tar.bz2", SOURCES),
+    "folder": lambda at: write(at / "a", SOURCES),
+    "deep": lambda at: write(at / "a", below("x y/__z/é", SOURCES)),
+    "archive in a folder": lambda at: make_zip(write(at / "a", {"readme": b""}) / "k.zip",
+                                               SOURCES).parent,
+    "bare": lambda at: repository(at, True),
+    "repository": lambda at: repository(at, False),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_taken(tmp_path, scratch, kind):
+    assert read(MADE[kind](tmp_path), scratch) == FOUND
+
+
+def test_repository_without_its_files(tmp_path, scratch):
+    """HEAD is read; nothing of its configuration is run, nor does it lead elsewhere."""
+    top = repository(tmp_path, False)
+    git(top, "gc", "-q")
+    git(top, "config", "core.fsmonitor", f"touch {tmp_path}/ran")
+    git(top, "config", "tar.tar.command", f"touch {tmp_path}/ran")
+    for name in ("trap", "kern", "user", "Makefile"):
+        shutil.rmtree(top / name, ignore_errors=True)
+    assert read(top, scratch) == FOUND and not (tmp_path / "ran").exists()
+    (top / ".git" / "HEAD").write_text("ref: refs/../../../etc/passwd")
+    with pytest.raises(submission.Unusable, match="no commit in its HEAD"):
+        read(top, scratch)
+
+
+def encrypted(path):
+    """A zip archive that says so."""
+    data = bytearray(make_zip(path, SOURCES).read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 1)
+    path.write_bytes(data)
+    return path
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+LINK = stat.S_IFLNK | 0o777
+HOSTILE = {
+    "leads out": (lambda at: make_zip(at / "a.zip", {**SOURCES, "../x": b""}), "leads out of it"),
+    "absolute": (lambda at: make_tar(at / "a.tar", {**SOURCES, "/etc/x": b""}), "leads out of it"),
+    "backslash": (lambda at: make_zip(at / "a.zip", {"trap\\a.c": b""}), "leads out of it"),
+    "link": (lambda at: make_zip(at / "a.zip", SOURCES, special={"trap/x.c": LINK}),
+             "trap/'x.c' is not a regular file"),
+    "tar link": (lambda at: make_tar(at / "a.tar", SOURCES, special={"vm/x.c": LINK}),
+                 "vm/'x.c' is not a regular file"),
+    "hard link": (lambda at: make_tar(at / "a.tar", SOURCES, special={"vm/x.c": 0}),
+                  "not a regular file"),
+    "device": (lambda at: make_tar(at / "a.tar", SOURCES, special={"vm/x.c": stat.S_IFCHR}),
+               "not a regular file"),
+    "linked folder": (lambda at: make_tar(at / "a.tar", SOURCES, special={"vm": LINK}),
+                      "'vm' is a link"),
+    "bomb": (lambda at: make_tar(at / "a.tar.gz", {**SOURCES, "x": bytes(65 << 20)}),
+             "more than 64 MiB in it"),
+    "many": (lambda at: make_zip(at / "a.zip", {**SOURCES, **{f"x{i}": b"" for i in range(10001)}}),
+             "more than 10000 members"),
+    "in an archive": (lambda at: make_zip(at / "a.zip", {"x/k.zip": b""}), "archive in an archive"),
+    "encrypted": (lambda at: encrypted(at / "a.zip"), "encrypted"),
+    "truncated": (lambda at: cut(make_zip(at / "a.zip", SOURCES)), "damaged"),
+    "truncated tar": (lambda at: cut(make_tar(at / "a.tgz", SOURCES)), "damaged"),
+    "another kind": (lambda at: make_zip(at / "a.tar.gz", SOURCES), "damaged, or of another kind"),
+    "rar": (lambda at: make_zip(at / "a.rar", SOURCES), "neither a folder nor an archive"),
+    "twice": (lambda at: make_tar(at / "a.tar", {**SOURCES, "./trap/a.c": b"x"}), "twice"),
+    "two kernels": (lambda at: make_zip(at / "a.zip", {**below("x", SOURCES),
+                                                       **below("y", SOURCES)}), "'x', 'y'"),
+    "two folders": (lambda at: write(at / "a", {**below("x", SOURCES), **below("y", SOURCES)}),
+                    "'x', 'y'"),
+    "nothing": (lambda at: write(at / "a", {"x/y": b""}), "no kernel sources"),
+    "nothing packed": (lambda at: make_zip(at / "a.zip", {"x/y": b""}), "no kernel sources"),
+    "empty": (lambda at: write(at, {"a.zip": b""}) / "a.zip", "damaged"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_how_it_is_packed_costs_no_points(tmp_path, scratch, kind):
+    make, says = HOSTILE[kind]
+    with pytest.raises(submission.Unusable) as refused:
+        read(make(tmp_path), scratch)
+    assert says in str(refused.value) and str(refused.value).isprintable()
+
+
+def test_bomb_in_a_zip(tmp_path, scratch):
+    """A source is decompressed no further than it may be long; others not at all."""
+    path = make_zip(tmp_path / "a.zip", {**SOURCES, "x": bytes(200 << 20)})
+    assert read(path, scratch) == FOUND
+    path = make_zip(tmp_path / "b.zip", {**SOURCES, "trap/x.c": bytes(200 << 20)})
+    with pytest.raises(submission.Refused, match="trap/x.c is larger than"):
+        read(path, scratch)
+
+
+@pytest.mark.parametrize("name", ["trap/a b.c", "trap/\x1b[2J.c", "trap/é.c", "trap/$(x).c"])
+def test_names_in_archives(tmp_path, scratch, name):
+    files = {name: b""}
+    for path in (make_zip(tmp_path / "a.zip", files), make_tar(tmp_path / "a.tar", files)):
+        with pytest.raises(submission.Refused, match="is not a name") as refused:
+            read(path, scratch)
+        assert str(refused.value).isprintable()
 
 
 # --- what is put where ---------------------------------------------------------------------------
@@ -358,9 +544,9 @@ def test_first_errors():
 # --- the whole way -------------------------------------------------------------------------------
 
 
-def grade(top, out, scratch):
+def grade(top, out, scratch, only="overflow.recursion,layout.guards"):
     command = [sys.executable, GRADE / "grade", "--submission", top, "--json", out]
-    command += ["--only", "overflow.recursion,layout.guards", "--logs", out.parent / "logs"]
+    command += ["--only", only, "--logs", out.parent / "logs"]
     return subprocess.run(command, env={**os.environ, "TMPDIR": str(scratch)}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
@@ -381,6 +567,22 @@ def test_broken_submission(top, scratch):
     assert {c["status"] for c in found["cases"]} == {"error"}
     assert all("does not build" in c["reason"] for c in found["cases"])
     assert not list(scratch.iterdir())
+
+
+def test_hopeless_submission(tmp_path, scratch):
+    """One boot is tried before all cases; what every case needs is not tried for each."""
+    shutil.copytree(guest.TOP / "boot", tmp_path / "boot")
+    main = (tmp_path / "boot" / "main.c").read_text()
+    (tmp_path / "boot" / "main.c").write_text(main.replace(
+        "  print_banner();\n", "  print_banner();\n  for (;;)\n    ;\n"))
+    before = os.times()
+    done = grade(tmp_path, tmp_path / "j.json", scratch, only="tag:core")
+    after = os.times()
+    found = json.loads((tmp_path / "j.json").read_text())["cases"]
+    assert done.returncode == 1 and "Score: 0/" in done.stdout and len(found) > 100
+    assert {c["status"] for c in found} == {"timeout"}
+    assert all(c["reason"].startswith("the kernel does not boot") for c in found)
+    assert after.children_user - before.children_user < 60 * submission.SCALE
 
 
 def test_make_does_not_expand_the_path(tmp_path):

@@ -22,6 +22,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import intake
+from intake import Unusable
+
 TOP = Path(__file__).resolve().parents[2]
 MANIFEST = Path(__file__).resolve().parent / "manifest"
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
@@ -58,10 +61,6 @@ NOBODY = 65534
 
 class Refused(Exception):
     """The submission is at fault."""
-
-
-class Unusable(Exception):
-    """The grader's machine or the instructor's own tree is at fault."""
 
 
 # --- the manifest --------------------------------------------------------------------------------
@@ -121,11 +120,22 @@ def list_folder(descriptor, folder):
     return sorted(names)
 
 
+def checked(path, content):
+    """Return a source as it will be compiled: lines end as they do here."""
+    if len(content) > SOURCE_MAX:
+        raise Refused(f"{path} is larger than {SOURCE_MAX >> 10} KiB")
+    return content.replace(b"\r\n", b"\n")
+
+
+def check_name(path, name):
+    if not NAME.fullmatch(name):
+        raise Refused(f"{ascii(path)} is not a name for a source: letters, digits and _.- only")
+
+
 def read_source(descriptor, folder, name):
     """Return the bytes of a file, which must be an ordinary one."""
     path = f"{folder}/{name}"
-    if not NAME.fullmatch(name):
-        raise Refused(f"{ascii(path)} is not a name for a source: letters, digits and _.- only")
+    check_name(path, name)
     if not stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
         raise Refused(f"{path} is not a regular file")
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -133,10 +143,7 @@ def read_source(descriptor, folder, name):
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
             raise Refused(f"{path} has other names too (a hard link), or is not a regular file")
-        content = file.read(SOURCE_MAX + 1)
-    if len(content) > SOURCE_MAX:
-        raise Refused(f"{path} is larger than {SOURCE_MAX >> 10} KiB")
-    return content
+        return checked(path, file.read(SOURCE_MAX + 1))
 
 
 def read_submission(top, manifest):
@@ -159,9 +166,47 @@ def read_submission(top, manifest):
     found = {folder: sources for folder, sources in found.items() if sources}
     if not found:
         raise Refused(f"no kernel sources in it; wanted: {', '.join(manifest.folders)}")
+    check_total(found)
+    return found
+
+
+def check_total(found):
     if sum(len(content) for sources in found.values() for content in sources.values()) > TOTAL_MAX:
         raise Refused(f"more than {TOTAL_MAX >> 20} MiB of sources")
+
+
+def read_packed(archive, manifest):
+    """The same of an archive."""
+    found, count = {}, 0
+    for folder, name, content in intake.read_archive(archive, manifest, SOURCE_MAX):
+        path = f"{folder}/{name}"
+        check_name(path, name)
+        found.setdefault(folder, {})[name] = checked(path, content)
+        count += 1
+        if count > SOURCES_MAX:
+            raise Refused(f"more than {SOURCES_MAX} source files")
+        check_total(found)
     return found
+
+
+def read(top, manifest, scratch, uid):
+    """The same of whatever it came in.  An archive is written to scratch, by that user, when git
+    has to make one."""
+    if not os.path.isdir(top):
+        return read_packed(top, manifest)
+    tree = intake.find_tree(top, manifest.folders)
+    if tree:
+        return read_submission(tree, manifest)
+    archive, repository = intake.find_archive(top), intake.find_repository(top)
+    if not archive and not repository:
+        raise Unusable(f"no kernel sources in {top}; wanted: {', '.join(manifest.folders)}")
+
+    def git(words):
+        give(scratch / "git", uid)
+        fine, said = run_confined(words, scratch, uid)
+        return fine, first_errors(said)
+
+    return read_packed(archive or intake.export_head(repository, scratch, git), manifest)
 
 
 def overlay(tree, found, manifest):
@@ -220,8 +265,8 @@ def fresh_user():
 
 
 def give(path, uid):
-    """Make uid the owner of all below path."""
-    for directory, _, files in os.walk(path):
+    """Make uid, if there is one, the owner of all below path."""
+    for directory, _, files in os.walk(path) if uid is not None else ():
         for name in [".", *files]:
             os.chown(os.path.join(directory, name), uid, uid, follow_symlinks=False)
 
@@ -270,17 +315,16 @@ def wait(process, scratch):
     return ""
 
 
-def make(scratch, uid, target, build, jobs):
-    """Run make in scratch/tree, confined.  Returns (whether all went well, what was printed)."""
+def run_confined(words, scratch, uid):
+    """Run a command on what is in scratch.  Returns (whether all went well, what was printed)."""
     environment = {k: os.environ[k] for k in ENVIRONMENT if k in os.environ}
-    environment.update(TMPDIR=str(scratch / "tmp"), HOME=str(scratch / "tmp"), LC_ALL="C")
+    environment.update(TMPDIR=str(scratch / "tmp"), HOME=str(scratch / "tmp"), LC_ALL="C",
+                       GIT_CONFIG_SYSTEM="/dev/null", GIT_CONFIG_GLOBAL="/dev/null")
     user = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     log = scratch / "log"
     with open(log, "ab") as out:
         process = subprocess.Popen(
-            ["make", "--no-print-directory", "-C", str(scratch / "tree"), f"-j{jobs}", target,
-             f"BUILD={build}"],
-            env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            words, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True, preexec_fn=lambda: confine(uid), **user)
         try:
             stopped = wait(process, scratch)
@@ -293,6 +337,11 @@ def make(scratch, uid, target, build, jobs):
     if stopped:
         said = f"error: {stopped}\n" + said
     return process.returncode == 0 and not stopped, said
+
+
+def make(scratch, uid, target, build, jobs):
+    return run_confined(["make", "--no-print-directory", "-C", str(scratch / "tree"), f"-j{jobs}",
+                         target, f"BUILD={build}"], scratch, uid)
 
 
 def room(path):
@@ -353,12 +402,13 @@ def take(scratch, build):
             (scratch / "result" / name).write_bytes(made.read(FILE_SIZE))
 
 
-def prepare(top, base, scratch, build, say):
+def prepare(top, base, scratch, build, uid, say):
     """Fill the scratch directory: tree, with sources and objects, tmp, result."""
     manifest = load_manifest()
-    found = read_submission(top, manifest)
     for name in ("tmp", "result"):
         (scratch / name).mkdir()
+    give(scratch / "tmp", uid)
+    found = read(top, manifest, scratch, uid)
     with lock(base):
         copy(TOP, scratch / "tree", TREE)
         copy(base, scratch / "tree" / build, REUSED)
@@ -372,7 +422,6 @@ def prepare(top, base, scratch, build, say):
 
 def build_in(scratch, top, base, jobs, say):
     build = base.name if base.parent == TOP else "build"
-    prepare(top, base, scratch, build, say)
     uid = fresh_user()
     if uid is None:
         say("grade: not root, so the submission is compiled as you, and can read what you can")
@@ -380,8 +429,8 @@ def build_in(scratch, top, base, jobs, say):
         if any(not parent.stat().st_mode & 1 for parent in scratch.parents):
             raise Unusable(f"{scratch} cannot be reached by another user; set TMPDIR")
         scratch.chmod(0o711)
-        give(scratch / "tree", uid)
-        give(scratch / "tmp", uid)
+    prepare(top, base, scratch, build, uid, say)
+    give(scratch / "tree", uid)
     fine, said = make(scratch, uid, "tools", build, jobs)
     if not fine:
         raise Unusable(f"the tools do not work for user {uid}: {first_errors(said)}")
@@ -399,8 +448,8 @@ def build(top, base, jobs=1, say=print):
     Returns (a directory for machine.Build, ''), or (None, why there is none).  The caller ends with
     remove(directory).  Raises Unusable when that is not the submission's fault.
     """
-    if not os.path.isdir(top):
-        raise Unusable(f"there is no directory {top}")
+    if not os.path.exists(top):
+        raise Unusable(f"there is no directory or archive {top}")
     try:
         scratch = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
     except OSError as error:
