@@ -12,7 +12,7 @@ int main(int argc, char *argv[]) {
     char *end;
     long pid = strtol(argv[i], &end, 10);
     if (*end || end == argv[i] || pid <= 0 || kill((int)pid) < 0) {
-      fprintf(2, "kill: there is no process %s\n", argv[i]);
+      fprintf(2, "kill: there is no process %s%s\n", argv[i], pid == 1 ? " that may end" : "");
       failed = 1;
     }
   }

@@ -46,6 +46,7 @@ int procinfo(struct process_info *info, int n);
 int meminfo(struct memory_info *info);
 int stacklimit(uint64 pages);
 int sync(void);
+int reap(int *status);
 
 // Make any call by number: what tests need.
 long syscall(long number, ...);

@@ -244,12 +244,65 @@ static void run_table(const struct test *t, bool quick, bool list, int argc, cha
   }
 }
 
-// Programs that exec tests run: "usertests @floats" tells whether registers came in clean.
+static bool shell_runs(void) {
+  static struct process_info list[64];
+  int n = procinfo(list, ARRAY_SIZE(list)), shells = 0;
+  for (int i = 0; i < n && i < (int)ARRAY_SIZE(list); i++)
+    shells += strcmp(list[i].name, "sh") == 0;
+  return shells > 1;  // one of them waits for this program, which runs in the background
+}
+
+// Take all there is, as often as there is any, until no shell has run for 3 seconds.
+static void starve_shell(void (*take_all)(void)) {
+  take_all();
+  printf("usertests: nothing is left\n");
+  for (int last = uptime(); uptime() - last < 30;) {
+    for (int i = 0; i < 100; i++)
+      take_all();
+    if (shell_runs())
+      last = uptime();
+  }
+}
+
+static int held[2];  // a pipe
+
+// Children that end after this process does.
+static void take_processes(void) {
+  int pid;
+  while ((pid = fork()) > 0)
+    ;
+  if (pid == 0) {
+    close(held[1]);
+    exit(read(held[0], &pid, 1));
+  }
+}
+
+static void take_memory(void) {
+  while (sbrk(PAGE_SIZE) != (char *)-1)
+    ;
+}
+
+static void hold(const char *what) {
+  if (strcmp(what, "@hold-processes") == 0 && pipe(held) == 0)
+    starve_shell(take_processes);
+  if (strcmp(what, "@hold-memory") == 0) {
+    sbrk_all();
+    starve_shell(take_memory);
+    for (int i = 0; i < 60; i++) {  // bit by bit
+      sbrk(-PAGE_SIZE);
+      sleep(2);
+    }
+  }
+}
+
+// Programs that tests run: "usertests @floats" tells whether registers came in clean.
 static void serve(const char *what) {
   if (strcmp(what, "@floats") == 0)
     exit(floats_check(0) == -1 ? 0 : 1);
   if (strcmp(what, "@layout") == 0)
     exit(ROUND_UP((uint64)&what, PAGE_SIZE) == (uint64)sbrk(0) ? 0 : 1);
+  hold(what);
+  exit(0);
 }
 
 int main(int argc, char *argv[]) {

@@ -13,6 +13,9 @@ struct inode;
 // Returns 0 or negative errno.  Sleeps.
 int file_open(struct inode *cwd, const char *path, int flags, struct file **out);
 
+// Open the console without a name on the disk.  Boot only.  Returns NULL on no memory.
+struct file *file_console(void);
+
 // Make a pipe with its two ends.  Returns 0 or -ENOMEM.
 int file_pipe(struct file **read_end, struct file **write_end);
 

@@ -14,6 +14,7 @@
 //   meminfo(struct memory_info *)
 //   stacklimit(pages)                   enter a new account, return its id
 //   sync()                              wait until what earlier calls changed is on the disk
+//   reap(int *status)                   wait, but only for a child that has ended
 #define SYSTEM_CALLS(CALL)                                                                         \
   CALL(fork, 1)                                                                                    \
   CALL(exit, 2)                                                                                    \
@@ -41,7 +42,8 @@
   CALL(procinfo, 66)                                                                               \
   CALL(meminfo, 67)                                                                                \
   CALL(stacklimit, 68)                                                                             \
-  CALL(sync, 69)
+  CALL(sync, 69)                                                                                   \
+  CALL(reap, 70)
 
 #define NUMBER_CALL(name, number) SYS_##name = number,
 enum syscall_number { SYSTEM_CALLS(NUMBER_CALL) };

@@ -3,8 +3,10 @@
 // The first process: the one that the kernel makes itself.  It mounts the root file system and
 // becomes /init.  What follows "--" in the boot arguments are its arguments, so that the same disk
 // image can boot to a shell or straight into one program.
+#include "kern/fs/file.h"
 #include "kern/fs/fs.h"
 #include "kern/fs/inode.h"
+#include "kern/fs/name.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/power.h"
 #include "kern/lib/print.h"
@@ -29,15 +31,29 @@ static _Noreturn void give_up(const char *what, const char *why, int error) {
   power_off(1);
 }
 
+// See that init can open /console.  If there can be none, because no inode is left, the process has
+// the console without it, as descriptors 0 to 2.
+static void provide_console(struct process *p) {
+  struct file *f;
+  name_create(p->cwd, "/console", T_DEVICE, DEV_CONSOLE, 0, NULL);  // it may exist already
+  if (file_open(p->cwd, "/console", O_RDWR, &f) == 0) {
+    file_close(f);
+    return;
+  }
+  kprintf("cannot make or open /console (is the disk full?); " INIT_PATH " goes on without it\n");
+  for (int fd = 0; fd < 3; fd++)
+    p->files[fd] = file_console();
+}
+
 static void init_start(void *arg) {
   (void)arg;
   const char *why = "unknown reason";
   int r = fs_mount(&why);
+  if (r == 0)
+    r = inode_get(ROOT_INO, &process_current()->cwd);
   if (r < 0)
     give_up("cannot mount the root file system", why, -r);
-  r = inode_get(ROOT_INO, &process_current()->cwd);
-  if (r < 0)
-    give_up("cannot mount the root file system", "the root directory is bad", -r);
+  provide_console(process_current());
   struct exec_args args;
   r = exec_args_init(&args);
   if (r == 0)

@@ -160,21 +160,24 @@ void process_exit(int status) {
   thread_exit();
 }
 
-// Sleep until p has a zombie.  Returns 0 with *zombie set, which only p's own thread can free.
-static int wait_for_zombie(struct process *p, struct process **zombie) {
+// Sleep, if may_sleep, until p has a zombie.  Returns 0 with *zombie set, which only p's own thread
+// can free.
+static int wait_for_zombie(struct process *p, bool may_sleep, struct process **zombie) {
   int r = 0;
   irq_t s = spin_lock(&process_lock);
   while (list_empty(&p->zombies) && r == 0)
-    r = list_empty(&p->children) ? -ECHILD : waitq_sleep(&p->child_exited, &process_lock);
+    r = list_empty(&p->children) ? -ECHILD
+        : may_sleep              ? waitq_sleep(&p->child_exited, &process_lock)
+                                 : -EAGAIN;
   if (r == 0)
     *zombie = list_entry(p->zombies.next, struct process, sibling);
   spin_unlock(&process_lock, s);
   return r;
 }
 
-int process_wait(uva_t status) {
+int process_wait(uva_t status, bool may_sleep) {
   struct process *zombie = NULL;
-  int r = wait_for_zombie(process_current(), &zombie);
+  int r = wait_for_zombie(process_current(), may_sleep, &zombie);
   if (r < 0)
     return r;
   if (status != 0 && copy_to_user(status, &zombie->status, sizeof(int)) < 0)
@@ -191,8 +194,9 @@ int process_wait(uva_t status) {
 int process_kill(int pid) {
   irq_t s = spin_lock(&process_lock);
   struct process *p = pid_find(pid);
-  if (p != NULL && p->thread != NULL)
+  bool found = p != NULL && p != init;  // init's end would be the machine's
+  if (found && p->thread != NULL)
     thread_kill(p->thread);
   spin_unlock(&process_lock, s);
-  return p != NULL ? 0 : -ESRCH;
+  return found ? 0 : -ESRCH;
 }

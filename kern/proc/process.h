@@ -68,11 +68,13 @@ int process_fork(void);
 // again after an overflow within itself.  Holds: no lock.
 _Noreturn void process_exit(int status);
 
-// Sleep until a child is a zombie, store its status at the user address status unless that is 0,
-// and free it.  Returns its pid, -ECHILD, -EINTR, or -EFAULT and the child stays.
-int process_wait(uva_t status);
+// Sleep, if may_sleep, until a child is a zombie, store its status at the user address status
+// unless that is 0, and free it.  Returns its pid, -ECHILD, -EAGAIN (would sleep), -EINTR, or
+// -EFAULT and the child stays.
+int process_wait(uva_t status, bool may_sleep);
 
-// Mark the process to die on its way to user mode.  Returns 0 or -ESRCH.
+// Mark the process to die on its way to user mode.  Returns 0, or -ESRCH when there is none or it
+// is the first one.
 int process_kill(int pid);
 
 // End the running process if it is marked to die.  On every way to user mode; holds no lock.

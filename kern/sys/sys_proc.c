@@ -20,7 +20,11 @@ int64 sys_exit(const uint64 *arg) {
 }
 
 int64 sys_wait(const uint64 *arg) {
-  return process_wait(arg[0]);
+  return process_wait(arg[0], true);
+}
+
+int64 sys_reap(const uint64 *arg) {
+  return process_wait(arg[0], false);
 }
 
 int64 sys_kill(const uint64 *arg) {

@@ -131,6 +131,10 @@ int sync(void) {
   return (int)CALL(SYS_sync, 0, 0, 0);
 }
 
+int reap(int *status) {
+  return (int)CALL(SYS_reap, status, 0, 0);
+}
+
 long syscall(long number, ...) {
   va_list args;
   va_start(args, number);

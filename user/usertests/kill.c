@@ -148,7 +148,8 @@ static void kill_syncing(void) {
 }
 
 static void kill_nobody(void) {
-  check(kill(0) == -1 && kill(-1) == -1 && kill(0x7fffffff) == -1 && kill((int)0x80000000) == -1);
+  check(kill(1) == -1 && kill(0) == -1 && kill(-1) == -1 && kill(0x7fffffff) == -1 &&
+        kill((int)0x80000000) == -1);
   int pid = must_fork();
   if (pid == 0)
     exit(0);

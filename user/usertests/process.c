@@ -44,6 +44,25 @@ static void wait_any(void) {
   wait_none();
 }
 
+// The wait that does not wait.
+static void reap_ended(void) {
+  int p[2], status = 77;
+  char c;
+  check(reap(&status) == -ECHILD && pipe(p) == 0);
+  int pid = must_fork();
+  if (pid == 0) {
+    close(p[1]);
+    read(p[0], &c, 1);
+    exit(5);
+  }
+  check(reap(&status) == -EAGAIN && reap(NULL) == -EAGAIN && status == 77);
+  close(p[1]);
+  while (reap((int *)KSTACK_BASE) == -EAGAIN)
+    sleep(1);
+  check(reap((int *)KSTACK_BASE) == -EFAULT);
+  check(reap(&status) == pid && status == 5 && reap(NULL) == -ECHILD);
+}
+
 // wait returns after the child's memory has come back.
 static void wait_memory(void) {
   struct memory_info before, after;
@@ -255,6 +274,7 @@ const struct test process_tests[] = {
     {"exit-status", exit_status, false},
     {"wait-none", wait_none, false},
     {"wait-any", wait_any, false},
+    {"reap", reap_ended, false},
     {"wait-memory", wait_memory, false},
     {"fork-exit", fork_exit_often, false},
     {"fork-limit", fork_limit, false},
