@@ -60,8 +60,10 @@ endif
 ifneq ($(words $(CPUS))$(filter-out $(shell seq 32),$(CPUS)),1)
 $(error CPUS=$(CPUS): a number from 1 to 32)
 endif
-ifneq ($(shell expr '$(MEM)' : '[1-9][0-9]*[MG]$$' '>' 0),1)
-$(error MEM=$(MEM): a number followed by M or G$(comma) such as 128M)
+MEGABYTES := $(shell expr '$(MEM)' : '[1-9][0-9]\{0,5\}[MG]$$' '>' 0 >/dev/null && \
+  echo $$(($(subst G,*1024,$(MEM:%M=%)))))
+ifneq ($(words $(MEGABYTES))$(filter-out $(shell seq 64 4096),$(MEGABYTES)),1)
+$(error MEM=$(MEM): from 64M to 4G$(comma) such as 128M or 1G)
 endif
 ifneq ($(SCALE),)
 ifeq ($(filter-out 0,$(shell expr '$(SCALE)' : '[0-9]*[.]\{0,1\}[0-9]*$$' '&' \
@@ -282,9 +284,11 @@ MACHINE = $(QEMU) -machine virt -bios default -kernel $(B)/kernel -smp $(CPUS) -
 DISK := -drive file=$(B)/fs.img,if=none,format=raw,id=x0 \
   -device virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0
 
+# Without a terminal the machine ends with the shell, and with its status.
 qemu: kernel image
-	@echo 'Leave with ^A x, or type poweroff.'
-	@BOOT_LOG=$(B)/console.log test/boot $(MACHINE) $(DISK) -append '$(APPEND)'
+	@[ ! -t 0 ] || echo 'Leave with ^A x, or type poweroff.'
+	@BOOT_LOG=$(B)/console.log test/boot $(MACHINE) $(DISK) \
+	  -append '$(APPEND)'"$$([ -t 0 ] || echo '$(if $(filter --,$(APPEND)),, -- sh)')"
 
 run-%: kernel image
 	@BOOT_LOG=$(B)/run-$*.log test/boot $(MACHINE) $(DISK) -snapshot \

@@ -119,6 +119,8 @@ def test_doctor_bad_choice():
     (["PROVOKE=n", "grade"], "make grade provokes faults"),
     (["KASAN=y", "test"], "leave KASAN=y out"),
     (["MEM=12"], "MEM=12"),
+    (["MEM=16G"], "MEM=16G: from 64M to 4G"),
+    (["MEM=1M"], "MEM=1M: from 64M to 4G"),
     (["PROVOKE=yes"], "PROVOKE=yes: y or n"),
     (["KASAN=y", "LLVM=1"], "KASAN=y is for gcc, not for LLVM=1"),
     (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
@@ -225,6 +227,13 @@ def test_silent_boot_is_explained(tmp_path):
     limit = math.ceil(3 * guest.SCALE)  # in which the firmware must have begun
     said = watch_boot(tmp_path / "log", limit, "-machine", "virt")
     assert "the firmware has started, the kernel has not" in said
+
+
+def test_make_qemu_without_a_terminal():
+    """All of the input gets to the shell, and its end ends the machine, with the shell's status."""
+    done = run("make", "qemu", "QEMU_ARGS=-snapshot")
+    assert "sh: cannot run a\n" in done.stdout.replace("\r", ""), done.stdout
+    assert "Error 127" in done.stdout, done.stdout
 
 
 def test_early_end_is_explained(tmp_path):

@@ -202,7 +202,7 @@ static void print_advice(const struct fault *f) {
           "Text and constants are read-only: a stray pointer, or a const cast away.",
       [FAULT_UNMAPPED] = "A stray or freed pointer: see the registers for where it came from.",
   };
-  kprintf("\nWhat to try: %s\n", advice[f->class]);
+  kprintf("What to try: %s\n", advice[f->class]);
   if (f->why)
     kprintf("The kernel cannot go on: %s.\n", f->why);
   else
@@ -242,6 +242,8 @@ void report_print(const struct fault *f) {
   kprintf("\nBacktrace, innermost first:\n");
   backtrace_print(f->frame, f->stack);
   print_registers(f);
+  kprintf("\n");
+  print_sentence(f);  // the first one may have left the screen
   print_advice(f);
   print_machine_line(f);
 }

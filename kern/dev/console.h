@@ -3,10 +3,16 @@
 // The console: line discipline above the UART; device major 1.
 #pragma once
 
+#include "kern/lib/types.h"
+
 // Map and start the UART, take over printing, register the device.  Boot hart.
 void console_init(void);
 
-// A byte has arrived.  Called by kern/dev/uart.c in interrupt context.
+// Return whether console_input can take a byte.  While it cannot the UART holds input back, until
+// uart_accept.  Any context.
+bool console_room(void);
+
+// A byte has arrived, and there is room.  Called by kern/dev/uart.c in interrupt context.
 void console_input(int c);
 
 // Print one line a process, at ^P.  Any context.

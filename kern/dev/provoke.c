@@ -214,13 +214,13 @@ static void console_put(char c) {
   sbi_putchar(c);
 }
 
-static void console_resume(void) {
+static void console_quiet(void) {
 }
 
 static void exhaust_console(char *words[]) {
   (void)words;
   console.recurses = true;
-  print_set_sink(console_put, console_resume);
+  print_set_sink(console_put, console_quiet, console_quiet);
   kprintf("provoke: in the console\n");
 }
 
@@ -263,7 +263,7 @@ static void exhaust_reporting(char *words[]) {
     while (!load_acquire(&console.reporting))
       ;
   else
-    print_set_sink(console_put, console_resume);
+    print_set_sink(console_put, console_quiet, console_quiet);
   exhaust_stack(words);
 }
 

@@ -3,16 +3,22 @@
 // The serial port, an ns16550a.  Registers: National Semiconductor PC16550D, section 8.
 //
 // User output goes through a ring that the transmit interrupt empties.  What the kernel prints goes
-// to the port at once, polled, from any context: it takes no lock, so nothing orders it with the
-// ring but print_claim.
+// to the port at once, polled, from any context: a message first sends what is in the ring, so that
+// it comes after what was written before it.
 // I1. Bytes leave the ring only while this hart has the console (print_claim), so never into a line
 //     that another hart prints.
-// I2. While the ring holds bytes the transmit interrupt is on.  When the claim fails, the end of
-//     the message turns the interrupt off and on (uart_resume), which raises it again.
+// I2. While there are bytes to send the transmit interrupt is on.  When the claim fails, the end of
+//     the message turns the interrupt off and on (uart_end_message), which raises it again.
+// I3. A message stands on lines of its own.  The line that it broke, such as a prompt and what was
+//     typed behind it, is still in the ring: it is sent again.
+// I4. The receive interrupt is on, and RTS up, while the console has room and echo has, too.  Else
+//     bytes wait in the FIFO and then at the other end, if that minds RTS, as QEMU minds the FIFO.
+//     An end that does not must send slowly.
 #include "kern/dev/uart.h"
 
 #include "kern/dev/console.h"
 #include "kern/dev/irq.h"
+#include "kern/dev/mmio.h"
 #include "kern/lib/kasan.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
@@ -35,6 +41,7 @@ enum uart_register {
 #define FIFO_ENABLE     0x01
 #define LINE_8N1        0x03
 #define MODEM_READY     0x0b  // DTR, RTS, and OUT2, which lets interrupts out on PC hardware
+#define MODEM_RTS       0x02
 #define STATUS_RECEIVED 0x01
 #define STATUS_ROOM     0x20  // transmit FIFO empty
 #define STATUS_SENT     0x40  // and the last bit is on the line
@@ -48,6 +55,8 @@ static bool interrupts;      // [I] the ring is in use
 static struct spinlock uart_lock = SPINLOCK_INIT("uart");
 static char ring[RING_SIZE];         // [uart_lock]
 static uint32 ring_put, ring_taken;  // [uart_lock] bytes ever put, ever taken
+static uint32 line_put, line_taken;  // [uart_lock] those up to the last newline
+static uint32 broken;                // [a] a message came in between: take that line again
 static struct waitq room;            // [uart_lock] writers, and who waits for the ring to empty
 
 KASAN_EXEMPT static uint32 port_read(enum uart_register reg) {
@@ -73,33 +82,73 @@ KASAN_EXEMPT static void uart_putc(char c) {
   port_write(UART_DATA, (uint8)c);
 }
 
-// A message or report has ended, and bytes were held back.  Any context, no lock: at worst the
-// handler finds nothing to do.
-static void uart_resume(void) {
+KASAN_EXEMPT static char ring_take(void) {
+  char c = ring[ring_taken++ % RING_SIZE];
+  if (c == '\n')
+    line_taken = ring_taken;
+  return c;
+}
+
+// Take the line that a message broke again, from its beginning.  Holds: uart_lock.
+KASAN_EXEMPT static void ring_rewind(void) {
+  if (atomic_swap(&broken, 0) && ring_put - line_taken <= RING_SIZE)
+    ring_taken = line_taken;
+}
+
+// A message or report begins: send the whole lines before it, and leave the line that is begun.
+// Whoever has the lock may be stopped, or be what the report is about; then the ring waits.
+KASAN_EXEMPT static void uart_begin_message(void) {
+  irq_t s = 0;
+  bool locked = false;
+  for (uint32 i = 0; i < PATIENCE && !locked && !spin_holding(&uart_lock); i++)
+    locked = spin_trylock(&uart_lock, &s);
+  if (locked && line_taken != line_put)
+    ring_rewind();
+  while (locked && line_taken != line_put)
+    uart_putc(ring_take());
+  if (ring_taken != line_taken && !atomic_swap(&broken, 1)) {
+    uart_putc('\r');
+    uart_putc('\n');
+  }
+  if (locked)
+    spin_unlock(&uart_lock, s);
+}
+
+// One has ended.  No lock: at worst the handler finds nothing to do.
+static void uart_end_message(void) {
+  mmio_fence();  // whoever looks from here on finds the console free
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE);
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE | ENABLE_TRANSMIT);
 }
 
-// Send from the ring what the port takes now.  Holds: uart_lock.
+// Return whether what arrives can be taken, and echoed.
+static bool can_receive(void) {
+  return console_room() && load_relaxed(&ring_put) - load_relaxed(&ring_taken) <= RING_SIZE / 2;
+}
+
+static void receive(void) {
+  while (can_receive() && (port_read(UART_LINE_STATUS) & STATUS_RECEIVED))
+    console_input(port_read(UART_DATA));
+}
+
+// Send from the ring what the port takes now; hold input back or let it in.  Holds: uart_lock.
 static void uart_start(void) {
-  if (ring_taken == ring_put) {
-    port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE);
+  bool take = can_receive(), more = ring_taken != ring_put || load_relaxed(&broken);
+  port_write(UART_MODEM_CONTROL, take ? MODEM_READY : MODEM_READY & ~MODEM_RTS);
+  port_write(UART_INTERRUPT_ENABLE, (take ? ENABLE_RECEIVE : 0) | (more ? ENABLE_TRANSMIT : 0));
+  if (!more || !print_claim())
     return;
-  }
-  port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE | ENABLE_TRANSMIT);
-  if (!print_claim())
-    return;
+  ring_rewind();
   if (port_read(UART_LINE_STATUS) & STATUS_ROOM)
     for (uint32 i = 0; i < FIFO_SIZE && ring_taken != ring_put; i++)
-      port_write(UART_DATA, (uint8)ring[ring_taken++ % RING_SIZE]);
+      port_write(UART_DATA, (uint8)ring_take());
   print_release();
 }
 
 static void uart_interrupt(void *arg) {
   (void)arg;
   port_read(UART_INTERRUPT_ID);  // takes note of the transmit interrupt, which ends it
-  while (port_read(UART_LINE_STATUS) & STATUS_RECEIVED)
-    console_input(port_read(UART_DATA));
+  receive();
   irq_t s = spin_lock(&uart_lock);
   uart_start();
   if (ring_put - ring_taken <= RING_SIZE / 2)
@@ -107,8 +156,16 @@ static void uart_interrupt(void *arg) {
   spin_unlock(&uart_lock, s);
 }
 
+void uart_accept(void) {
+  irq_t s = spin_lock(&uart_lock);
+  uart_start();
+  spin_unlock(&uart_lock, s);
+}
+
 static void ring_add(char c) {
   ring[ring_put++ % RING_SIZE] = c;
+  if (c == '\n')
+    line_put = ring_put;
 }
 
 // Put n bytes into the ring, a newline as CR LF.  While it is full: wait, or leave the rest out.
@@ -161,10 +218,10 @@ void uart_init(void) {
     return;
   port = device_map(machine.uart.base, machine.uart.size);
   port_write(UART_LINE_CONTROL, LINE_8N1);
+  receive();  // FIFO_ENABLE forgets it unless the firmware has been first
   port_write(UART_FIFO_CONTROL, FIFO_ENABLE);
-  port_write(UART_MODEM_CONTROL, MODEM_READY);
-  port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE);
-  print_set_sink(uart_putc, uart_resume);
+  print_set_sink(uart_putc, uart_begin_message, uart_end_message);
+  uart_accept();
   interrupts = machine.uart_irq != 0;
   if (interrupts)
     irq_register(machine.uart_irq, uart_interrupt, NULL);

@@ -16,5 +16,8 @@ int uart_write(const char *s, uint64 n);
 // Likewise, but leave out what the ring has no room for.  Does not sleep.
 void uart_echo(const char *s, uint32 n);
 
+// The console has room again: take input that was held back.  Any context.
+void uart_accept(void);
+
 // Wait until all that was written has left.  Sleeps.
 void uart_flush(void);

@@ -7,8 +7,8 @@
 //     never run again.  It waits for a message in progress, but only so long.
 // I3. printing and reporter are each stored before the other is read (with a full fence between),
 //     so a message and a report cannot both miss that the other has begun.
-// I4. A driver's burst of user output counts as a message, but never waits: it sets held_back
-//     before it tries, and whoever ends a message looks at held_back after.
+// I4. A driver's burst of user output counts as a message, but never waits: the driver hears of the
+//     end of each message.
 #include "kern/lib/print.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
@@ -24,19 +24,17 @@ static void (*sink)(char c) = sbi_putchar;
 static struct hart *reporter;  // [a] hart that reports, or null
 static uint32 report_depth;    // [reporter]
 static bool printing;          // [a] a message is on its way, under print_lock
-static void (*resume)(void);   // [I]
-static uint32 held_back;       // [a] a driver waits for resume
 
-void print_set_sink(void (*put)(char c), void (*resume_output)(void)) {
-  sink = put;
-  resume = resume_output;
+static void no_action(void) {
 }
 
-// A message or report has ended.
-static void resume_held_back(void) {
-  fence_all();
-  if (load_relaxed(&held_back) && atomic_swap(&held_back, 0))
-    resume();
+static void (*begin)(void) = no_action;  // of a message or report
+static void (*end)(void) = no_action;
+
+void print_set_sink(void (*put)(char c), void (*begin_message)(void), void (*end_message)(void)) {
+  sink = put;
+  begin = begin_message;
+  end = end_message;
 }
 
 static void put_console(struct format_out *out, char c) {
@@ -68,15 +66,12 @@ void print_release(void) {
 
 bool print_claim(void) {
   irq_t off;
-  store_relaxed(&held_back, 1);
-  fence_all();
   if (!spin_trylock(&print_lock, &off))
     return false;
   if (!try_console()) {
     spin_unlock(&print_lock, 0);
     return false;
   }
-  store_relaxed(&held_back, 0);
   return true;
 }
 
@@ -89,9 +84,10 @@ void kvprintf(const char *fmt, va_list args) {
     while (!try_console())
       while (load_relaxed(&reporter))
         panic_poll();
+    begin();
     print_message(fmt, args);
     print_release();
-    resume_held_back();
+    end();
   }
   irq_restore(state);
 }
@@ -130,6 +126,7 @@ void print_begin_report(void) {
       none = NULL;
     fence_all();
     await_message();
+    begin();
   }
   report_depth++;
   irq_restore(state);
@@ -143,6 +140,6 @@ void print_abandon_report(void) {
 void print_end_report(void) {
   if (--report_depth == 0) {
     store_release(&reporter, (struct hart *)NULL);
-    resume_held_back();
+    end();
   }
 }

@@ -26,13 +26,14 @@ struct format_out {
 void format(struct format_out *out, const char *fmt, va_list args);
 
 // Where printed bytes go: the firmware's console until a driver registers its own.
-// put writes one byte, polled; it takes no lock, never sleeps, and works in any context.  So does
-// resume, called when a message or report has ended that made print_claim fail.
+// put writes one byte, polled.  begin is called once a message or report has the console, and end
+// when it has given it back: then a print_claim that failed may be tried again.  All three work in
+// any context, never sleep, and wait for no lock that a faulting hart can hold.
 // Handed down by: kern/dev/uart.c.
-void print_set_sink(void (*put)(char c), void (*resume)(void));
+void print_set_sink(void (*put)(char c), void (*begin)(void), void (*end)(void));
 
 // Keep messages and reports off the console while a driver passes on some output of user programs.
-// Returns false when one is in progress: then try again at resume.  Does not wait.  Holds:
+// Returns false when one is in progress: then try again at its end.  Does not wait.  Holds:
 // interrupts off, until print_release.
 bool print_claim(void);
 void print_release(void);
