@@ -46,8 +46,8 @@ GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 export QEMU GDB GDB_ARGS HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON \
-  GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES QEMU_ARGS GDB_ARGS BUILD GDBINIT V CASES \
-  SUBMISSION JOBS JSON JUNIT TAP HTML LOGS KEEP SCALE MUTANTS
+  GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS BUILD \
+  GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP HTML LOGS KEEP SCALE MUTANTS
 
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
@@ -73,6 +73,13 @@ endif
 endif
 ifneq ($(findstring ',$(APPEND)$(ARGS))$(findstring ",$(APPEND)$(ARGS)),)
 $(error APPEND= and ARGS= are words between blanks$(comma) and may have no quotes in them)
+endif
+ifneq ($(filter-out %.c,$(EXTRA_PROGRAMS)),)
+$(error EXTRA_PROGRAMS=$(filter-out %.c,$(EXTRA_PROGRAMS)): C sources$(comma) one a program; \
+  a program that is built already is for EXTRA_FILES=)
+endif
+ifneq ($(words $(EXTRA_PROGRAMS)),$(words $(sort $(notdir $(EXTRA_PROGRAMS)))))
+$(error EXTRA_PROGRAMS=$(EXTRA_PROGRAMS): two of one name)
 endif
 ifneq ($(and $(filter y,$(KASAN)),$(LLVM)),)
 $(error KASAN=y is for gcc$(comma) not for LLVM=1: leave one out)
@@ -259,6 +266,35 @@ $(PROGRAMS:%=$(B)/bin/%): $(B)/bin/%: $(B)/user/%.elf
 	@mkdir -p $(@D)
 	@$(OBJCOPY) -S $< $@
 
+# Sources of programs for xv6, from elsewhere: against the headers in user/xv6/, in the C of earlier
+# days, without warnings.  They see of user/lib/ what those headers name; what a program has itself
+# replaces even that.
+EXTRA := $(basename $(notdir $(EXTRA_PROGRAMS)))
+EXTRA_FLAGS := $(filter-out -O2 -I. -W%,$(UFLAGS)) -O -w -Wno-implicit-int -Wno-int-conversion \
+  -Wno-implicit-function-declaration -Wno-incompatible-pointer-types -Wno-return-mismatch \
+  -Wno-incompatible-function-pointer-types -Wno-return-type -Iuser/xv6 -Iuser/xv6/user
+EXTRA_KEEP = _start $(shell sed -n 's/^[a-z][a-z ]*[ *]\**\([a-z_]*\)(.*).*/\1/p' \
+  user/xv6/user/user.h)
+extra_source = $(foreach f,$(EXTRA_PROGRAMS),$(if $(filter $(1).c,$(notdir $(f))),$(f)))
+
+$(EXTRA:%=$(B)/extra/%.o): $(B)/extra/%.o: $$(call extra_source,$$*) $(B)/options $(B)/extra/list
+	$(call say,CC,$<)$(CC) $(EXTRA_FLAGS) $(DEPS) -c -o $@ $<
+
+$(B)/extra/list: tools
+	@mkdir -p $(@D)
+	@echo '$(EXTRA_PROGRAMS)' | cmp -s - $@ || echo '$(EXTRA_PROGRAMS)' > $@
+
+$(B)/user/xv6.o: $(ULIB) user/xv6/user/user.h
+	$(call say,LD,$@)$(LD) -r -o $@ $(filter %.o,$^)
+	@$(OBJCOPY) $(addprefix --keep-global-symbol=,$(EXTRA_KEEP)) --weaken $@
+
+$(EXTRA:%=$(B)/extra/%.elf): $(B)/extra/%.elf: $(B)/extra/%.o $(B)/user/xv6.o user/user.ld
+	$(call say,LD,$@)$(LD) $(LDFLAGS) -z max-page-size=16 --gc-sections -T user/user.ld -o $@ \
+	  $(filter %.o,$^)
+
+$(EXTRA:%=$(B)/extra/%): $(B)/extra/%: $(B)/extra/%.elf
+	@$(OBJCOPY) -S $< $@
+
 $(B)/mkfs: user/mkfs.c $(B)/options
 	$(call say,HOSTCC,$<)$(HOSTCC) $(STRICT) $(HOSTFLAGS) $(DEPS) -o $@ $<
 
@@ -266,7 +302,8 @@ $(B)/mkfs: user/mkfs.c $(B)/options
 $(B)/README: README.md $(B)/options
 	@cp $< $@
 
-FILES := $(PROGRAMS:%=$(B)/bin/%) $(EXTRA_FILES) $(B)/README
+FILES := $(patsubst %,$(B)/bin/%,$(filter-out $(EXTRA),$(PROGRAMS))) $(EXTRA:%=$(B)/extra/%) \
+  $(EXTRA_FILES) $(B)/README
 
 # Made again, empty of what was written to it, when any of the files changes, or their list.
 $(B)/fs.img: $(B)/mkfs $(FILES) $(B)/files
@@ -369,7 +406,7 @@ mutants: kernel image
 
 # --- lint ----------------------------------------------------------------------------------------
 
-HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h)
+HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h user/xv6/*/*.h)
 CLANG = clang -fsyntax-only $(STRICT) --target=riscv64-unknown-elf $(COMMON)
 SCRIPTS = $(shell grep -IlsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
 
@@ -464,6 +501,7 @@ endif
 ##   APPEND="..."       boot arguments
 ##   MODERN=1           virtio version 1 instead of the legacy one
 ##   EXTRA_FILES="..."  files to add to the disk image
+##   EXTRA_PROGRAMS="..."  sources of xv6 programs to compile and add: a.c b.c
 ##   QEMU_ARGS="..."    more for QEMU; GDB_ARGS="..." for the GDB of make gdb
 ##   PROVOKE=y          with the device that provokes faults; n: without
 ##   VMAP_STACK=y       kernel stacks with guards; n: threads' without, to compare

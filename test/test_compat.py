@@ -2,6 +2,7 @@
 """Programs and disk images from elsewhere, in the format of xv6-riscv."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -53,6 +54,45 @@ def test_program(boot, tmp_path, way, defines, link):
     assert made.returncode == 0, made.stderr
     r = boot(f"{way} the-word {way}", cpus=2, image=tmp_path / "fs.img")
     assert r.code == 7 and "\nthe-word\n" in r.output, r.explain()
+
+
+@pytest.fixture(scope="module")
+def extra(tmp_path_factory):
+    """An image with programs compiled from the sources in test/compat/extra."""
+    sources = sorted((SOURCES / "extra").glob("*.c"))
+    build = os.environ.get("BUILD", "build")
+    goals = [f"{build}/extra/{path.stem}" for path in sources]
+    command = ["make", f"EXTRA_PROGRAMS={' '.join(map(str, sources))}", f"BUILD={build}",
+               *guest.chosen("CROSS", "LLVM", "HOSTCC")]
+    listed = subprocess.run([*command, "-n", "image"], cwd=guest.TOP, text=True,
+                            env=guest.environment(), stdout=subprocess.PIPE, check=True).stdout
+    assert f" {build}/extra/echo " in listed and f" {build}/bin/echo " not in listed
+    subprocess.run([*command, "-s", *goals], cwd=guest.TOP, env=guest.environment(), check=True)
+    others = [p for p in (guest.BUILD / "bin").iterdir() if f"{build}/extra/{p.name}" not in goals]
+    folder = tmp_path_factory.mktemp("extra")
+    (folder / "script").write_text("cat README | older\n")
+    made = mkfs(folder / "fs.img", *others, *(guest.TOP / goal for goal in goals),
+                guest.BUILD / "README", folder / "script")
+    assert made.returncode == 0, made.stderr
+    return folder / "fs.img"
+
+
+@pytest.mark.parametrize("program", ["files", "machine"])
+def test_source(boot, extra, program):
+    r = boot(program, image=extra, cpus=2)
+    assert r.code == 0, r.explain()
+
+
+def test_older_source(boot, extra):
+    """Its own functions replace the library's, and for it alone."""
+    r = boot("sh script", image=extra)
+    assert re.search(r"\nolder: [1-9]\d* lines, (found|lost), 256 ff\nolder: 82\n", r.output), \
+        r.explain()
+
+
+def test_source_in_the_place_of_a_program(boot, extra):
+    r = boot("echo a b", image=extra)
+    assert r.code == 3 and "\na+b\n" in r.output, r.explain()
 
 
 # --- images ---

@@ -127,6 +127,8 @@ def test_doctor_bad_choice():
     (["ARGS=-c 'ls | wc'"], "ARGS= are words between blanks"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
+    (["EXTRA_PROGRAMS=a.c b.o"], "EXTRA_PROGRAMS=b.o: C sources"),
+    (["EXTRA_PROGRAMS=a/x.c b/x.c"], "two of one name"),
     (["qmeu"], 'no command or file "qmeu"'),
 ])
 def test_make_says_what_is_wrong(words, says):

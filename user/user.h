@@ -28,6 +28,7 @@ int fstat(int fd, struct stat *st);
 int chdir(const char *path);
 int dup(int fd);
 int getpid(void);
+char *sys_sbrk(int n, int how);  // enum sbrk_how
 char *sbrk(int n);
 char *sbrklazy(int n);
 int sleep(int ticks);

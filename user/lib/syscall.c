@@ -59,12 +59,16 @@ int getpid(void) {
   return (int)CALL(SYS_getpid, 0, 0, 0);
 }
 
+char *sys_sbrk(int n, int how) {
+  return (char *)CALL(SYS_sbrk, n, how, 0);
+}
+
 char *sbrk(int n) {
-  return (char *)CALL(SYS_sbrk, n, SBRK_EAGER, 0);
+  return sys_sbrk(n, SBRK_EAGER);
 }
 
 char *sbrklazy(int n) {
-  return (char *)CALL(SYS_sbrk, n, SBRK_LAZY, 0);
+  return sys_sbrk(n, SBRK_LAZY);
 }
 
 int sleep(int ticks) {
