@@ -429,6 +429,28 @@ def test_warnings_cost_nothing(tmp_path):
     assert "trap/a.c:1:12: warning: 'unused' defined but not used" in said
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o000, 0o777])
+@pytest.mark.parametrize("locale", ["C", "tr_TR.UTF-8"])
+def test_neither_modes_nor_locale_matter(tmp_path, monkeypatch, umask, locale):
+    """Nor do line ends: the kernel is the instructor's, byte for byte."""
+    monkeypatch.setenv("LC_ALL", locale)
+    shutil.copytree(guest.TOP / "trap", tmp_path / "trap")
+    for path in (tmp_path / "trap").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        path.chmod(0o400)
+    (tmp_path / "trap").chmod(0o500)
+    before = os.umask(umask)
+    try:
+        directory, why = submission.build(tmp_path, guest.BUILD, 2, lambda line: None)
+    finally:
+        os.umask(before)
+        (tmp_path / "trap").chmod(0o700)
+    assert not why
+    kernel = (directory / "kernel").read_bytes()
+    submission.remove(directory)
+    assert kernel == (guest.BUILD / "kernel").read_bytes()
+
+
 def test_many_warnings_are_counted():
     shown = []
     submission.show_warnings("a.c:1:2: warning: x\n" * 99, shown.append)

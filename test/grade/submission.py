@@ -454,7 +454,9 @@ def build(top, base, jobs=1, say=print):
         scratch = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
     except OSError as error:
         raise Unusable(f"there is no room for a scratch directory: {error}") from error
+    umask = os.umask(0o022)
     try:
+        scratch.chmod(0o700)
         build_in(scratch, top, base, jobs, say)
     except Refused as refused:
         remove(scratch / "result")
@@ -466,6 +468,8 @@ def build(top, base, jobs=1, say=print):
     except BaseException:
         remove(scratch / "result")
         raise
+    finally:
+        os.umask(umask)
     return scratch / "result", ""
 
 
