@@ -314,6 +314,14 @@ def test_how_it_is_packed_costs_no_points(tmp_path, scratch, kind):
     assert says in str(refused.value) and str(refused.value).isprintable()
 
 
+def test_line_about_how_it_is_packed(tmp_path, scratch):
+    (tmp_path / "k.zip").write_bytes(b"PK")
+    done = grade(tmp_path / "k.zip", tmp_path / "j.json", scratch)
+    assert done.returncode == 1 and done.stdout.count("\n") == 1 and "Score" not in done.stdout
+    assert done.stdout.startswith("grade: 'k.zip' cannot be taken: the archive is damaged")
+    assert not (tmp_path / "j.json").exists() and not list(scratch.iterdir())
+
+
 def test_bomb_in_a_zip(tmp_path, scratch):
     """A source is decompressed no further than it may be long; others not at all."""
     path = make_zip(tmp_path / "a.zip", {**SOURCES, "x": bytes(200 << 20)})

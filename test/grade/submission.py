@@ -199,7 +199,7 @@ def read(top, manifest, scratch, uid):
         return read_submission(tree, manifest)
     archive, repository = intake.find_archive(top), intake.find_repository(top)
     if not archive and not repository:
-        raise Unusable(f"no kernel sources in {top}; wanted: {', '.join(manifest.folders)}")
+        raise Unusable(f"no kernel sources in it; wanted: {', '.join(manifest.folders)}")
 
     def git(words):
         give(scratch / "git", uid)
@@ -408,7 +408,10 @@ def prepare(top, base, scratch, build, uid, say):
     for name in ("tmp", "result"):
         (scratch / name).mkdir()
     give(scratch / "tmp", uid)
-    found = read(top, manifest, scratch, uid)
+    try:
+        found = read(top, manifest, scratch, uid)
+    except Unusable as error:
+        raise Unusable(f"{ascii(top.name)} cannot be taken: {error}") from error
     with lock(base):
         copy(TOP, scratch / "tree", TREE)
         copy(base, scratch / "tree" / build, REUSED)
