@@ -57,6 +57,18 @@ def test_overcommit(boot, cpus):
     assert len(re.findall(r"was killed: no memory for the page it uses\.$", much, re.M)) in (1, 2)
 
 
+def test_edges(boot):
+    """Each row of the table in docs/interface.md is a check of usertests, and each check a row."""
+    page = (guest.TOP / "docs" / "interface.md").read_text()
+    table = page.split("## Edges\n")[1].split("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert all(len(row) == 4 for row in rows), rows
+    r = boot("usertests @edges")
+    checks = re.findall(r"^\| (.*) \|$", r.output, re.MULTILINE)
+    assert r.code == 0 and len(checks) > 50, r.explain()
+    assert sorted(checks) == sorted(" | ".join(row[:3])[2:] for row in rows)
+
+
 def test_usertests_fails(boot):
     """A failure is seen from outside."""
     r = boot("usertests no-such-test")

@@ -36,7 +36,7 @@ static const struct test *const tables[] = {
     memory_tests,   lazy_tests,       promise_tests,   pointer_tests, fault_tests,
     process_tests,  kill_tests,       exec_tests,      elf_tests,     pipe_tests,
     file_tests,     descriptor_tests, directory_tests, race_tests,    disk_tests,
-    register_tests, info_tests,       alloc_tests,     account_tests,
+    register_tests, info_tests,       alloc_tests,     account_tests, edge_tests,
 };
 
 _Noreturn void fail(const char *format, ...) {
@@ -301,16 +301,18 @@ static void serve(const char *what) {
     exit(floats_check(0) == -1 ? 0 : 1);
   if (strcmp(what, "@layout") == 0)
     exit(ROUND_UP((uint64)&what, PAGE_SIZE) == (uint64)sbrk(0) ? 0 : 1);
+  if (strcmp(what, "@edges") == 0)
+    list_edges();
   hold(what);
   exit(0);
 }
 
 int main(int argc, char *argv[]) {
   bool quick = false, list = false;
-  if (argc == 2 && argv[1][0] == '@')
-    serve(argv[1]);
   first_break = sbrk(0);
   first_stack = (char *)ROUND_DOWN((uint64)&quick, PAGE_SIZE);
+  if (argc == 2 && argv[1][0] == '@')
+    serve(argv[1]);
   for (int c; (c = getopt(argc, argv, "lq")) != -1;) {
     quick |= c == 'q';
     list |= c == 'l';

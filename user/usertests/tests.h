@@ -17,7 +17,7 @@ struct test {
 extern const struct test memory_tests[], lazy_tests[], promise_tests[], pointer_tests[],
     fault_tests[], process_tests[], kill_tests[], exec_tests[], elf_tests[], pipe_tests[],
     file_tests[], descriptor_tests[], directory_tests[], race_tests[], disk_tests[],
-    register_tests[], info_tests[], alloc_tests[], account_tests[];
+    register_tests[], info_tests[], alloc_tests[], account_tests[], edge_tests[];
 
 #define check(condition)                                                                           \
   ((condition) ? (void)0 : fail("%s, line %d: %s", __func__, __LINE__, #condition))
@@ -43,6 +43,9 @@ int load_file(const char *path, void *data, int n);
 
 // Return a string of the given length, of copies of c.
 char *long_string(char c, int length);
+
+// Run the edge tests and print each as a row of a table.
+void list_edges(void);
 
 // What this process had when it began.
 extern char *first_break;
