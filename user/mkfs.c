@@ -254,8 +254,8 @@ static void replay_log(void) {
   if (header[0] >= sb.nlog)
     fail("the log says %u blocks, it has room for %u", header[0], sb.nlog - 1);
   if (header[0] > LOG_BLOCKS_MAX)
-    fail("the log's header names %u blocks in two sectors, and one may be old: let the kernel that "
-         "wrote it recover it",
+    fail("the log's header names %u blocks in two sectors, and one may be old: recover it where it "
+         "was written",
          header[0]);
   for (uint32_t i = 0; i < header[0]; i++) {
     uint32_t home = header[1 + i];

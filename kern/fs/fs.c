@@ -51,17 +51,13 @@ static const char *find_fault(const struct superblock *sb, uint64 disk) {
   return NULL;
 }
 
-static uint32 log_capacity(const struct superblock *sb) {
-  uint32 most = buf_count() / 2 < LOG_BLOCKS_MAX ? buf_count() / 2 : LOG_BLOCKS_MAX;
-  return sb->nlog - 1 < most ? sb->nlog - 1 : most;
-}
-
 static void set_geometry(const struct superblock *sb) {
+  uint32 most = buf_count() / 2 < LOG_BLOCKS_MAX ? buf_count() / 2 : LOG_BLOCKS_MAX;
   fs.size = sb->size;
   fs.ninodes = sb->ninodes < 65536 ? sb->ninodes : 65536;  // a directory entry has 16 bits
   fs.log_start = sb->logstart;
   fs.log_size = sb->nlog - 1;
-  fs.log_capacity = log_capacity(sb);
+  fs.log_capacity = fs.log_size < most ? fs.log_size : most;
   fs.inode_start = sb->inodestart;
   fs.bitmap_start = sb->bmapstart;
   fs.bitmap_blocks = (uint32)blocks_for(sb->size, BITS_PER_BLOCK);

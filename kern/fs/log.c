@@ -12,6 +12,7 @@
 #include "kern/dev/disk.h"
 #include "kern/fs/buf.h"
 #include "kern/fs/fs.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
@@ -36,9 +37,8 @@ static struct {
   struct waitq waiting;                    // [l] for room, or for the end of a commit
   uint32 open;                             // [l] transactions
   uint32 commits;                          // [l] that have ended
-  bool committing;                         // [l]
-  bool sealed;                             // [l] no transaction joins the next commit
-  bool closed;                             // [l] nor any later one
+  bool sealed;                             // [l] a commit runs, or takes in no more
+  bool closed;                             // [a] for good
   bool failed;                             // [l] see I3
   uint32 n;                                // [l] blocks collected
   struct buf *bufs[LOG_BLOCKS_MAX];        // [l] each with a reference
@@ -59,14 +59,12 @@ static bool may_install(uint32 block) {
 }
 
 static int check_header(const char **why) {
+  *why = "the log's header takes two sectors, and one may be old: recover it where it was written";
+  if (log.header->n > LOG_BLOCKS_MAX && log.header->n <= fs.log_size)
+    return -EINVAL;
   *why = "the log's header is damaged";
   if (log.header->n > fs.log_size)
     return -EIO;
-  if (log.header->n > LOG_BLOCKS_MAX) {
-    *why = "the log's header takes two sectors, and one may be old: let the kernel that wrote it "
-           "recover it";
-    return -EINVAL;
-  }
   for (uint32 i = 0; i < log.header->n; i++)
     if (!may_install(log.header->block[i]))
       return -EIO;
@@ -104,7 +102,8 @@ int log_recover(const char **why) {
 }
 
 static bool may_begin(void) {
-  return !log.committing && !log.sealed && log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
+  return !log.sealed && !load_relaxed(&log.closed) &&
+         log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
 }
 
 int log_begin(void) {
@@ -165,20 +164,16 @@ static void forget(void) {
     log.bufs[i]->logged = false;
     buf_put(log.bufs[i]);
   }
-  log.n = 0;
 }
 
-// Write everything collected.  No transaction is open and none begins: log.committing.
+// Write everything collected.  No transaction is open and none begins: log.sealed.
 static int commit(void) {
   if (log.n == 0)
     return 0;
   int err = write_to_log();
-  if (err == 0)
-    err = write_header(log.n);
-  if (err == 0)
-    err = install();
-  if (err == 0)
-    err = write_header(0);
+  err = err < 0 ? err : write_header(log.n);
+  err = err < 0 ? err : install();
+  err = err < 0 ? err : write_header(0);
   if (err < 0)
     log_fail("a commit failed");
   else
@@ -189,9 +184,9 @@ static int commit(void) {
 // Leave the transaction.  Returns whether the caller has to commit.
 static bool leave(int *err) {
   irq_t s = spin_lock(&log.lock);
-  assert(log.open > 0 && !log.committing);
-  log.committing = --log.open == 0 && !log.failed;
-  bool last = log.committing;
+  assert(log.open > 0);
+  bool last = --log.open == 0 && !log.failed;
+  log.sealed |= last;
   *err = log.failed ? -EIO : 0;
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, s);
@@ -200,8 +195,8 @@ static bool leave(int *err) {
 
 static void end_commit(void) {
   irq_t s = spin_lock(&log.lock);
-  log.committing = false;
-  log.sealed = log.closed;
+  log.sealed = false;
+  log.n = 0;
   log.commits++;
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, s);
@@ -223,7 +218,7 @@ int log_sync(void) {
   assert(!thread_current()->in_transaction);
   irq_t s = spin_lock(&log.lock);
   uint32 before = log.commits;
-  while (!log.failed && log.commits == before && (log.open > 0 || log.committing)) {
+  while (!log.failed && log.commits == before && (log.open > 0 || log.n > 0)) {
     log.sealed = true;
     waitq_sleep_through(&log.waiting, &log.lock);
   }
@@ -233,8 +228,6 @@ int log_sync(void) {
 }
 
 int log_close(void) {
-  irq_t s = spin_lock(&log.lock);
-  log.closed = log.sealed = true;
-  spin_unlock(&log.lock, s);
+  store_relaxed(&log.closed, true);
   return log_sync();
 }

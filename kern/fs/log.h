@@ -10,7 +10,6 @@
 // I4. A commit has happened when the first sector of the header is on the disk: LOG_BLOCKS_MAX.
 #pragma once
 
-#include "kern/lib/abi.h"
 #include "kern/lib/types.h"
 
 struct buf;

@@ -23,15 +23,13 @@ _Static_assert(sizeof(struct process_info) == 6 * 4 + 3 * 8 + 16, "process_info 
 _Static_assert(STACK_PAGES == KSTACK_PAGES, "programs know another size of stacks");
 
 int64 sys_poweroff(const uint64 *arg) {
-  uint32 code = arg[0];
   if (arg[0] > 255)
     return -EINVAL;
-  if (log_close() < 0) {
+  bool failed = log_close() < 0;
+  if (failed)
     kprintf("poweroff: the file system failed before; its last changes are not on the disk\n");
-    code = code ? code : 1;
-  }
   uart_flush();
-  power_off(code);
+  power_off(arg[0] ? arg[0] : failed);
 }
 
 int64 sys_stackinfo(const uint64 *arg) {
