@@ -28,6 +28,7 @@ uva_t user_bad_from = USER_BASE + USER_SIZE;
 int64 live_objects;
 int64 fail_allocation;
 uint64 fake_pages = 2048;
+int threads_asleep;
 bool quiet;
 
 // --- Threads and locks: one mutex stands for all spin locks ---
@@ -75,8 +76,10 @@ void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
   list_push_back(&q->waiters, &self.wait_node);
   store_relaxed(&lock->owner, NULL);
   depth = 0;
+  fetch_add(&threads_asleep, 1);
   while (!list_empty(&self.wait_node))
     pthread_cond_wait(&woken, &big);
+  fetch_sub(&threads_asleep, 1);
   depth = 1;
   store_relaxed(&lock->owner, (struct hart *)&self);
 }

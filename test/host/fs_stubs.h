@@ -54,6 +54,8 @@ extern uint8 user_memory[USER_SIZE];
 extern uva_t user_bad_from;
 uva_t user_string(const char *s);
 
+extern int threads_asleep;  // on a wait queue
+
 // Memory.
 extern int64 live_objects;     // allocations not yet freed
 extern int64 fail_allocation;  // counts down; the one that makes it 0 fails

@@ -557,6 +557,13 @@ static void *begin_late(void *unused) {
   return unused;
 }
 
+// Wait until n threads sleep, or sync or the late transaction has its result.
+static void await_sleepers(int n) {
+  while (load_relaxed(&threads_asleep) < n && load_relaxed(&sync_result) == 1 &&
+         load_relaxed(&late_result) == 1)
+    usleep(100);
+}
+
 // A file is written while another transaction is open; then the log fails, or not.  Sync waits for
 // that transaction and for none that begins later, which wait for its commit.
 static void test_sync(uint64 fails) {
@@ -570,9 +577,9 @@ static void test_sync(uint64 fails) {
   CHECK(make_file("f", 100, 1) == 100 && disk->steps == 0);
   sync_result = late_result = 1;
   CHECK(pthread_create(&threads[1], NULL, sync_now, NULL) == 0);
-  usleep(5000);
+  await_sleepers(1);
   CHECK(pthread_create(&threads[2], NULL, begin_late, NULL) == 0);
-  usleep(5000);
+  await_sleepers(2);
   CHECK(load_relaxed(&sync_result) == 1 && load_relaxed(&late_result) == 1);
   disk->fail_to = fails ? ~0UL : 0;
   pthread_barrier_wait(&barrier);
