@@ -81,6 +81,14 @@ def test_programs(boot, program):
     assert r.code == 0, r.explain()
 
 
+def test_help(boot):
+    """Each program has a line about it."""
+    r = boot("help")
+    assert r.code == 0 and "cd [dir], exit [status]" in r.output, r.explain()
+    for program in {path.stem for path in (guest.TOP / "user").glob("*.c")} - {"mkfs"}:
+        assert re.search(rf"^  {program} +\S+", r.output, re.M), program
+
+
 # --- the shell and what it runs ---
 
 SCRIPT = """\

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//
+// help: what can be typed in the shell.  Programs are the executable files of /; those that are not
+// known here are named.
+
+#include "user/user.h"
+
+static const struct {
+  const char *name, *does;
+} known[] = {
+    {"bench", "[name...]  instructions that operations take"},
+    {"cat", "[file...]  print files, or what is typed"},
+    {"echo", "[word...]  print words"},
+    {"forkbomb", "[-z] file  fork without end, until there is such a file; run it with limit"},
+    {"forktest", "fork until it fails"},
+    {"gradeuser", "what the graded suite needs"},
+    {"grep", "[-c] [-i] [-n] [-v] pattern [file...]  print lines that match"},
+    {"help", "print this"},
+    {"init", "the first process: runs shells"},
+    {"kill", "pid...  end processes"},
+    {"kstacks", "[-p]  kernel stacks; as a picture"},
+    {"limit", "n command...  run it with at most n kernel stacks"},
+    {"ln", "old new  give a file another name"},
+    {"ls", "[file...]  list files"},
+    {"mkdir", "dir...  make directories"},
+    {"neighbour", "what an overflow does to another process's memory"},
+    {"poweroff", "[code]  end the machine"},
+    {"provoke", "[name...]  make the kernel fault; without a name: what there is"},
+    {"ps", "[-m]  processes; and memory"},
+    {"rm", "file...  remove files"},
+    {"sh", "[file | -c commands]  another shell"},
+    {"sleep", "ticks  wait, tenths of a second"},
+    {"stressfs", "write files at once"},
+    {"sync", "wait until what was written is on the disk"},
+    {"true", "do nothing"},
+    {"usertests", "[-l] [-q] [name...]  test the kernel from user mode"},
+    {"wc", "[file...]  count lines, words and bytes"},
+    {"zombie", "leave a process that nobody waits for"},
+};
+
+static const char *does(const char *name) {
+  for (uint i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+    if (strcmp(known[i].name, name) == 0)
+      return known[i].does;
+  return "";
+}
+
+static bool is_program(const char *path) {
+  char magic[4];
+  struct stat st;
+  int fd = open(path, O_RDONLY);
+  if (fd < 0)
+    return false;
+  bool yes = fstat(fd, &st) == 0 && st.type == T_FILE &&
+             read(fd, magic, sizeof(magic)) == sizeof(magic) && memcmp(magic, "\177ELF", 4) == 0;
+  close(fd);
+  return yes;
+}
+
+int main(void) {
+  struct dirent entry;
+  char path[DIRSIZ + 2] = "/";
+  int fd = open("/", O_RDONLY);
+  if (fd < 0)
+    die("help: cannot open /");
+  printf("In the shell: cd [dir], exit [status];  a; b   a & (in the background)   a | b   (a; b)\n"
+         "  < file   > file   >> file   'words' \"words\"   # comment\n"
+         "Keys: Backspace, ^W (word), ^U (line), ^C (drop the line), ^D (end), ^P (processes)\n"
+         "Programs:\n");
+  while (read(fd, &entry, sizeof(entry)) == sizeof(entry)) {
+    memcpy(path + 1, entry.name, DIRSIZ);
+    if (entry.inum != 0 && is_program(path))
+      printf("  %-9s %s\n", path + 1, does(path + 1));
+  }
+  return 0;
+}
