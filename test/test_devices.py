@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is typed, and machines whose devices are not the usual ones."""
 
+import codecs
 import contextlib
 import os
 import pty
@@ -22,6 +23,7 @@ class Terminal:
 
     def __init__(self, log=None, **machine):
         self.seen = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         words = guest.arguments(**machine)
         if log is None:
             self.qemu = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -43,7 +45,7 @@ class Terminal:
             if select.select([self.screen], [], [], left)[0]:
                 data = os.read(self.screen, 65536)
                 assert data, f"the machine ended; no {text!r} in {self.seen!r}"
-                self.seen += data.decode(errors="replace").replace("\r", "")
+                self.seen += self.decoder.decode(data).replace("\r", "")
         came, self.seen = self.seen.split(text, 1)
         return came + text
 
@@ -88,10 +90,44 @@ def test_line_editing(terminal):
     assert t.run(f"{CTRL_H * 5}echo still here") == "still here\n"
     assert t.run(f"{CTRL_W}echo one two  three  {CTRL_W}{CTRL_W}2{CTRL_W}last") == "one last\n"
     assert t.run(f"echo \u00e9{DELETE}a\tb{DELETE}{DELETE}c") == "ac\n"
-    assert t.run("echo u\x1b[Ap\x1bOB \x1b[1;5Cd\x1b") == "up d\n"
     t.type(f"echo lost{CTRL_C}")
     t.expect("^C\n")
     assert t.run("echo not lost") == "not lost\n"
+
+
+UP, DOWN, RIGHT, LEFT, END, HOME = (f"\x1b[{letter}" for letter in "ABCDFH")
+
+
+def test_editing_within_the_line(terminal):
+    """What is typed in the middle goes there, on the screen as well."""
+    t = terminal(cpus=2)
+    assert t.run(f"echo ad{LEFT}bc{HOME}{END}e{RIGHT}") == "abcde\n"
+    assert t.run(f"cho x{HOME}e{END}y\x1bOHz{DELETE}\x1b[4~z") == "xyz\n"
+    assert t.run(f"echo xabc{LEFT}{LEFT}{LEFT}{DELETE}\x1b[3~z") == "zbc\n"
+    assert t.run(f"echo one two{LEFT}{LEFT}{LEFT}{CTRL_W}three ") == "three two\n"
+    assert t.run(f"cat none{LEFT}{CTRL_U}echo all of it") == "all of it\n"
+    assert t.run(f"echo \u00e9\u00e8{LEFT}\u00ea{LEFT}{LEFT}\x1b[3~") == "\u00ea\u00e8\n"
+    t.type(f"echo ac{LEFT}b")
+    assert t.expect("bc\b").endswith("echo ac\bbc\b")
+    t.type("\n")
+    t.expect("\nabc\n$ ")
+
+
+def test_history(terminal):
+    """Earlier lines, by the arrow keys, whoever read them; the line being typed is kept."""
+    t = terminal(cpus=1)
+    for word in ("one", "two", "three"):
+        t.run(f"echo {word}")
+    assert t.run(UP * 3) == "one\n"
+    assert t.run(f"{UP * 4}{DOWN}!") == "two!\n"
+    assert t.run(f"echo new{UP * 2}{DOWN * 2}er") == "newer\n"
+    assert t.run(f"{DOWN}{UP * 100}{DOWN * 100}echo lives") == "lives\n"
+    t.type(f"{UP}{CTRL_C}")
+    t.expect("^C\n")
+    assert t.run(UP) == "lives\n"
+    for i in range(50):
+        t.run(f"# {i} {'x' * 200}")
+    assert t.run(f"{UP * 100}{CTRL_U}echo still") == "still\n"
 
 
 def test_end_of_file(terminal):
@@ -137,7 +173,7 @@ REPLIES = {
     "mouse of X10": "\x1b[M !!\x1b[M#ab",
     "focus": "\x1b[I\x1b[O",
     "NUL": "\0",
-    "function keys": "\x1bOP\x1b[15~\x1b[[A\x1b[1;2S",
+    "function keys": "\x1b[5~\x1bOP\x1b[15~\x1b[[A\x1b[1;2S",
     "keypad": "\x1bOM",
     "key with Alt": "\x1bx",
 }

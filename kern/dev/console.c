@@ -12,6 +12,7 @@
 //     the copy has succeeded, so a bad pointer loses nothing.
 // I3. Bytes are taken from the UART only while ring[] has room for a whole line (console_room).  So
 //     a line that was begun can be ended, and nothing is lost for want of room.
+// I4. What was read stays in ring[] until other lines take its place: this is the history.
 // Lock order: console_lock, then the UART's.
 #include "kern/dev/console.h"
 
@@ -30,100 +31,210 @@
 #define BACKSPACE    CTRL('H')
 #define ESCAPE       CTRL('[')
 #define DELETE       0x7f
-#define LINE_SIZE    256   // a line, its newline included
-#define RING_SIZE    4096  // a power of two
+#define KEY(n)       (0x100 + (n))  // sends CSI n ~, or CSI and the letter n
+#define LINE_SIZE    256            // a line, its newline included
+#define RING_SIZE    4096           // a power of two
 #define CHUNK        128
 
 static struct spinlock console_lock = SPINLOCK_INIT("console");
-static char line[LINE_SIZE];  // [console_lock] being edited
-static uint32 size;           // [console_lock] of it
-static char ring[RING_SIZE];  // [console_lock]
-static uint32 taken, ready;   // [console_lock] bytes ever taken, ever handed over
-static bool taking;           // [console_lock]
-static struct waitq readers;  // [console_lock]
+static char line[LINE_SIZE];   // [console_lock] being edited
+static char draft[LINE_SIZE];  // [console_lock] the new line, while one of the history is shown
+static uint32 size, cursor;    // [console_lock] bytes of line, and before the cursor
+static uint32 recalled;        // [console_lock] where in ring[] what is shown begins; ready: new
+static char ring[RING_SIZE];   // [console_lock]
+static uint32 taken, ready;    // [console_lock] bytes ever taken, ever handed over
+static bool taking;            // [console_lock]
+static struct waitq readers;   // [console_lock]
 
 bool console_room(void) {
   return load_relaxed(&ready) - load_relaxed(&taken) <= RING_SIZE - LINE_SIZE;
 }
 
-static void echo(char c) {
-  uart_echo(&c, 1);
+static void echo(char c, uint32 times) {
+  for (; times > 0; times--)
+    uart_echo(c == '\t' ? " " : &c, 1);  // one column
 }
 
-// Take the last character off the line.  One of several bytes goes whole (UTF-8, RFC 3629).
-static void erase(void) {
-  while (size > 0 && (line[--size] & 0xc0) == 0x80)
+static void show(uint32 from, uint32 to) {
+  for (; from < to; from++)
+    echo(line[from], 1);
+}
+
+// Return whether no character begins at i.  UTF-8, RFC 3629.
+static bool inside(uint32 i) {
+  return (line[i] & 0xc0) == 0x80;
+}
+
+static uint32 columns(uint32 from, uint32 to) {
+  uint32 n = 0;
+  for (; from < to; from++)
+    n += !inside(from);
+  return n;
+}
+
+// Places to go to: one character to the left or right, the beginning of a word.
+static uint32 left(void) {
+  uint32 i = cursor;
+  while (i > 0 && inside(--i))
     ;
-  uart_echo("\b \b", 3);
+  return i;
 }
 
-static void erase_word(void) {
-  while (size > 0 && line[size - 1] == ' ')
-    erase();
-  while (size > 0 && line[size - 1] != ' ')
-    erase();
+static uint32 right(void) {
+  uint32 i = cursor;
+  while (i < size && ++i < size && inside(i))
+    ;
+  return i;
+}
+
+static uint32 word(void) {
+  uint32 i = cursor;
+  while (i > 0 && line[i - 1] == ' ')
+    i--;
+  while (i > 0 && line[i - 1] != ' ')
+    i--;
+  return i;
+}
+
+// Move the cursor.
+static void go(uint32 to) {
+  show(cursor, to);
+  echo(BACKSPACE, columns(to, cursor));
+  cursor = to;
+}
+
+// Take out what lies from one place to another.
+static void erase(uint32 from, uint32 to) {
+  uint32 width = columns(from, to);
+  go(from);
+  for (uint32 i = to; i < size; i++)
+    line[from + i - to] = line[i];
+  size -= to - from;
+  show(from, size);
+  echo(' ', width);
+  echo(BACKSPACE, columns(from, size) + width);
+}
+
+static void insert(char c) {
+  if (size == LINE_SIZE - 1) {
+    echo(BELL, 1);
+    return;
+  }
+  for (uint32 i = size++; i > cursor; i--)
+    line[i] = line[i - 1];
+  line[cursor++] = c;
+  bool more = inside(cursor - 1) && cursor < size;  // a part of the character is shown already
+  echo(BACKSPACE, more);
+  show(more ? left() : cursor - 1, size);
+  echo(BACKSPACE, columns(cursor, size));
 }
 
 // Hand the line over, ended by last.
 static void line_done(char last) {
+  go(size);
   line[size++] = last;
   for (uint32 i = 0; i < size; i++)
     ring[(ready + i) % RING_SIZE] = line[i];
   ready += size;
-  size = 0;
+  recalled = ready;
+  size = cursor = 0;
   if (last == '\n')
-    echo('\n');
+    echo('\n', 1);
   waitq_wake_all(&readers);
 }
 
-static void line_add(char c) {
-  bool room = size < LINE_SIZE - 1;
-  if (room)
-    line[size++] = c;
-  echo(!room ? BELL : c == '\t' ? ' ' : c);  // one column, for erase
+static bool ends_line(uint32 i) {
+  char c = ring[i % RING_SIZE];
+  return c == '\n' || c == END || c == 0;  // 0: nothing was ever there
 }
 
-// Return whether c belongs to an escape sequence: a key's, or what a terminal says by itself.  A
-// control character ends one that is not complete.  ECMA-48, 5.4 and 5.6.
-static bool in_escape(int c) {
-  static enum { TEXT, BEGUN, PARAMETERS, STRING } state;  // [console_lock]
-  static uint32 length, skip;                             // [console_lock]
-  bool part = state != TEXT && c >= ' ';
-  length++;
-  if (c == ESCAPE || !part) {
-    state = c == ESCAPE ? BEGUN : TEXT;
-    length = 0;
-    return c == ESCAPE;
+// Show the next line of the history in that direction, 1 or -1, but not one beyond limit.
+static void recall(uint32 step, uint32 limit) {
+  uint32 i = recalled;
+  do {
+    if (i == limit)
+      return;
+    i += step;
+  } while (i != ready && (ends_line(i) || !ends_line(i - 1)));
+  if (recalled == ready) {
+    line[size] = 0;
+    memcpy(draft, line, LINE_SIZE);
   }
+  erase(0, size);
+  recalled = i;
+  for (const char *s = draft; i == ready && *s; s++)
+    insert(*s);
+  for (; i != ready && !ends_line(i); i++)
+    insert(ring[i % RING_SIZE]);
+}
+
+// Take escape sequences out of what arrives: keys', and what a terminal says by itself.  A control
+// character ends one that is not complete.  Returns what c completes, a character or KEY(), or -1.
+// ECMA-48, 5.4 and 5.6.
+static int decode(int c) {
+  static enum { TEXT, BEGUN, PARAMETERS, STRING } state;  // [console_lock]
+  static int length, skip, number;                        // [console_lock]
+  if (c < ' ' || state == TEXT) {
+    state = c == ESCAPE ? BEGUN : TEXT;
+    return c;
+  }
+  length++;
   if (state == BEGUN) {
     state = c == '[' || c == 'O' ? PARAMETERS : strchr("]P_^X", c) ? STRING : TEXT;
-    length += c == 'O';
-    skip = 0;
-  } else if (length == 2 && (c == 'M' || c == '[')) {
+    length = c == 'O';
+    skip = number = 0;
+  } else if (length == 1 && (c == 'M' || c == '[')) {
     skip = c == 'M' ? 3 : 1;  // a mouse's button and place; F1 to F5 of Linux's console
-  } else if (state == PARAMETERS && (skip > 0 ? --skip == 0 : c >= '@')) {
+  } else if (state == PARAMETERS && skip > 0) {
+    state = --skip > 0 ? PARAMETERS : TEXT;
+  } else if (state == PARAMETERS && c >= '@') {
     state = TEXT;
+    return KEY(c == '~' ? number : c);
+  } else {
+    number = c >= '0' && c <= '9' ? number * 10 % 1000 + c - '0' : 0;
   }
-  return true;
+  return -1;
 }
 
 static void edit(int c) {
   switch (c) {
   case BACKSPACE:
   case DELETE:
-    if (size > 0)
-      erase();
+    erase(left(), cursor);
+    break;
+  case KEY(3):  // Delete
+    erase(cursor, right());
     break;
   case CTRL('W'):
-    erase_word();
+    erase(word(), cursor);
     break;
   case CTRL('U'):
-    while (size > 0)
-      erase();
+    erase(0, size);
     break;
   case CTRL('C'):
-    size = 0;
+    size = cursor = 0;
+    recalled = ready;
     uart_echo("^C\n", 3);
+    break;
+  case KEY('A'):
+    recall(-1, ready + 1 - RING_SIZE);
+    break;
+  case KEY('B'):
+    recall(1, ready);
+    break;
+  case KEY('C'):
+    go(right());
+    break;
+  case KEY('D'):
+    go(left());
+    break;
+  case KEY('H'):  // Home
+  case KEY(1):
+    go(0);
+    break;
+  case KEY('F'):  // End
+  case KEY(4):
+    go(size);
     break;
   case '\r':
   case '\n':
@@ -133,8 +244,8 @@ static void edit(int c) {
     line_done(END);
     break;
   default:
-    if (c >= ' ' || c == '\t')
-      line_add(c);
+    if ((c >= ' ' && c < KEY(0)) || c == '\t')
+      insert(c);
   }
 }
 
@@ -154,8 +265,7 @@ void console_input(int c) {
     return;
   }
   irq_t s = spin_lock(&console_lock);
-  if (!in_escape(c))
-    edit(c);
+  edit(decode(c));
   spin_unlock(&console_lock, s);
 }
 
