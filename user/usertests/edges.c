@@ -19,9 +19,9 @@ static void edge(const char *call, const char *what, const char *result, bool ho
 
 // Run /true with that many arguments.  Returns its status, or 4 if exec failed.
 static int run_true(int count) {
-  static char *words[40];
+  static char *words[40], word[] = "w";
   for (int i = 0; i < count; i++)
-    words[i] = "w";
+    words[i] = word;
   words[count] = NULL;
   if (must_fork() == 0) {
     exec("/true", words);
