@@ -15,6 +15,7 @@
 //   secrets TEST             one child plants a secret on its stack, the next one has its stack
 //   seen page-secrets             secrets in pages, which become stacks of many children
 //   stack-secrets            secrets on the stacks of many children, whose pages others get
+//   copying HOW              the grader ends a child in a copy, and others do the same copy after it
 //   storm N                  N overflows while others fork, write files and watch their memory
 //
 // What it finds goes to verdict(), where the grader stops.
@@ -360,6 +361,36 @@ static void held(char *words[]) {
   check(unlink("grade.dir") == 0, "removing the victim's directory", 0);
 }
 
+// Copy between the buffer and a pipe, a file or the console.
+static bool copies(const char *how, const int p[2], char *b) {
+  int fd, n = 0;
+  if (strcmp(how, "pipe-read") == 0)
+    n = read(p[0], b, COUNT / 2);
+  else if (strcmp(how, "pipe-write") == 0)
+    n = write(p[1], b, COUNT / 2);
+  else if (strcmp(how, "console-read") == 0)
+    n = read(0, b, COUNT / 2);
+  else if ((fd = open("grade.tmp", O_CREATE | O_RDWR)) >= 0)
+    n = strcmp(how, "file-read") == 0 ? read(fd, b, COUNT / 2) : write(fd, b, COUNT / 2);
+  return n > 0;
+}
+
+// The child's buffer is not there yet, so that its copy faults, and the grader sees to the rest.
+static void copying(const char *how) {
+  int p[2] = {-1, -1}, pid;
+  check(pipe(p) == 0 && write(p[1], buffer, COUNT) == COUNT && copies("file-write", p, buffer),
+        "pipe and file", 0);
+  if ((pid = must_fork()) == 0) {
+    crash_words(ARGS("STACK_USE", "256"));
+    copies(how, p, sbrklazy(PAGE));
+    exit(0);
+  }
+  check(status_of(pid) == -1, "the victim's status", (uint64)pid);
+  check(copies(how, p, buffer), "the same copy after it", 0);
+  check(copies("pipe-write", p, buffer) && copies("pipe-read", p, buffer), "the pipe after it", 0);
+  check(copies("file-write", p, buffer) && unlink("grade.tmp") == 0, "the file after it", 0);
+}
+
 enum { WORDS = 32 * 1024 };
 static uint64 memory[WORDS];
 
@@ -543,6 +574,8 @@ static bool run(const char *command, char *argv[], int argc) {
     crash_words(argv);
   else if (strcmp(command, "held") == 0)
     held(argv);
+  else if (strcmp(command, "copying") == 0)
+    copying(argv[0]);
   else if (strcmp(command, "memory") == 0)
     shared_memory(argv);
   else if (strcmp(command, "secrets") == 0)

@@ -9,7 +9,8 @@
 // I1. From taken to ready lie whole parts, each ended by a newline or END, neither of which is
 //     inside one.
 // I2. While a reader copies, taking is set and nobody else takes; the bytes leave ring[] only once
-//     the copy has succeeded, so a bad pointer loses nothing.
+//     the copy has succeeded, so a bad pointer loses nothing.  Taking counts as a sleep lock: the
+//     reader is not ended by a fault.
 // I3. Bytes are taken from the UART only while ring[] has room for a whole line (console_room).  So
 //     a line that was begun can be ended, and nothing is lost for want of room.
 // I4. What was read stays in ring[] until other lines take its place: this is the history.
@@ -20,8 +21,10 @@
 #include "kern/dev/uart.h"
 #include "kern/lib/abi.h"
 #include "kern/lib/csr.h"
+#include "kern/lib/hart.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
+#include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/usercopy.h"
 
@@ -293,10 +296,12 @@ static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
   if (err == 0) {
     uint32 used, count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &used);
     taking = true;
+    thread_current()->sleeplocks++;
     spin_unlock(&console_lock, s);
     err = copy_to_user(dst, buf, count);
     s = spin_lock(&console_lock);
     taking = false;
+    thread_current()->sleeplocks--;
     bool full = !console_room();
     if (err == 0) {
       taken += used;

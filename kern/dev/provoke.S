@@ -49,6 +49,48 @@ provoke_dma:
   .size provoke_dma, . - provoke_dma
   .type provoke_dma, @function
 
+// void provoke_count(uint64 n): a test has counted n of something.  The grader stops here.
+  .globl provoke_count
+provoke_count:
+  .cfi_startproc
+  nop
+  ret
+  .cfi_endproc
+  .size provoke_count, . - provoke_count
+  .type provoke_count, @function
+
+// void provoke_calls(uint64 n), void provoke_calls_mixed(uint64 n): load from address 0 below n + 1
+// calls, with frames of 16 bytes, or of 16 and 32 in turn.
+.macro calls name, size, next
+  .globl \name
+  .type \name, @function
+\name:
+  .cfi_startproc
+  addi sp, sp, -\size
+  .cfi_def_cfa_offset \size
+  sd ra, \size - 8(sp)
+  sd s0, \size - 16(sp)
+  addi s0, sp, \size
+  beqz a0, 1f
+  addi a0, a0, -1
+  .option push
+  .option norelax
+  call \next
+1:
+  call provoke_load
+  .option pop
+  ld ra, \size - 8(sp)
+  ld s0, \size - 16(sp)
+  addi sp, sp, \size
+  ret
+  .cfi_endproc
+  .size \name, . - \name
+.endm
+
+calls provoke_calls, 16, provoke_calls
+calls provoke_calls_mixed, 16, provoke_calls_other
+calls provoke_calls_other, 32, provoke_calls_mixed
+
 // void provoke_illegal(void): an instruction that no extension defines.
   .globl provoke_illegal
 provoke_illegal:

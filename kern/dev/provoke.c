@@ -52,6 +52,9 @@ void provoke_use(uint64 n);
 _Noreturn void provoke_registers(uint64 sp, uint64 seed);
 _Noreturn void provoke_frames(uint64 n);
 _Noreturn void provoke_copy(uint64 sp, uva_t dst);
+void provoke_calls(uint64 n);
+void provoke_calls_mixed(uint64 n);
+void provoke_count(uint64 n);
 _Noreturn void provoke_sp_break(uint64 sp);
 _Noreturn void provoke_sp_load(uint64 sp);
 _Noreturn void provoke_sp_store(uint64 sp);
@@ -201,6 +204,7 @@ static void exhaust_kthread(char *words[]) {
 // Overflow in the console: while it prints a message, or on another hart while it prints a report.
 static struct {
   bool recurses;     // at the next character
+  bool pauses;       // behind the next blank, for the grader
   uint32 waiting;    // [a] a process waits for a report to begin
   uint32 reporting;  // [a] one has begun
 } console;
@@ -212,6 +216,10 @@ static void console_put(char c) {
   }
   store_release(&console.reporting, 1);
   sbi_putchar(c);
+  if (console.pauses && c == ' ') {
+    console.pauses = false;
+    provoke_here();
+  }
 }
 
 static void console_quiet(void) {
@@ -256,21 +264,32 @@ static irq_t meet(void) {
   }
 }
 
-// On two harts one process overflows when the other's report has begun.
+// On two harts one process overflows when the other's report has begun, or its line; or it panics
+// or prints first.
 static void exhaust_reporting(char *words[]) {
   irq_restore(meet());
-  if (fetch_add(&console.waiting, 1) == 0)
+  if (fetch_add(&console.waiting, 1) == 0) {
     while (!load_acquire(&console.reporting))
       ;
-  else
+    if (word_is(words[0], "panic"))
+      panic("provoked");
+    if (word_is(words[0], "message"))
+      kprintf("provoke: a message\n");
+  } else {
+    console.pauses = word_is(words[0], "line");
     print_set_sink(console_put, console_quiet, console_quiet);
-  exhaust_stack(words);
+    if (console.pauses)
+      kprintf("provoke: a line\n");
+  }
+  recurse(100000);
 }
 
 // As many processes as there are harts overflow at once.
 static void exhaust_all(char *words[]) {
-  irq_restore(meet());
-  exhaust_stack(words);
+  irq_t s = meet();
+  if (!word_is(words[0], "off"))
+    irq_restore(s);
+  recurse(100000);
 }
 
 // Known functions on the stack: plant_outer, plant_inner, and plant_repeat n + 1 times.  Not
@@ -298,7 +317,13 @@ __attribute__((noinline)) uint64 plant_outer(uint64 n) {
 }
 
 static void plant(char *words[]) {
-  plant_outer(provoke_number(words[0], 10));
+  uint64 n = provoke_number(words[0], 10);
+  if (word_is(words[1], "small"))
+    provoke_calls(n);
+  else if (word_is(words[1], "mixed"))
+    provoke_calls_mixed(n);
+  else
+    plant_outer(n);
 }
 
 // The reporter runs out of its own stack, of which it gets 512 bytes, or takes a fault itself.
@@ -352,6 +377,18 @@ static void exhaust_frames(char *words[]) {
 // A user copy whose target is not there yet: its page fault finds little stack.
 static void copy_low(char *words[]) {
   provoke_copy(read_sp(words[0]), provoke_number(words[1], 0));
+}
+
+// A user copy whose other side, the kernel's, is bad.
+static void copy_kernel(char *words[]) {
+  void *at = (void *)read_sp(words[1]);
+  uva_t user = frame_reg(thread_user_frame(thread_current()), REG_SP);
+  if (word_is(words[0], "from"))
+    copy_from_user(at, user, 8);
+  else if (word_is(words[0], "string"))
+    copy_string_from_user(at, user, 8);
+  else
+    copy_to_user(user, at, 8);
 }
 
 static void stack_use(char *words[]) {
@@ -491,6 +528,26 @@ static void stale_remote(char *words[]) {
   irq_restore(s);
   for (uint32 ticks = 0; ticks < STEP_TICKS && load_acquire(&remote.step) != 3; ticks++)
     timer_sleep(1);
+}
+
+// Free a stack, and count the stacks that are handed out before one has its slot again.
+static void reuse_count(char *words[]) {
+  (void)words;
+  uint64 base = 0;
+  for (uint64 i = 0; i <= kstack_slots(); i++) {
+    struct vm_area *area = kstack_alloc(0, "count", STACK_THREAD, &account_root);
+    bool again = area && area->base == base;
+    if (area && !base)
+      base = area->base;
+    if (area)
+      kstack_free(area);
+    kstack_drain();
+    vmalloc_drain();
+    if (again || i == kstack_slots()) {
+      provoke_count(i);
+      return;
+    }
+  }
 }
 
 static void say_here(void *arg) {
@@ -831,15 +888,20 @@ static const struct test tests[] = {
     {"EXHAUST_KTHREAD", "likewise in a kernel thread", exhaust_kthread, false},
     {"EXHAUST_FRAMES", "[N] likewise, by assembly with frames of N bytes", exhaust_frames, false},
     {"EXHAUST_CONSOLE", "likewise within the console, which is locked", exhaust_console, false},
-    {"EXHAUST_REPORTING", "of two processes one, when the other reports", exhaust_reporting, false},
-    {"EXHAUST_ALL", "as many processes as harts, at once", exhaust_all, false},
+    {"EXHAUST_REPORTING",
+     "[line|panic|message] of two processes one, when\n"
+     "                           the other reports",
+     exhaust_reporting, false},
+    {"EXHAUST_ALL", "[off] as many processes as harts, at once", exhaust_all, false},
     {"COPY_LOW", "SP ADDRESS copy to the user's address with that sp", copy_low, false},
-    {"PLANT", "[N] load from null, N calls of plant_repeat() deep", plant, false},
+    {"COPY_KERNEL", "to|from|string SP user copy, the kernel's side there", copy_kernel, false},
+    {"PLANT", "[N [small|mixed]] load from null, N + 1 calls deep", plant, false},
     {"STACK_GUARD_PAGE_LEADING", "[ACCESS [N]] byte N below this stack", guard_leading, false},
     {"STACK_GUARD_PAGE_TRAILING", "[ACCESS [N]] byte N above this stack", guard_trailing, false},
     {"GUARD_OTHER", "[ACCESS [N [PID]]] byte N below another stack", guard_other, false},
     {"STALE_STACK", "[ACCESS [N]] byte N of a stack that was freed", stale_stack, false},
     {"STALE_REMOTE", "[frame|slot] likewise on another hart, reused or not", stale_remote, true},
+    {"REUSE_COUNT", "count stacks until a freed slot is used again", reuse_count, true},
     {"NEW_REMOTE", "run a thread with a new stack on another hart", new_remote, true},
     {"CORRUPT_STACK", "[N] overrun a local array by N bytes, return", corrupt_stack, false},
     {"CORRUPT_FRAME", "[mode] return to kernel code, or in kernel mode", corrupt_frame, true},

@@ -115,8 +115,8 @@ int log_begin(void) {
   bool failed = log.failed;
   if (!failed)
     log.open++;
-  spin_unlock(&log.lock, s);
   t->in_transaction = !failed;
+  spin_unlock(&log.lock, s);
   return failed ? -EROFS : 0;
 }
 

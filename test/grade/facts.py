@@ -18,7 +18,8 @@ from sv39 import PAGE, A, D, R, V, W
 INTERRUPT = 1 << 63
 SOFTWARE, TIMER, EXTERNAL = INTERRUPT | 1, INTERRUPT | 5, INTERRUPT | 9
 ILLEGAL, BREAKPOINT, ECALL, FETCH, LOAD, STORE = 2, 3, 8, 12, 13, 15
-SPIE, SPP, SUM = 1 << 5, 1 << 8, 1 << 18
+SIE, SPIE, SPP, FS, SUM = 1 << 1, 1 << 5, 1 << 8, 3 << 13, 1 << 18
+SSIP = 1 << 1
 FIELDS = "class pid name hart scause sepc stval sp lo hi past verdict owner why run".split()
 NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 "
          "t3 t4 t5 t6 scause stval sstatus").split()

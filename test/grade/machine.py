@@ -271,10 +271,11 @@ class Clock:
 
 
 class Guest:
-    """One machine.  icount False: harts run at once, and CPU time limits them."""
+    """One machine.  icount False: harts run at once, and CPU time limits them.  typed: bytes that
+    come from its keyboard."""
 
     def __init__(self, build, log, program=None, cpus=1, mem="128M", append="", icount=True,
-                 limit=None, disk=True, extra=()):
+                 limit=None, disk=True, typed=None, extra=()):
         self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
         self.nonce = secrets.token_hex(8)
         self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
@@ -289,7 +290,7 @@ class Guest:
         self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
         self.log.parent.mkdir(parents=True, exist_ok=True)
         words = f"run={self.nonce} {append}" + (f" -- -p {program}" if program else "")
-        self.qemu = self.launch(words, mem, disk, extra)
+        self.qemu = self.launch(words, mem, disk, typed, extra)
         self.wall = Clock(self.qemu.pid)
         try:
             self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE,
@@ -300,10 +301,10 @@ class Guest:
             self.close()
             raise late if isinstance(late, Busy) else NoStart(str(late)) from error
 
-    def launch(self, words, mem, disk, extra):
+    def launch(self, words, mem, disk, typed, extra):
         args = [QEMU, "-machine", "virt", "-bios", "default", "-kernel", str(self.build.kernel)]
         args += ["-smp", str(self.cpus), "-m", mem, "-snapshot", "-no-reboot", "-S"]
-        args += ["-display", "none", "-monitor", "none", "-serial", f"file:{self.log}"]
+        args += ["-display", "none", "-monitor", "none", "-serial", self.console(typed)]
         args += ["-gdb", f"unix:{self.scratch / 'gdb'},server=on,wait=off", "-append", words]
         if self.icount:
             args += ["-icount", f"shift={SHIFT}"]
@@ -314,6 +315,15 @@ class Guest:
             return subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL,
                                     stdout=complaints, stderr=complaints,
                                     preexec_fn=confine)
+
+    def console(self, typed):
+        """Return what the console is connected to, and prepare it."""
+        if not typed:
+            return f"file:{self.log}"
+        (self.scratch / "console.in").write_bytes(typed)
+        self.log.write_bytes(b"")
+        (self.scratch / "console.out").symlink_to(self.log.absolute())
+        return f"pipe:{self.scratch / 'console'}"
 
     def complaint(self):
         try:
@@ -375,6 +385,8 @@ class Guest:
         self.stub.write_register(stop.hart, name, value)
         if name == "pc":
             stop.pc = value
+        elif name == "sp":
+            stop.x[2] = value
 
     # --- running ---------------------------------------------------------------------------------
 

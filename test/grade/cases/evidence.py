@@ -3,8 +3,8 @@
 
 import re
 
-from facts import NAMES, SPIE, TIMER, judge
-from gradeuser import each, judge_each, stack_bytes
+from facts import FS, NAMES, SPIE, SUM, TIMER, judge
+from gradeuser import SMALL, each, judge_each, stack_bytes, verdict
 from machine import FRAME, GUARD, PROVOKE, PROVOKE_END
 from suite import case
 
@@ -72,6 +72,27 @@ def interrupt_cause(t):
     report = t.fault("provoke WILD_SP null interrupt", "wild-sp", interrupts=True)
     t.equal("scause", hex(report.trap.scause), hex(TIMER))
     check_registers(t, report)
+
+
+@case("evidence.sstatus_bits", "Bits of sstatus that the entry code changes, as they were before",
+      2, "Save sstatus before the entry code changes any bit of it, on every way in.")
+def sstatus_bits(t):
+    kinds = {"REGISTERS null": "wild-sp", "REGISTERS lo-16": "overflow", "REGISTERS here": "null"}
+    watch = t.boot("gradeuser each " + " , ".join(kinds), mem=SMALL)
+    fault = t.build.provoke("provoke_registers_fault")
+    for number, kind in enumerate(kinds.values()):
+        watch.mark()
+        watch.quiet()
+        stop = watch.guest.until(fault)
+        watch.guest.write(stop, "sstatus", stop.csr("sstatus") | SUM | FS)
+        report = watch.report()
+        judge(report, kind, pid=3 + number, process="gradeuser", owner=None)
+        t.equal("SUM and FS in sstatus", report.trap.sstatus & (SUM | FS), SUM | FS)
+        check_registers(t, report)
+        watch.marks.clear()
+    watch.nothing_lost("gradeuser")
+    verdict(watch)
+    watch.alive_until_end(0)
 
 
 @case("evidence.sstatus", "sstatus as at the fault, with interrupts off", 1,
@@ -197,6 +218,24 @@ def broken_links(t, depth, whither):
 def backtrace_cycle(t):
     broken_links(t, 0, 0)
     broken_links(t, 1, 0)
+
+
+def small_calls(t, kind, depth, size):
+    """A load from null below depth + 1 calls with frames of that many bytes, on average."""
+    report = t.fault(f"provoke PLANT {depth} {kind}", "null")
+    truth = walk(report)
+    t.expect(len(truth) >= depth + 2, "the calls on the stack", f"{len(truth)} frames")
+    seen = [(size, name) for size, name, _ in unfold(backtrace(report))
+            if name.startswith("provoke_calls")]
+    t.equal("calls in the backtrace", len(seen), depth + 1)
+    t.equal("bytes of them", sum(bytes for bytes, _ in seen), (depth + 1) * size)
+
+
+@case("evidence.backtrace_whole", "The backtrace goes on to its end, however many frames there are",
+      2, "The stack's borders end a backtrace, and a saved s0 that goes down; no count does.")
+def backtrace_whole(t):
+    small_calls(t, "small", 799, 16)
+    small_calls(t, "mixed", 499, 24)
 
 
 # --- past -----------------------------------------------------------------------------------------

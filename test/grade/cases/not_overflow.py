@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Faults that are no overflow, and must not be called one; and what is no fault at all."""
 
-from facts import (BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, SUM, Stack, judge,
-                   stack_of)
-from gradeuser import KERNEL_ADDRESSES, each, stack_borders, user_faults, verdict
+from facts import (BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, SUM, Stack, check_guarded,
+                   judge, mapped_stacks, stack_of)
+from gradeuser import KERNEL_ADDRESSES, SMALL, each, stack_borders, user_faults, verdict
 from machine import (DIRECT, GUARD, IMAGE_BASE, IMAGE_PA, PROVOKE, PROVOKE_END, SLOT, STACK,
                      USER_END)
 from suite import case
@@ -273,6 +273,20 @@ def reused_slot_remote(t):
     watch.alive_until_end(0)
 
 
+@case("not_overflow.slots_rest", "A freed slot is used again when all others have been", 2,
+      "Search for a slot where the last search ended, so that stale pointers find nothing for long.")
+def slots_rest(t):
+    t.proof()
+    watch = t.boot("provoke REUSE_COUNT", mem=SMALL)
+    mark = watch.mark()
+    others = watch.guest.until(t.build.provoke("provoke_count")).x[10]
+    live = len(mapped_stacks(watch.guest.at.table()))
+    check_guarded(watch.guest.at.table(), mark.stack, "stack of a system call")
+    slots = watch.guest.pages * PAGE // STACK
+    t.expect(others >= slots * 9 // 10 - live, f"nearly {slots} slots in use before", others)
+    watch.alive_until_end(0)
+
+
 # --- addresses ------------------------------------------------------------------------------------
 
 
@@ -486,6 +500,17 @@ def efault_closed(t):
     t.expect(faults and faults[-1].sstatus & SUM, "a fault in the user copy before, with SUM set",
              " ".join(hex(fault.sstatus) for fault in faults))
     t.expect(not trap.sstatus & SUM, "SUM clear behind it", hex(trap.sstatus))
+
+
+@case("not_overflow.copy_kernel", "A user copy whose other side, the kernel's, is bad", 2,
+      "A user copy survives faults at the user's address alone: the kernel's is the kernel's fault.")
+def copy_kernel(t):
+    kinds = {"to lo-8": "guard-below", "from lo-1": "guard-below", "string hi": "guard-above",
+             "to 0": "null", "from 0": "null", "from text": "write-rodata",
+             f"to {DIRECT[1]:#x}": "unmapped"}
+    for (_, pid, report), how in zip(each(t, *[f"COPY_KERNEL {how}" for how in kinds]), kinds):
+        judge(report, kinds[how], pid=pid, process="gradeuser")
+        t.equal("scause", report.trap.scause, LOAD if how.startswith("to") else STORE)
 
 
 @case("not_overflow.efault_path", "Bad pointers as paths, in every call that takes one", 1, EFAULT)

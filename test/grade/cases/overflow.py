@@ -3,14 +3,16 @@
 
 import re
 
-from facts import (BREAKPOINT, INTERRUPT, LAST_RESORT, SOFTWARE, SPIE, STORE, SUM, TIMER, Observer,
-                   expect, find_trap, judge, stack_of_sp)
-from machine import FRAME, GUARD, IMAGE_PA, RENDEZVOUS, WFI, Ended
+from facts import (BREAKPOINT, GATHER, INTERRUPT, LAST_RESORT, LOAD, SIE, SOFTWARE, SPIE, SPP, SSIP,
+                   STORE, SUM, TIMER, Observer, expect, find_trap, judge, stack_of_sp)
+from gradeuser import SMALL, verdict
+from machine import FRAME, GUARD, IMAGE_PA, RENDEZVOUS, USER_END, WFI, Ended
 from suite import case
 
 CHECK_FIRST = "Check sp and the room for a frame before the trap entry stores anything through sp."
 IN_FULL = "The room for the whole frame counts, not sp alone."
 BY_SP = "Below the stack by up to the guard's size is overflow, whatever the cause of the trap."
+HELD = "A turn at a pipe or the console is held like a lock: count it, or give it back on the way out."
 FORCED = "Killing is for a process in a system call, interrupts on, no spin lock held; else panic."
 
 
@@ -285,6 +287,44 @@ def transaction(t):
     overflow(t, "provoke EXHAUST_TRANSACTION", function="recurse", code=1, why="transaction")
 
 
+def in_copy(t, how, **machine):
+    """A process runs out of stack in the page fault of a user copy.  Whatever it holds then is held
+    no more afterwards, or the kernel panics."""
+    watch = t.boot(f"gradeuser copying {how}", **machine)
+    mark, vectors = watch.mark(), watch.vectors()
+    while True:
+        stop = watch.guest.until(*vectors)
+        if stop.csr("scause") in (LOAD, STORE) and stop.csr("sstatus") & (SPP | SUM) == SPP | SUM:
+            break
+    t.expect(stop.csr("stval") < USER_END, "a page fault of a user copy", hex(stop.csr("stval")))
+    watch.guest.write(stop, "sp", mark.stack.lo + FRAME - 16)
+    watch.traps.append(watch.record(stop))
+    report = watch.report()
+    judge(report, "overflow", pid=3, process="gradeuser", verdict={"killed", "panic"}, why=None)
+    if report.line["verdict"] == "panic":
+        watch.panics()
+    else:
+        verdict(watch)
+        watch.alive_until_end(0)
+
+
+@case("overflow.holding_pipe", "In a copy to or from a pipe", 2, HELD)
+def holding_pipe(t):
+    in_copy(t, "pipe-read")
+    in_copy(t, "pipe-write")
+
+
+@case("overflow.holding_file", "In a copy to or from a file", 2, HELD)
+def holding_file(t):
+    in_copy(t, "file-read")
+    in_copy(t, "file-write")
+
+
+@case("overflow.holding_console", "In a copy of what was typed", 1, HELD)
+def holding_console(t):
+    in_copy(t, "console-read", typed=b"a line\nanother one\n")
+
+
 @case("overflow.option", "Every fault panics when the boot arguments say so", 1,
       "panic_on_fault among the boot arguments forces a panic: why=option.")
 def option(t):
@@ -330,6 +370,70 @@ def idle(t):
     report = watch.report()
     judge(report, "overflow", pid=0, process=None, verdict="panic", why="idle")
     watch.panics()
+
+
+def border_faults(stack):
+    """[(sp, class of a breakpoint there)]."""
+    return [(stack.lo + FRAME - 16, "overflow"), (stack.lo + 1024, "exception"),
+            (stack.hi, "exception"), (stack.hi + 16, "underflow")]
+
+
+def judge_break(t, report, sp, kind, **who):
+    """The report is of the breakpoint at that sp, not of what came after it."""
+    judge(report, kind, **who)
+    t.equal("scause", hex(report.trap.scause), hex(BREAKPOINT))
+    t.equal("sp", hex(report.trap.sp), hex(sp))
+
+
+@case("overflow.handler_bounds", "In a handler, at the borders of the interrupt stack", 2,
+      "Record all bounds of the interrupt stack before the handler runs: floor and top, too.")
+def handler_bounds(t):
+    for number in range(4):
+        watch = t.boot("provoke IN_INTERRUPT STACK_USE 256")
+        thread, mark = watch.mark(), watch.mark()
+        t.expect(mark.stack != thread.stack, "the handler on another stack than the thread's",
+                 mark.stack)
+        sp, kind = border_faults(mark.stack)[number]
+        hijack(watch, "provoke_sp_break", sp)
+        judge_break(t, watch.report(), sp, kind, verdict="panic", why="interrupt")
+        watch.panics()
+
+
+@case("overflow.in_exit", "A victim faults again as it exits, at the borders of its stack", 3,
+      "Set the record back to the victim's stack before leaving the emergency stack; exit twice.")
+def in_exit(t):
+    watch = t.boot("provoke -n 1 EXHAUST_STACK", mem=SMALL)
+    mark = watch.mark()
+    watch.quiet()
+    judge(watch.report(), "overflow", pid=3)
+    if on_the_way_out(t, watch, mark.stack):
+        hijack(watch, "recurse", 100000)
+        judge(watch.report(), "overflow", pid=3)
+    for sp, kind in border_faults(mark.stack):
+        if on_the_way_out(t, watch, mark.stack):
+            hijack(watch, "provoke_sp_break", sp)
+            judge_break(t, watch.report(), sp, kind, pid=3)
+    watch.nothing_lost("provoke")
+    watch.alive_until_end(0)
+
+
+def on_the_way_out(t, watch, stack):
+    """Run from the rendezvous to where interrupts are first on, on the victim's stack, by means of
+    one that comes there, and is undone.  Returns whether they are: a kernel may leave them off."""
+    guest, vectors = watch.guest, watch.vectors()
+    guest.write(guest.at, "sip", guest.at.csr("sip") | SSIP)
+    guest.insert(*vectors)
+    while (stop := watch.next_stop()).pc not in vectors:
+        t.expect(stop.pc != RENDEZVOUS, "no further report", watch.tail)
+    guest.remove(*vectors)
+    trap = watch.record(stop)
+    if not (trap.sstatus & SPP and stack.lo < trap.sp <= stack.hi):
+        return False
+    guest.write(stop, "sip", stop.csr("sip") & ~SSIP)
+    guest.write(stop, "sstatus", trap.sstatus | SIE)
+    guest.write(stop, "pc", trap.sepc)
+    watch.quiet()  # another one would set the record right
+    return True
 
 
 # --- many at once ---------------------------------------------------------------------------------
@@ -379,9 +483,61 @@ def during_report(t):
     for report in watch.reports(2, together=True):
         judge(report, "overflow", pid={3, 4})
         pids.add(report.line["pid"])
-        expect(report.text.count("Registers as at the fault") == 1, "one whole report at a time",
-               report.text[-300:])
+        expect(report.text.count("kstack: ") == 1, "one whole report at a time", report.text[-300:])
     t.equal("processes reported", sorted(pids), [3, 4])
+    watch.alive_until_end(0)
+
+
+def panic(report):
+    judge(report, "overflow", pid={3, 4}, verdict="panic", why="interrupts-off")
+
+
+@case("overflow.panic_waits", "A panic on one hart while another one reports", 3,
+      "A panic ends the machine only when every report that had begun on other harts is out.")
+def panic_waits(t):
+    watch = t.boot("provoke -n 2 -j 2 EXHAUST_ALL off", cpus=2, icount=False)
+    pids = set()
+    for report in watch.reports(2, together=True):
+        panic(report)
+        pids.add(report.line["pid"])
+    t.equal("processes reported", sorted(pids), [3, 4])
+    watch.panics()
+    watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING panic", cpus=2, icount=False)
+    judge(watch.report(), "overflow", pid={3, 4})
+    watch.panics()
+
+
+@case("overflow.whole_lines", "Reports and messages of other harts come one after another", 2,
+      "A report waits for the message under way, a message for the report: none cuts another.")
+def whole_lines(t):
+    watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING line", cpus=2, icount=False)
+    watch.mark()
+    watch.mark()
+    vectors = watch.vectors()
+    watch.guest.insert(RENDEZVOUS, watch.here, *vectors)
+    while (stop := watch.next_stop()).pc != watch.here:  # in the middle of the line
+        watch.traps.append(watch.record(stop))
+    watch.take_mark(stop)
+    watch.gather(stop.hart, vectors)
+    t.expect(watch.guest.at.pc != RENDEZVOUS, "no report while another hart prints a line",
+             watch.tail())
+    t.expect(any(not Observer.is_good(trap.sp) for trap in watch.traps), "an overflow meanwhile",
+             f"{len(watch.traps)} traps")
+    for report in watch.reports(2):
+        judge(report, "overflow", pid={3, 4})
+    t.expect("\nprovoke: a line\n" in watch.guest.output(), "the whole line before the report",
+             watch.tail())
+    watch.alive_until_end(0)
+
+    watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING message", cpus=2, icount=False)
+    reports = watch.reports(2)
+    for number in range(2):
+        report = next(reports)
+        judge(report, "overflow", pid={3, 4})
+        if number == 0:
+            watch.guest.run_alone(1 - report.stop.hart, GATHER)
+        t.equal("messages up to the report's end", watch.guest.output().count("provoke: a message"),
+                number)
     watch.alive_until_end(0)
 
 

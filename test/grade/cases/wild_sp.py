@@ -5,7 +5,7 @@ Nothing may be stored below such an sp: what lies there belongs to somebody else
 """
 
 from facts import BREAKPOINT, LOAD, TIMER, judge
-from gradeuser import each
+from gradeuser import SMALL, each
 from machine import FRAME, GUARD, IMAGE_BASE, STACK, USER_END
 from suite import case
 from sv39 import U, W, X
@@ -111,3 +111,28 @@ def odd_timer(t):
     sp, report, _ = wild(t, "provoke WILD_SP odd+1 interrupt", "interrupt", mapped=(W, U | X))
     t.expect(report.mark.stack.lo < sp < report.mark.stack.hi and sp % 16 == 9,
              "an odd sp on the stack", hex(sp))
+
+
+def off_by(t, trap, offsets):
+    """One guest: each process gets an sp that is off by so much from a good one."""
+    watch = t.boot(f"provoke -n {len(offsets)} WILD_SP odd {trap}", mem=SMALL)
+    for number, offset in enumerate(offsets):
+        mark = watch.mark()
+        stop = watch.guest.until(t.build.provoke(f"provoke_sp_{trap}"))
+        sp = mark.stack.lo + STACK // 2 + offset
+        watch.guest.write(stop, "a0", sp)
+        report = watch.report()
+        judge(report, "wild-sp", pid=3 + number)
+        t.equal("sp", hex(report.trap.sp), hex(sp))
+        t.equal("scause", hex(report.trap.scause), hex(CAUSES[trap]))
+        watch.marks.clear()
+    watch.nothing_lost("provoke")
+    watch.alive_until_end(0)
+
+
+@case("wild_sp.odd_bits", "sp off by 1, 2, 4 or 8 when an interrupt comes, or a breakpoint", 2,
+      "All four low bits of sp have to be clear, whatever the cause of the trap.")
+def odd_bits(t):
+    offsets = [sign * by for by in (1, 2, 4, 8) for sign in (1, -1)]
+    off_by(t, "interrupt", offsets)
+    off_by(t, "break", offsets)
