@@ -36,6 +36,7 @@ def test_there_are_enough(runner):
 def test_patterns(runner):
     assert runner.expand(["a.*"], IDS) == {"a.one", "a.two"}
     assert runner.expand(["*", "!a.two"], IDS) == {"a.one", "b.one"}
+    assert runner.expand(["nothing"], IDS) == set()
     for wrong in (["c.one"], ["a.one", "!a.one"], ["a.*", "!b.three"]):
         with pytest.raises(runner.Bad):
             runner.expand(wrong, IDS)
@@ -46,6 +47,16 @@ def test_header(runner):
     assert header == {"Title": "x: y", "Loses": "a.one  b.*"}
     with pytest.raises(runner.Bad):
         runner.read_header("just words\n--- a/f\n")
+
+
+def test_right_kernels_lose_nothing(runner, tmp_path):
+    mutants, _ = runner.load()
+    assert sum(not mutant.loses for mutant in mutants) >= 3
+    for name, loses in (("01-x.patch", "nothing"), ("01-right-x.patch", "overflow.*")):
+        patch = tmp_path / name
+        patch.write_text(f"Title: x\nLoses: {loses}\n\n--- a/f\n+++ b/f\n")
+        with pytest.raises(runner.Bad, match="belong together"):
+            runner.read_mutant(patch)
 
 
 @pytest.mark.parametrize("lost, good", [({"a.one"}, True), ({"a.one", "b.one"}, False),

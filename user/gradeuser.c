@@ -15,8 +15,8 @@
 //   secrets TEST             one child plants a secret on its stack, the next one has its stack
 //   seen page-secrets             secrets in pages, which become stacks of many children
 //   stack-secrets            secrets on the stacks of many children, whose pages others get
-//   copying HOW              the grader ends a child in a copy, and others do the same copy after it
-//   storm N                  N overflows while others fork, write files and watch their memory
+//   copying HOW              the grader ends a child in a copy, and others do the same copy after
+//   it storm N                  N overflows while others fork, write files and watch their memory
 //
 // What it finds goes to verdict(), where the grader stops.
 
@@ -164,14 +164,26 @@ static bool is_stack(uint64 lo) {
   return false;
 }
 
+// Reach above the stack of that process if nobody has the slot there.
+static void reach_above(int pid, char *how) {
+  char address[24];
+  uint64 hi = stack_of(pid)->hi;
+  snprintf(address, sizeof(address), "0x%lx", hi + 8);
+  if (!is_stack(hi + KSTACK_GUARD))
+    crash_words(ARGS("ACCESS_NULL", how, address));
+}
+
+// Where slots are taken downwards none may be free above a stack until the first process is gone.
 static void above(char *words[]) {
+  int pids[SLEEPERS];
   for (int i = 0; i < SLEEPERS; i++) {
-    char address[24];
-    uint64 hi = stack_of(sleeper())->hi;
-    snprintf(address, sizeof(address), "0x%lx", hi + 8);
-    if (!is_stack(hi + KSTACK_GUARD))
-      crash_words(ARGS("ACCESS_NULL", words[0], address));
+    pids[i] = sleeper();
+    reach_above(pids[i], words[0]);
   }
+  kill(pids[0]);
+  status_of(pids[0]);
+  for (int i = 1; i < SLEEPERS; i++)
+    reach_above(pids[i], words[0]);
 }
 
 // --- faults in user mode -------------------------------------------------------------------------

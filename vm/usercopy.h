@@ -19,7 +19,8 @@ int copy_to_user(uva_t dst, const void *src, uint64 n);
 // -ENAMETOOLONG when there is no terminator in size bytes.
 int64 copy_string_from_user(char *dst, uva_t src, uint64 size);
 
-// If the frame's sepc is in the copying routine and its fault is a page fault at a user address, the
-// other side being the kernel's, resolve it: by space_fault, else by making the copy return -EFAULT.  Returns whether it was.
-// With interrupts off; meanwhile they are on, if they were where it faulted.
+// If the frame's sepc is in the copying routine and its fault is a page fault at a user address,
+// the other side being the kernel's, resolve it: by space_fault, else by making the copy return
+// -EFAULT.  Returns whether it was.  With interrupts off; meanwhile they are on, if they were where
+// it faulted.
 bool usercopy_fault(struct trap_frame *frame);

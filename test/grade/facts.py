@@ -244,7 +244,7 @@ class Observer:
     def vectors(self):
         """Every address at which a trap may enter the kernel."""
         found = set()
-        for hart in range(self.guest.cpus):
+        for hart in self.guest.present:
             stvec = self.guest.stub.read_register(hart, "stvec")
             base = stvec & ~3
             found |= {base, *(base + 4 * n for n in (1, 5, 9))} if stvec & 3 == 1 else {base}

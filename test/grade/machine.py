@@ -271,12 +271,13 @@ class Clock:
 
 
 class Guest:
-    """One machine.  icount False: harts run at once, and CPU time limits them.  typed: bytes that
-    come from its keyboard."""
+    """One machine.  icount False: harts run at once, and CPU time limits them.  absent: harts that
+    the device tree calls broken.  typed: bytes that come from its keyboard."""
 
     def __init__(self, build, log, program=None, cpus=1, mem="128M", append="", icount=True,
-                 limit=None, disk=True, typed=None, extra=()):
+                 limit=None, disk=True, absent=(), typed=None, extra=()):
         self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
+        self.present = [hart for hart in range(cpus) if hart not in absent]
         self.nonce = secrets.token_hex(8)
         self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
         self.limit = (limit or (GUEST_LIMIT * (1 + cpus) / 2 if icount else CPU_LIMIT)) * SCALE
@@ -306,6 +307,8 @@ class Guest:
         args += ["-smp", str(self.cpus), "-m", mem, "-snapshot", "-no-reboot", "-S"]
         args += ["-display", "none", "-monitor", "none", "-serial", self.console(typed)]
         args += ["-gdb", f"unix:{self.scratch / 'gdb'},server=on,wait=off", "-append", words]
+        if len(self.present) < self.cpus:
+            args += ["-dtb", self.device_tree(args)]
         if self.icount:
             args += ["-icount", f"shift={SHIFT}"]
         if disk:
@@ -315,6 +318,21 @@ class Guest:
             return subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL,
                                     stdout=complaints, stderr=complaints,
                                     preexec_fn=confine)
+
+    def device_tree(self, args):
+        """Make QEMU's device tree for that machine, with some harts broken.  Returns its path."""
+        path = self.scratch / "dtb"
+        done = subprocess.run([*args, "-machine", f"dumpdtb={path}"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if not path.exists():
+            raise Broken(f"QEMU gives no device tree: {done.stdout.decode(errors='replace')}")
+        tree = path.read_bytes()
+        for hart in set(range(self.cpus)) - set(self.present):
+            node = tree.index(b"cpu@%x\0" % hart)
+            status = tree.index(b"okay\0", node)
+            tree = tree[:status] + b"fail" + tree[status + 4:]
+        path.write_bytes(tree)
+        return str(path)
 
     def console(self, typed):
         """Return what the console is connected to, and prepare it."""
@@ -392,7 +410,7 @@ class Guest:
 
     def index(self, hart):
         """The kernel's number for a hart: the boot hart, whichever the firmware chose, is 0."""
-        return 0 if hart == self.boot_hart else hart + (hart < self.boot_hart)
+        return [self.boot_hart, *(h for h in self.present if h != self.boot_hart)].index(hart)
 
     def go(self):
         """Let the machine run to its next breakpoint.  Returns the Stop.

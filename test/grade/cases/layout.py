@@ -144,6 +144,19 @@ def emergency_stacks_8(t):
         found[report.emergency] = hart
 
 
+@case("layout.hart_numbers", "So has each of three harts whose numbers are 1, 3 and 4", 2,
+      "Find a hart's record by its number, which is not an index: ask the device tree for them.")
+def hart_numbers(t):
+    found = {}
+    tests = [f"ON_HART {index} EXHAUST_STACK" for index in range(3)]
+    for (_, pid, report), index in zip(each(t, *tests, cpus=5, absent=(0, 2)), range(3)):
+        judge(report, "overflow", pid=pid, process="gradeuser")
+        t.equal("hart", report.line["hart"], index)
+        found[report.stop.hart] = report.emergency
+    t.equal("harts that reported", sorted(found), [1, 3, 4])
+    t.equal("emergency stacks", len(set(found.values())), 3)
+
+
 @case("layout.interrupt_stacks", "Every hart handles interrupts on a guarded stack, its own", 2,
       "What comes while a thread is deep in its stack must not need more of it than the frame.")
 def interrupt_stacks(t):
