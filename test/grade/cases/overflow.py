@@ -507,6 +507,10 @@ def panic_waits(t):
     watch.panics()
 
 
+def fell(traps):
+    return any(trap.sstatus & SPP and not Observer.is_good(trap.sp) for trap in traps)
+
+
 @case("overflow.whole_lines", "Reports and messages of other harts come one after another", 2,
       "A report waits for the message under way, a message for the report: none cuts another.")
 def whole_lines(t):
@@ -518,11 +522,12 @@ def whole_lines(t):
     while (stop := watch.next_stop()).pc != watch.here:  # in the middle of the line
         watch.traps.append(watch.record(stop))
     watch.take_mark(stop)
-    watch.gather(stop.hart, vectors)
-    t.expect(watch.guest.at.pc != RENDEZVOUS, "no report while another hart prints a line",
-             watch.tail())
-    t.expect(any(not Observer.is_good(trap.sp) for trap in watch.traps), "an overflow meanwhile",
-             f"{len(watch.traps)} traps")
+    before, other = watch.guest.output(), 1 - stop.hart
+    while not fell(watch.traps) and watch.guest.run_alone(other, GATHER):
+        watch.traps.append(watch.record(watch.guest.at))
+    t.expect(fell(watch.traps), "an overflow meanwhile", f"{len(watch.traps)} traps")
+    watch.guest.run_alone(other, GATHER / 4)  # it waits for seconds only
+    t.equal("printed while another hart is in its line", watch.guest.output()[len(before):], "")
     for report in watch.reports(2):
         judge(report, "overflow", pid={3, 4})
     t.expect("\nprovoke: a line\n" in watch.guest.output(), "the whole line before the report",
