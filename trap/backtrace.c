@@ -104,6 +104,8 @@ static bool unwind_trap(struct unwind *u, uint64 frame, struct stack_bounds stac
   for (uint64 i = 0; i < sizeof(copy) / 8; i++)
     if (!read_stack(u, frame + 8 * i, (uint64 *)&copy + i))
       return false;
+  if (frame_reg(&copy, REG_SP) != frame + sizeof(copy))  // I1
+    return false;
   unwind_begin(u, &copy, stack);
   u->crossed = crossed;
   return true;

@@ -54,11 +54,11 @@ int64 copy_string_from_user(char *dst, uva_t src, uint64 size) {
 bool usercopy_fault(struct trap_frame *frame) {
   if (frame->sepc < (uint64)usercopy_begin || frame->sepc >= (uint64)usercopy_end)
     return false;
+  // The other side of the copy must be the kernel's.
   if ((frame->scause != CAUSE_LOAD_PAGE && frame->scause != CAUSE_STORE_PAGE) ||
-      frame->stval >= USER_END)
+      frame->stval >= USER_END ||
+      (frame_reg(frame, REG_A0) < USER_END && frame_reg(frame, REG_A1) < USER_END))
     return false;
-  if (frame_reg(frame, REG_A0) < USER_END && frame_reg(frame, REG_A1) < USER_END)
-    return false;  // the kernel's side is no kernel address
   enum access access = frame->scause == CAUSE_STORE_PAGE ? ACCESS_WRITE : ACCESS_READ;
   struct space *s = space_current();
   if (frame->sstatus & SSTATUS_SPIE)

@@ -403,8 +403,8 @@ class Guest:
         self.stub.write_register(stop.hart, name, value)
         if name == "pc":
             stop.pc = value
-        elif name == "sp":
-            stop.x[2] = value
+        elif name in ("ra", "sp"):
+            stop.x[1 if name == "ra" else 2] = value
 
     # --- running ---------------------------------------------------------------------------------
 

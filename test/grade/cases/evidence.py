@@ -2,8 +2,9 @@
 """The report holds what the hardware handed over, to the last bit, and what led there."""
 
 import re
+import struct
 
-from facts import FS, NAMES, SPIE, SUM, TIMER, expect, judge
+from facts import BREAKPOINT, FS, NAMES, SPIE, SUM, TIMER, expect, judge
 from gradeuser import SMALL, each, judge_each, stack_bytes, verdict
 from machine import FRAME, GUARD, PROVOKE, PROVOKE_END
 from suite import case
@@ -230,11 +231,35 @@ def broken_links(t, depth, whither):
     watch.alive_until_end(255)
 
 
-@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 points to itself, or down",
-      2, "A caller's frame lies above that of the function it called: where it does not, stop.")
+def frame_in_itself(t):
+    """A breakpoint seems to come in the handler of a trap whose frame has its own address as sp."""
+    watch = t.boot("provoke COPY_LOW here 0")
+    stack, vectors = watch.mark().stack, watch.vectors()
+    watch.quiet()
+    first = watch.guest.until(*vectors).sp
+    stop = watch.guest.until(*vectors)
+    t.equal("the trap behind the copy", stop.csr("scause"), BREAKPOINT)
+    table, at = stop.table(), stack.lo + 32
+    handler = table.read_virtual(first - FRAME - 8, 8)  # where the first trap's handler returned to
+    words = [stop.csr("sepc"), int.from_bytes(handler, "little"), at] + [0] * 33
+    stub, leaf = watch.guest.stub, table.lookup(at)
+    stub.write_memory(leaf.pa + at - leaf.va, struct.pack("<36Q", *words))
+    watch.guest.write(stop, "ra", words[1])
+    watch.guest.write(stop, "sp", at)
+    watch.traps.append(watch.record(stop))
+    report = watch.report()
+    judge(report, "overflow")
+    check_registers(t, report)
+    watch.alive_until_end(255)
+
+
+@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 or sp points to itself, or "
+      "down", 2, "A caller's frame lies above that of the function it called: where it does not, "
+      "stop; so does what a trap interrupted.")
 def backtrace_cycle(t):
     broken_links(t, 0, 0)
     broken_links(t, 1, 0)
+    frame_in_itself(t)
 
 
 def small_calls(t, kind, depth, size):
