@@ -432,7 +432,8 @@ def on_the_way_out(t, watch, stack):
     guest.write(stop, "sip", stop.csr("sip") & ~SSIP)
     guest.write(stop, "sstatus", trap.sstatus | SIE)
     guest.write(stop, "pc", trap.sepc)
-    watch.quiet()  # another one would set the record right
+    guest.write(stop, "fp", 0)  # the backtrace is another case's business
+    watch.quiet()  # another interrupt would set the record right
     return True
 
 
