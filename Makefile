@@ -2,8 +2,8 @@
 #
 # Every command of Bulwark; `make help` lists them.
 #
-# One makefile, no recursion; everything it makes lies in build/ (but for .gdbinit).  test/doctor
-# looks for the tools before anything is built, and installs what is missing.
+# One makefile, no recursion; everything it makes lies in build/.  test/doctor looks for the
+# tools before anything is built, and installs what is missing.
 
 .DEFAULT_GOAL := kernel
 .DELETE_ON_ERROR:
@@ -21,10 +21,11 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 SHELL := /bin/sh
+export LC_ALL := C  # elsewhere [A-Z] may leave letters out
 BUILD ?= build
 # Only make lint takes a warning for an error, in a folder of its own.
 B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
-GDBINIT ?= .gdbinit
+GDBINIT ?= $(B)/gdbinit
 comma := ,
 
 # --- options -------------------------------------------------------------------------------------
@@ -49,8 +50,16 @@ VARIABLES := VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOS
   GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS BUILD \
   GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP HTML LOGS KEEP SCALE MUTANTS
 
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lint \
+  lint-format lint-text lint-warnings lint-layers lint-instructions lint-headers lint-clang \
+  lint-shell doctor clean help
+
+$(foreach g,$(MAKECMDGOALS),$(if $(filter $(COMMANDS) run-% $(BUILD)/%,$(g)),, \
+  $(error there is no command $(g); `make help` lists the commands)))
 $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(if $(filter $(v), \
   $(VARIABLES) MAKEFLAGS),,$(error there is no option $(v)=; `make help` lists the options))))
+$(foreach v,QEMU GDB HOSTCC PYTHON GDBPORT GDBINIT,$(if $(strip $(value $(v))),, \
+  $(error $(v)= is empty: name one$(comma) or leave it out)))
 $(foreach v,VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE,$(if $(filter y n,$($(v))),, \
   $(error $(v)=$($(v)): y or n)))
 $(foreach v,MODERN LLVM V,$(if $(filter-out 1,$($(v))),$(error $(v)=$($(v)): 1, or leave it out)))
@@ -108,7 +117,7 @@ endif
 # What test/doctor has to look for, by command.
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
-  $(if $(filter gdb,$(MAKECMDGOALS)),gdb) \
+  $(if $(filter gdb qemu-gdb,$(MAKECMDGOALS)),gdb) \
   $(if $(filter test model grade bench demo,$(MAKECMDGOALS)),test) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
@@ -176,10 +185,10 @@ LDFLAGS := -nostdlib -static --build-id=none
 OPTIONS = $(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECK_FLAGS) $(UFLAGS) $(HOSTCC)
 
 tools:
-	@test/doctor $(NEEDS)
+	@MAKE='$(MAKE_COMMAND)' test/doctor $(NEEDS)
 
 $(B)/options: tools
-	@mkdir -p $(B)/include || { echo 'make: to build elsewhere: BUILD=/some/folder'; exit 1; }
+	@test/folder make $(BUILD) $(B)
 	@echo '$(OPTIONS)' | cmp -s - $@ || echo '$(OPTIONS)' > $@
 
 # --- kernel --------------------------------------------------------------------------------------
@@ -357,7 +366,7 @@ gdb: kernel image $(GDBINIT)
 	@BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDBPORT) $(B)/kernel $(GDB) \
 	  $(MACHINE) $(DISK) -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
-$(GDBINIT): test/gdbinit tools
+$(GDBINIT): test/gdbinit $(B)/options tools
 	@sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' -e 's,@USER@,$(B)/user,' \
 	  -e 's,@PYTHON@,$(PYTHON),' $< > $@
 
@@ -457,25 +466,20 @@ lint-shell: tools
 # --- the rest ------------------------------------------------------------------------------------
 
 doctor:
-	@test/doctor
+	@MAKE='$(MAKE_COMMAND)' test/doctor
 
 clean:
-	rm -rf $(B) .gdbinit
+	@test/folder clean $(B)
 
 help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
 
 .DEFAULT:
-	@echo 'make: there is no command or file "$@"; `make help` lists the commands.' >&2; exit 2
+	@echo 'make: there is no file "$@", and no rule to make it.' >&2; exit 2
 
-.PHONY: tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lint \
-  lint-format lint-text lint-warnings lint-layers lint-instructions lint-headers lint-clang \
-  lint-shell doctor clean help
+.PHONY: $(COMMANDS)
 
-DEPFILES := $(shell find $(B) -name '*.d' 2>/dev/null)
-ifneq ($(DEPFILES),)
-include $(DEPFILES)
-endif
+include $(shell test/folder deps $(B))
 
 ## Commands
 ##   make               build the kernel

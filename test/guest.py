@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,6 +170,17 @@ def environment(**more):
     return {**clean, **more}
 
 
+@contextmanager
+def folder_lock(directory):
+    """Hold a folder.  Nothing is put into it, since make fills none that holds others' files."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def build_variant(name, *options, build=BUILD):
     """Build the kernel with other options in a directory of its own.  Returns the kernel's path.
 
@@ -179,8 +191,7 @@ def build_variant(name, *options, build=BUILD):
     given = chosen("CROSS", "LLVM", "HOSTCC")
     place = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
     command = ["make", "-C", str(TOP), "kernel", f"BUILD={place}", *options, *given]
-    with open(directory / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with folder_lock(directory):
         made = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if made.returncode:

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import guest
 import pytest
@@ -129,7 +131,16 @@ def test_doctor_bad_choice():
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
     (["EXTRA_PROGRAMS=a.c b.o"], "EXTRA_PROGRAMS=b.o: C sources"),
     (["EXTRA_PROGRAMS=a/x.c b/x.c"], "two of one name"),
-    (["qmeu"], 'no command or file "qmeu"'),
+    (["qmeu"], "there is no command qmeu"),
+    (["docs"], "there is no command docs"),
+    (["test/host"], "there is no command test/host"),
+    (["vm/page.c"], "there is no command vm/page.c"),
+    (["EXTRA_FILES=/nonexistent", "image"], 'there is no file "/nonexistent"'),
+    (["QEMU=", "qemu"], "QEMU= is empty"),
+    (["GDB="], "GDB= is empty"),
+    (["HOSTCC="], "HOSTCC= is empty"),
+    (["PYTHON= "], "PYTHON= is empty"),
+    (["GDBPORT=", "gdb"], "GDBPORT= is empty"),
 ])
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
@@ -244,15 +255,139 @@ def test_early_end_is_explained(tmp_path):
     assert "QEMU has ended without a boot banner" in done.stdout
 
 
+def test_an_empty_cross_is_none_chosen():
+    assert run("make", "-n", "kernel", "CROSS=").returncode == 0
+
+
+# --- the folder of a build -----------------------------------------------------------------------
+
+
+def test_only_folders_of_builds_are_removed(tmp_path):
+    (tmp_path / "thesis").write_text("three years")
+    for command in "clean", "kernel", "lint-layers":
+        done = run("make", command, f"BUILD={tmp_path}")
+        assert done.returncode == 2 and f"no build has made {tmp_path}" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis"]
+    (tmp_path / "options").write_text("of another program\n")
+    assert run("test/folder", "clean", tmp_path).returncode == 1
+    assert run("test/folder", "make", tmp_path).returncode == 1
+    (tmp_path / "empty").mkdir()
+    assert run("test/folder", "clean", tmp_path / "empty").returncode == 1
+    assert run("test/folder", "clean", tmp_path / "nonexistent").returncode == 0
+
+
+def test_folders_of_builds_are_removed(tmp_path):
+    """Also when the build is that of an option, in a folder below."""
+    inner = tmp_path / "a folder" / "kasan"
+    assert run("test/folder", "make", inner).returncode == 0
+    (inner / "options").write_text("cc -DVMAP_STACK=1\n")
+    (inner / "vm").mkdir()
+    (inner / "vm/x.d").write_text("")
+    (inner / "mine").mkdir()
+    (inner / "mine/y.d").write_text("")
+    for folder in inner, inner.parent:
+        assert run("test/folder", "make", folder).returncode == 0
+    assert run("test/folder", "deps", inner).stdout == f"{inner}/vm/x.d\n"
+    assert run("test/folder", "clean", inner.parent).returncode == 0
+    assert not inner.parent.exists()
+
+
+def test_dependencies_of_others_are_not_read(tmp_path):
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "vm/x.d").write_text("$(error read)\n")
+    done = run("make", "-n", "kernel", f"BUILD={tmp_path}")
+    assert done.returncode == 0, done.stdout
+
+
+SOURCES = "Makefile kernel.ld README.md boot kern trap vm user test".split()
+
+
+def copy_source(name, to):
+    copy = shutil.copytree if (guest.TOP / name).is_dir() else shutil.copy2
+    copy(guest.TOP / name, to / name)
+
+
+# --- strange places ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def turkish(tmp_path):
+    """The environment of a locale in which [A-Z] has no I."""
+    made = subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", tmp_path / "tr_TR.UTF-8"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+                          ) if shutil.which("localedef") else None
+    if not (tmp_path / "tr_TR.UTF-8").exists():
+        pytest.skip(f"no Turkish locale: {made.stdout if made else 'localedef is missing'}")
+    return {"LOCPATH": str(tmp_path), "LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}
+
+
+def test_any_locale(turkish, tmp_path):
+    sorted_by = run("sh", "-c", "printf 'I\\n' | sed -n '/^[A-Z]$/p'", **turkish)
+    offsets = "include/offsets.h"
+    made = run("make", f"{tmp_path}/b/{offsets}", f"BUILD={tmp_path}/b", **turkish)
+    assert made.returncode == 0, made.stdout
+    assert (tmp_path / "b" / offsets).read_bytes() == (guest.BUILD / offsets).read_bytes(), \
+        f"[A-Z] has I: {bool(sorted_by.stdout)}"
+
+
+def test_scripts_choose_their_locale():
+    """Each says so itself, since people start it, too."""
+    for path in (guest.TOP / "test").rglob("*"):
+        if path.is_file() and path.read_bytes().startswith((b"#!/bin/sh", b"#!/bin/bash")):
+            assert "\nLC_ALL=C\nexport LC_ALL\n" in path.read_text(), path
+
+
+def test_a_clone_of_windows_builds(tmp_path):
+    """It has autocrlf; files of the working tree are in it, whether committed or not."""
+    git = ["git", "-c", "core.autocrlf=true", "-c", "user.name=x", "-c", "user.email=x"]
+    names = run("git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.split()
+    if not names or not (guest.TOP / names[0]).exists():
+        pytest.skip("this tree is not in git")
+    for name in names:
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(guest.TOP / name, tmp_path / "source" / name)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+        done = run(*git, "-C", tmp_path / "source", *words)
+        assert done.returncode == 0, done.stdout
+    done = run(*git, "clone", "-q", tmp_path / "source", tmp_path / "clone")
+    assert done.returncode == 0, done.stdout
+    assert not [n for n in names if b"\r\n" in (tmp_path / "clone" / n).read_bytes()]
+    made = run("make", "-s", "-C", tmp_path / "clone", "kernel", "image", timeout=600)
+    assert made.returncode == 0, made.stdout
+
+
+def test_a_tree_that_cannot_be_written():
+    """Nor does anything have to be written to it, when the build is elsewhere."""
+    with tempfile.TemporaryDirectory() as top:
+        source, build = Path(top, "source"), Path(top, "b")
+        source.mkdir()
+        for name in SOURCES:
+            copy_source(name, source)
+        build.mkdir()
+        user = {} if os.geteuid() else {"user": 65534}  # root may write everywhere
+        for path in (top, build):
+            os.chown(path, user.get("user", -1), -1)
+        for path in source, *source.rglob("*"):
+            path.chmod(0o555)
+        done = subprocess.run(
+            ["make", "-C", source, f"{build}/gdbinit", f"{build}/include/offsets.h",
+             f"BUILD={build}"], env=guest.environment(), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, check=False, **user)
+        assert done.returncode == 0, done.stdout
+        assert f"file {build}/kernel" in (build / "gdbinit").read_text()
+        for path in source, *source.rglob("*"):
+            path.chmod(0o755)
+
+
+SKIPPED = shutil.ignore_patterns("strict", "grade", "logs", "test", "vmap-n", "kasan", "*.log")
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A copy of this tree, built."""
-    copied = "Makefile kernel.ld README.md boot kern trap vm user test".split()
-    for name in copied:
-        copy = shutil.copytree if (guest.TOP / name).is_dir() else shutil.copy2
-        copy(guest.TOP / name, tmp_path / name)
-    skipped = shutil.ignore_patterns("strict", "grade", "logs", "test", "vmap-n", "kasan", "*.log")
-    shutil.copytree(guest.BUILD, tmp_path / "build", ignore=skipped)
+    for name in SOURCES:
+        copy_source(name, tmp_path)
+    shutil.copytree(guest.BUILD, tmp_path / "build", ignore=SKIPPED)
     return tmp_path
 
 

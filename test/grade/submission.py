@@ -29,7 +29,8 @@ TOP = Path(__file__).resolve().parents[2]
 MANIFEST = Path(__file__).resolve().parent / "manifest"
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
 
-TREE = ("Makefile", "kernel.ld", "test/doctor", "boot", "trap", "kern", "vm")  # builds a kernel
+# What builds a kernel.
+TREE = ("Makefile", "kernel.ld", "test/doctor", "test/folder", "boot", "trap", "kern", "vm")
 REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build directory
 TAKEN = ("kernel",)  # of the submission's build directory
 # What the grader reads too, of the instructor's build directory.
@@ -238,9 +239,12 @@ def overlay(tree, found, manifest):
 def lock(directory):
     """Hold the instructor's build directory: graders may run side by side."""
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".grade", "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def copy(source, target, names):
