@@ -21,7 +21,8 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 SHELL := /bin/sh
-export LC_ALL := C  # elsewhere [A-Z] may leave letters out
+# Elsewhere [A-Z] may leave letters out.
+export LC_ALL := C
 BUILD ?= build
 # Only make lint takes a warning for an error, in a folder of its own.
 B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)

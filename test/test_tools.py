@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import guest
+import pexpect
 import pytest
 
 # What the doctor's own code calls.
@@ -57,10 +58,95 @@ def test_doctor_is_content():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_doctor_without_apt(machine):
+def test_doctor_without_a_package_manager(machine):
     done = machine.doctor("qemu")
     assert done.returncode == 1
-    assert "package qemu-system-misc" in done.stdout and "only with apt" in done.stdout
+    assert "package qemu-system-misc" in done.stdout and "those of Debian" in done.stdout
+
+
+@pytest.mark.parametrize("manager, command", [
+    ("dnf", "sudo dnf install gcc-riscv64-linux-gnu qemu-system-riscv"),
+    ("pacman", "sudo pacman -S --needed qemu-system-riscv riscv64-elf-gcc"),
+    ("brew", "brew install qemu riscv64-elf-gcc"),
+])
+def test_doctor_with_another_package_manager(machine, manager, command):
+    """It only says what to run."""
+    machine.script(manager, "echo ran")
+    machine.script("cc", "echo cc 13.2")
+    done = machine.doctor("build", "qemu")
+    assert done.returncode == 1 and "only with apt.  Please run" in done.stdout
+    assert f"\n  {command}\n" in done.stdout and "ran" not in done.stdout.split()
+    done = machine.doctor("--all")
+    assert done.returncode == 0 and "gdb" in done.stdout and " -" not in \
+        done.stdout.replace(" --needed", "").replace(" -S", "")
+
+
+def test_doctor_says_what_has_no_package(machine):
+    machine.script("pacman", "echo ran")
+    assert "the model checker: no package known" in machine.doctor("test").stdout
+
+
+def test_doctor_has_a_line_for_administrators(machine):
+    """All packages that any of the commands would ask for, the newest names too."""
+    machine.script("apt-get", "echo ran apt-get")
+    everything = machine.doctor("--all").stdout.split()
+    assert everything[:2] == ["sudo", "apt-get"]
+    asked = machine.doctor("build", "qemu", "test", "lint", "gdb", "llvm").stdout
+    wanted = {word for names in re.findall("package (.*)", asked) for word in names.split()}
+    assert len(wanted) > 10 and wanted <= set(everything)
+    assert " ".join(everything) in machine.doctor().stdout
+
+
+@pytest.mark.parametrize("answer, runs", [
+    ("y", True), ("Y", True), ("yes", True), ("Yes", True), ("YES", True),
+    ("n", False), ("no", False), ("", False), ("yesterday", False),
+])
+def test_doctor_understands_the_answer(machine, answer, runs):
+    machine.script("apt-get", "echo ran apt-get")
+    machine.script("sudo", 'exec "$@"')
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"PATH": str(machine.path)}
+    doctor = pexpect.spawn(f"{machine.path}/sh", ["test/doctor", "qemu"], cwd=guest.TOP,
+                           encoding="utf-8", timeout=60, env=environment)
+    doctor.expect_exact("[y/N] ")
+    doctor.sendline(answer)
+    doctor.expect(pexpect.EOF)
+    assert ("ran apt-get" in doctor.before) == runs
+    assert runs or "To do it yourself:\r\n  sudo apt-get install" in doctor.before
+
+
+@pytest.mark.parametrize("system, package", [
+    ('ID=debian\nVERSION_ID="12"', "qemu-system-misc"),
+    ('ID=debian\nVERSION_ID="13"', "qemu-system-riscv"),
+    ("ID=debian", "qemu-system-riscv"),  # the next one has no number yet
+    ('ID=ubuntu\nVERSION_ID="24.04"', "qemu-system-misc"),
+    ('ID=ubuntu\nVERSION_ID="25.04"', "qemu-system-riscv"),
+    ('ID=linuxmint\nVERSION_ID="22"', "qemu-system-misc"),
+])
+def test_doctor_before_apt_knows_any_package(machine, system, package):
+    (machine.path / "os-release").write_text(system + "\n")
+    machine.script("apt-cache", "exit 100")
+    machine.script("apt-get", "exit 100")
+    machine.script("sudo", "exit 1")
+    said = machine.doctor("qemu", OS_RELEASE=str(machine.path / "os-release")).stdout
+    assert f"package {package}\n" in said
+    assert "  sudo apt-get update && sudo apt-get install" in said
+
+
+def test_doctor_asks_the_make_in_use(machine):
+    machine.script("old", "echo GNU Make 3.81")
+    done = machine.doctor("build", MAKE=f"{machine.path}/old")
+    assert f"missing GNU make 4.0 or later ({machine.path}/old 3.81 is too old)" in done.stdout
+    gmake = machine.path / "gmake"
+    gmake.symlink_to(shutil.which("make"))
+    for command in "tools", "doctor":
+        assert f"MAKE='{gmake}' test/doctor" in run(gmake, "-n", command).stdout
+
+
+def test_doctor_is_asked_for_gdb():
+    """Two terminals need it as well as one."""
+    for command in "gdb", "qemu-gdb":
+        needs = run("make", "-n", command).stdout.splitlines()[0].split("test/doctor")[1]
+        assert "gdb" in needs.split()
 
 
 def test_doctor_shows_the_command_without_a_terminal(machine):
@@ -274,6 +360,9 @@ def test_only_folders_of_builds_are_removed(tmp_path):
     (tmp_path / "empty").mkdir()
     assert run("test/folder", "clean", tmp_path / "empty").returncode == 1
     assert run("test/folder", "clean", tmp_path / "nonexistent").returncode == 0
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/to").symlink_to(tmp_path / "empty")
+    assert run("test/folder", "make", tmp_path / "link").returncode == 1
 
 
 def test_folders_of_builds_are_removed(tmp_path):
