@@ -283,7 +283,7 @@ EXTRA := $(basename $(notdir $(EXTRA_PROGRAMS)))
 EXTRA_FLAGS := $(filter-out -O2 -I. -W%,$(UFLAGS)) -O -w -Wno-implicit-int -Wno-int-conversion \
   -Wno-implicit-function-declaration -Wno-incompatible-pointer-types -Wno-return-mismatch \
   -Wno-incompatible-function-pointer-types -Wno-return-type -Iuser/xv6 -Iuser/xv6/user
-EXTRA_KEEP = _start $(shell sed -n 's/^[a-z][a-z ]*[ *]\**\([a-z_]*\)(.*).*/\1/p' \
+EXTRA_KEEP = _start $(shell LC_ALL=C sed -n 's/^[a-z][a-z ]*[ *]\**\([a-z_]*\)(.*).*/\1/p' \
   user/xv6/user/user.h)
 extra_source = $(foreach f,$(EXTRA_PROGRAMS),$(if $(filter $(1).c,$(notdir $(f))),$(f)))
 
@@ -317,6 +317,7 @@ FILES := $(patsubst %,$(B)/bin/%,$(filter-out $(EXTRA),$(PROGRAMS))) $(EXTRA:%=$
 
 # Made again, empty of what was written to it, when any of the files changes, or their list.
 $(B)/fs.img: $(B)/mkfs $(FILES) $(B)/files
+	@test/unused $@
 	$(call say,MKFS,$@)$(B)/mkfs $@ $(FILES)
 
 $(B)/files: tools $(B)/options
@@ -326,6 +327,11 @@ image: $(B)/fs.img
 
 # --- running -------------------------------------------------------------------------------------
 
+# These have the image read, and for each machine a copy of what is written.
+bench demo test grade mutants: readable
+readable:
+	@test/unused -r $(B)/fs.img
+
 MACHINE = $(QEMU) -machine virt -bios default -kernel $(B)/kernel -smp $(CPUS) -m $(MEM) \
   $(if $(MODERN),-global virtio-mmio.force-legacy=false) $(QEMU_ARGS)
 DISK := -drive file=$(B)/fs.img,if=none,format=raw,id=x0 \
@@ -334,37 +340,36 @@ DISK := -drive file=$(B)/fs.img,if=none,format=raw,id=x0 \
 # Without a terminal the machine ends with the shell, and with its status.
 qemu: kernel image
 	@[ ! -t 0 ] || echo 'Leave with ^A x, or type poweroff.'
-	@BOOT_LOG=$(B)/console.log test/boot $(MACHINE) $(DISK) \
+	@exec env BOOT_LOG=$(B)/console.log test/boot $(MACHINE) $(DISK) \
 	  -append '$(APPEND)'"$$([ -t 0 ] || echo '$(if $(filter --,$(APPEND)),, -- sh)')"
 
 run-%: kernel image
-	@BOOT_LOG=$(B)/run-$*.log test/boot $(MACHINE) $(DISK) -snapshot \
+	@exec env BOOT_LOG=$(B)/run-$*.log test/boot $(MACHINE) $(DISK) -snapshot \
 	  -append '$(APPEND) -- /$* $(ARGS)'
 
-# A script that runs for long is started by exec: make, when it is ended, ends its children, and a
-# shell between them would be all that ends.
+# What runs for long is started by exec, and on a leash: it ends with make, however make ends.
 
 # On one hart, with room for ten thousand processes.
 bench: override CPUS := 1
 bench: MEM := 1G
 bench: kernel image
-	@exec $(PYTHON) test/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot -display none \
-	  -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
+	@exec test/leash $(PYTHON) test/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
+	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
 # The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
 demo: kernel image
-	@exec $(PYTHON) test/demo $(B)
+	@exec test/leash $(PYTHON) test/demo $(B)
 
 qemu-gdb: kernel image $(GDBINIT)
 	@$(PYTHON) test/gdb-port $(GDBPORT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
 	@echo '  make gdb $(subst ','\'',$(MAKEOVERRIDES))'
 	@echo 'Then `continue`.  Leave QEMU with ^A x.'
-	@BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) -append 'gdb $(APPEND)' \
-	  -S -gdb tcp:127.0.0.1:$(GDBPORT)
+	@exec env BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) \
+	  -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 gdb: kernel image $(GDBINIT)
-	@BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDBPORT) $(B)/kernel $(GDB) \
+	@exec env BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDBPORT) $(B)/kernel $(GDB) \
 	  $(MACHINE) $(DISK) -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 $(GDBINIT): test/gdbinit $(B)/options tools
@@ -391,10 +396,10 @@ host: $(HOST_TESTS)
 
 # A stack's life on harts that cache all they may: docs/fences.md.
 model: tools
-	@exec $(PYTHON) test/model/check
+	@exec test/leash $(PYTHON) test/model/check
 
 test: kernel image $(HOST_TESTS)
-	@exec env BUILD=$(B) $(PYTHON) -m pytest -q -n auto test
+	@exec test/leash env BUILD=$(B) $(PYTHON) -m pytest -q -n auto test
 
 # The shell gets the paths by the environment.
 lower = $(shell echo $(1) | tr A-Z a-z)
@@ -404,14 +409,14 @@ export $(PATHS) KEEP
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
 # for each other.
 grade: tools
-	@exec env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) \
+	@exec test/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) \
 	  $(PYTHON) test/grade/grade $(if $(CASES),--only '$(CASES)') \
 	  $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach v,$(PATHS),$(if $(value $(v)),--$(call lower,$(v)) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.
 mutants: kernel image
-	@exec env TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run --build $(B) \
+	@exec test/leash env TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run --build $(B) \
 	  $(if $(JOBS),--jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") $(if $(MUTANTS),'$(MUTANTS)')
 
 # --- lint ----------------------------------------------------------------------------------------
@@ -478,7 +483,7 @@ help:
 .DEFAULT:
 	@echo 'make: there is no file "$@", and no rule to make it.' >&2; exit 2
 
-.PHONY: $(COMMANDS)
+.PHONY: $(COMMANDS) readable
 
 include $(shell test/folder deps $(B))
 

@@ -11,6 +11,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import guest  # noqa: E402
 
 
+def pytest_configure(config):
+    """Processes that run tests end with the one that started them, and take their QEMUs along."""
+    if hasattr(config, "workerinput"):
+        guest.die_with_parent()
+
+
 @pytest.fixture
 def boot(request):
     """guest.run with the test's name; the log stays when the test fails."""

@@ -107,7 +107,7 @@ class Waiting:
         self.make = subprocess.Popen(
             ["make", "qemu-gdb", *words], cwd=guest.TOP, text=True, env=guest.environment(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True)
+            start_new_session=True, preexec_fn=guest.die_with_parent)
         self.said = ""
 
     def until(self, words):

@@ -4,10 +4,14 @@
 import math
 import os
 import re
+import secrets
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import guest
@@ -23,7 +27,8 @@ def run(*command, timeout=120, **environment):
     clean.pop("CI", None)
     return subprocess.run(command, cwd=guest.TOP, env={**clean, **environment}, text=True,
                           input="a line of input\n", stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout)
+                          stderr=subprocess.STDOUT, timeout=timeout,
+                          preexec_fn=guest.die_with_parent)
 
 
 class Machine:
@@ -394,6 +399,184 @@ SOURCES = "Makefile kernel.ld README.md boot kern trap vm user test".split()
 def copy_source(name, to):
     copy = shutil.copytree if (guest.TOP / name).is_dir() else shutil.copy2
     copy(guest.TOP / name, to / name)
+
+
+# --- the end of make, and two at once ------------------------------------------------------------
+
+PATIENCE = 60 * guest.SCALE  # seconds; an end takes one or two, 11 when SIGINT comes alone
+
+
+def until(true, what):
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, what()
+        time.sleep(0.1)
+
+
+class Family:
+    """A command, and all that it starts, whatever the session or the process above."""
+
+    def __init__(self, *command, **environment):
+        self.mark = f"FAMILY={secrets.token_hex(8)}"
+        key, value = self.mark.split("=")
+        self.top = subprocess.Popen(
+            command, cwd=guest.TOP, env=guest.environment(**{**environment, key: value}),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True, preexec_fn=self.prepare)
+
+    @staticmethod
+    def prepare():
+        guest.die_with_parent()
+        for number in signal.SIGINT, signal.SIGHUP:
+            signal.signal(number, signal.SIG_DFL)
+
+    def members(self):
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark in (process / "environ").read_text(errors="replace").split("\0"):
+                    found[int(process.name)] = (process / "cmdline").read_text().split("\0")
+            except OSError:
+                continue  # it has ended
+        return found
+
+    def has(self, *words):
+        return any(set(words) <= set(line) for line in self.members().values())
+
+    def close(self):
+        for pid in self.members():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.top.communicate()
+
+
+@pytest.fixture
+def family():
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("no /proc to see processes in")
+    families = []
+
+    def start(*command, **environment):
+        families.append(Family(*command, **environment))
+        return families[-1]
+
+    yield start
+    for one in families:
+        one.close()
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """A QEMU that starts and does nothing."""
+    path = tmp_path / "qemu"
+    path.write_text(f"""#!/bin/sh
+        case $1 in
+          --version) echo QEMU emulator version 7.2;;
+          -L) exec {guest.QEMU} -L help;;
+          *) exec sleep 86399;;
+        esac""")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("command, name", [
+    *(("run-true", name) for name in ("TERM", "HUP", "INT", "KILL")),
+    *((command, "KILL") for command in ("qemu", "qemu-gdb", "gdb", "bench", "demo", "grade")),
+    ("gdb", "TERM"), ("gdb", "HUP"), ("bench", "HUP"), ("grade", "HUP"), ("grade", "TERM"),
+])
+def test_everything_ends_with_make(family, sleeper, tmp_path, command, name):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    (tmp_path / "gdb").write_text("#!/bin/sh\nexec sleep 86399\n")
+    (tmp_path / "gdb").chmod(0o755)
+    one = family("make", command, f"BUILD={os.environ.get('BUILD', 'build')}", f"QEMU={sleeper}",
+                 f"GDB={tmp_path}/gdb", f"GDBINIT={tmp_path}/gdbinit", f"GDBPORT={port}",
+                 "QEMU_ARGS=-snapshot", "JOBS=2", f"LOGS={tmp_path}",
+                 *guest.chosen("CROSS", "LLVM", "HOSTCC", "PYTHON"))
+    until(lambda: one.has("sleep", "86399") or one.top.poll() is not None, one.members)
+    assert one.top.poll() is None, one.top.communicate()[0].decode()
+    one.top.send_signal(getattr(signal, f"SIG{name}"))
+    until(lambda: not one.members(), one.members)
+
+
+def test_qemu_ends_with_make(family):
+    """The real one."""
+    one = family("make", "run-sleep", "ARGS=100000", "QEMU_ARGS=-S",
+                 f"BUILD={os.environ.get('BUILD', 'build')}",
+                 *guest.chosen("CROSS", "LLVM", "HOSTCC", "QEMU"))
+    until(lambda: one.has(guest.QEMU, "-S"), one.members)
+    one.top.kill()
+    until(lambda: not one.members(), one.members)
+
+
+def test_guests_end_with_their_tests(family, sleeper, tmp_path):
+    (tmp_path / "test_one.py").write_text("import guest\ndef test_one():\n    guest.run()\n")
+    for name in "TERM", "KILL":
+        one = family("make", "-s", "-f", "-", QEMU=str(sleeper), PYTHONPATH="test",
+                     BUILD=str(tmp_path))
+        one.top.stdin.write(f"x:\n\t@exec test/leash {sys.executable} -m pytest -q -n 2 "
+                            f"-p conftest -p no:cacheprovider {tmp_path}\n".encode())
+        one.top.stdin.close()
+        one.top.stdin = None
+        until(lambda: one.has("sleep", "86399"), one.members)
+        one.top.send_signal(getattr(signal, f"SIG{name}"))
+        until(lambda: not one.members(), one.members)
+
+
+def test_leashes_are_on_all_that_runs_long():
+    """What the tests above cannot run in reasonable time."""
+    for command in "test", "mutants", "model", "demo", "bench", "grade":
+        assert "\nexec test/leash " in run("make", "-n", command).stdout
+
+
+def waits(image, log, *more):
+    """Arguments of test/boot for a machine that waits, with the image open."""
+    return (guest.QEMU, "-machine", "virt", "-S", "-drive", f"file={image},if=none,format=raw,id=x",
+            "-device", "virtio-blk-device,drive=x", *more), {"BOOT_LOG": str(log),
+                                                             "BOOT_LIMIT": "0"}
+
+
+@pytest.mark.parametrize("first, second", [([], []), ([], ["-snapshot"]), (["-snapshot"], [])])
+def test_an_image_in_use(family, tmp_path, first, second):
+    """Who has it is said before anything is emptied."""
+    image, log = tmp_path / "fs.img", tmp_path / "log"
+    shutil.copy(guest.IMAGE, image)
+    words, environment = waits(image, tmp_path / "log of the first", *first)
+    one = family("test/boot", *words, **environment)
+    opened = ["-r"] if not first else []  # QEMU opens it to write after it has read
+    until(lambda: run("test/unused", *opened, image).returncode, one.members)
+    log.write_text("of a run before")
+    words, environment = waits(image, log, *second)
+    done = run("test/boot", *words, **environment)
+    assert done.returncode == 1
+    assert f"{image} is in use by process {one.top.pid} ({Path(guest.QEMU).name}): end that one" \
+        in done.stdout
+    assert log.read_text() == "of a run before"
+    assert run("test/unused", "-r", image).returncode == (0 if first else 1), one.members()
+
+
+def test_a_log_in_use(family, tmp_path):
+    """The image is shared by machines that only read it; each has its own log."""
+    shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+    words, environment = waits(tmp_path / "fs.img", tmp_path / "x.log", "-snapshot")
+    for name in "x-2.log", "x-3.log":
+        one = family("test/boot", *words, **environment)
+        until(lambda: run("test/unused", "-l", tmp_path / "x.log").stdout
+              == f"{tmp_path}/{name}\n", one.members)
+        one.close()
+        one = family("test/boot", *words, **environment)
+        until(lambda: run("test/unused", "-l", tmp_path / "x.log").stdout
+              == f"{tmp_path}/{name}\n", one.members)
+
+
+def test_images_in_use_are_neither_read_nor_made():
+    for command in "bench", "demo", "test", "grade", "mutants":
+        assert "test/unused -r build/fs.img\n" in run("make", "-n", command).stdout
+    words = run("make", "-n", "-W", "README.md", "image").stdout
+    assert words.index("test/unused build/fs.img\n") < words.index("build/mkfs build/fs.img")
 
 
 # --- strange places ------------------------------------------------------------------------------
