@@ -46,7 +46,8 @@ MTIME = 0x0200BFF8  # of QEMU's virt machine
 SHIFT = 5  # icount: an instruction takes 2**SHIFT ns of the guest's time
 TIMEBASE = 10_000_000  # ticks of the guest's clock a second
 GUEST_LIMIT = 10  # seconds of the guest's time, by default; more with more harts: they take turns
-CPU_LIMIT = 20  # seconds of QEMU's CPU time, by default
+CPU_LIMIT = 20  # seconds of QEMU's CPU time, without icount
+SLOW_LIMIT = 12  # the same with icount, by default: ten times what it should take
 WALL_LIMIT = 240
 BUSY_LIMIT = 1800  # seconds, with all waiting for processors
 IDLE_LIMIT = 5  # seconds of the guest's time in which every hart waits
@@ -281,7 +282,7 @@ class Guest:
         self.nonce = secrets.token_hex(8)
         self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
         self.limit = (limit or (GUEST_LIMIT * (1 + cpus) / 2 if icount else CPU_LIMIT)) * SCALE
-        self.cpu_limit = max(limit or 0, CPU_LIMIT) * SCALE
+        self.cpu_limit = max(self.limit if limit or not icount else 0, SLOW_LIMIT * SCALE)
         self.breakpoints = set()
         self.at = None  # the Stop that the machine is in
         self.boot_hart = 0 if cpus == 1 else None  # known once the machine runs
