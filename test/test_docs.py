@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""What README, docs/ and make help name is there, and what they show to type works."""
+
+import os
+import re
+import shlex
+import subprocess
+
+import guest
+import pytest
+
+PAGES = [guest.TOP / "README.md", *sorted((guest.TOP / "docs").glob("*.md"))]
+TEXT = {page: page.read_text() for page in PAGES}
+SHOWN = re.compile(r"`([^`\n]+)`|^    (\S[^\n#]*?) *(?:#.*)?$"
+                   r"|^(?:for .*; do )?(make .*?)(?:; done)?$", re.MULTILINE)
+MADE = {"DIR", "dir", "FILE"}  # what a reader puts another word for
+
+
+def shown(first):
+    """Return the commands of the pages that begin with that word, each once."""
+    found = set()
+    for text in TEXT.values():
+        for words in SHOWN.findall(text):
+            command = "".join(words)
+            if re.match(rf"{first}( |$)", command):
+                found.add(command)
+    return sorted(found)
+
+
+def make(*words):
+    return subprocess.run(["make", *words], cwd=guest.TOP, text=True, env=guest.environment(),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+
+
+def test_commands_of_make(tmp_path):
+    """make knows each, with its options; what it would do is not done."""
+    commands = shown("make")
+    assert len(commands) > 20
+    for command in commands:
+        words = shlex.split(command.replace("run-NAME", "run-true").replace("$d", str(tmp_path)))
+        done = make("-n", f"GDBINIT={tmp_path}/init", *words[1:])
+        assert done.returncode == 0, f"{command}:\n{done.stdout[-1000:]}"
+
+
+def test_help():
+    """Each command and option of make help is one, and README's tables agree with it."""
+    text = make("help").stdout
+    commands = re.findall(r"^  make (\S+) ", text, re.MULTILINE)
+    names = set(re.findall(r"\b([A-Z]\w+|V)=", text))
+    assert len(commands) > 12 and len(names) > 20
+    goals = set(make("-n", "-p", "help").stdout.split())
+    for command in commands:
+        assert f"{command}:" in goals or command == "run-NAME", command
+    listed = set(re.search(r"^VARIABLES := (.*)$", make("-n", "-p", "help").stdout, re.MULTILINE)[1]
+                 .split())
+    assert names <= listed and listed - names == {"GDBINIT"}
+    readme = TEXT[guest.TOP / "README.md"]
+    assert set(re.findall(r"`make ([\w-]+)`", readme)) <= {*commands, "help"}
+    assert set(re.findall(r"^\| .*?`([A-Z_]+)=", readme, re.MULTILINE)) <= names
+
+
+def test_paths():
+    """Files that the pages name, but for those that are made or stand for others."""
+    for page, text in TEXT.items():
+        for path in re.findall(r"`((?:boot|trap|kern|vm|user|test|docs)/[\w./-]*\w)[ `]", text):
+            if not re.search(r"[A-Z]{3}|\.o$", path):
+                assert (guest.TOP / path).exists(), f"{page.name}: {path}"
+
+
+def test_words_of_provoke():
+    known = set()
+    for path in (guest.TOP / "kern/dev").glob("provoke*.c"):
+        known.update(re.findall(r'\{"([A-Z_]+)",', path.read_text()))
+    named = {word for text in TEXT.values() for word in re.findall(r"provoke ([A-Z_]{3,})", text)}
+    assert len(named) > 4 and named - MADE <= known
+
+
+def test_programs():
+    """docs/user-programs.md lists each, and no other."""
+    text = TEXT[guest.TOP / "docs/user-programs.md"]
+    rows = re.findall(r"^\| `(.*?)` \|", text.split("## What there is")[1], re.MULTILINE)
+    listed = set()
+    for row in rows:
+        first = row.split()[0]
+        listed.update([first] if re.search(r"[\[|(.<]| [a-z]( |$)", row) else row.split())
+    there = {path.stem for path in (guest.TOP / "user").glob("*.c")} - {"mkfs"}
+    assert there <= {word for row in rows for word in row.split()}, there
+    assert listed <= there, listed
+
+
+def test_what_readme_types_in_the_shell(boot, tmp_path):
+    readme = TEXT[guest.TOP / "README.md"]
+    block = re.search(r"In the shell, try\n\n((?:    .*\n)+)", readme)[1]
+    lines = [line.strip() for line in block.splitlines()]
+    assert "poweroff" in lines
+    script = "".join(f"{line} -c true\n" if line.endswith(" sh") else f"{line}\n" for line in lines)
+    (tmp_path / "script").write_text(script)
+    programs = sorted((guest.BUILD / "bin").iterdir())
+    subprocess.run([guest.BUILD / "mkfs", tmp_path / "fs.img", *programs, tmp_path / "script"],
+                   check=True)
+    r = boot("sh script", image=tmp_path / "fs.img")
+    assert r.code == 0 and "class=overflow" in r.output, r.explain()
+    assert not re.search(r"not found|cannot|usage", r.output), r.explain()
+
+
+@pytest.mark.skipif(not os.path.exists(guest.TOP / ".git"), reason="no repository")
+def test_commands_of_scripts():
+    """What is shown of test/ can be run, and answers to what it does not know."""
+    for command in shown(r"test/[\w/-]+"):
+        path = guest.TOP / command.split()[0]
+        if " " in command and not re.search(r"[A-Z]{3}/", command):
+            assert os.access(path, os.X_OK), command
