@@ -70,8 +70,10 @@ def test_backtrace_crosses_from_the_interrupt_stack(tmp_path):
 
 def test_backtrace_crosses_into_the_user_program(tmp_path):
     """Its stack and data can be read, and written, while the hart is in the kernel."""
-    output = debug(tmp_path, ["program echo", "tbreak sys_write", "continue", "bt",
-                              "print (char *)&line", "set var line[0] = 'J'", "break sys_poweroff",
+    output = debug(tmp_path, ["program echo", "tbreak user/echo.c:main if $a0 == 2", "continue",
+                              "tbreak sys_write", "continue", "bt",
+                              "print (char *)&'user/echo.c'::line",
+                              "set var 'user/echo.c'::line[0] = 'J'", "break sys_poweroff",
                               "continue"], "-- echo hello", cpus=1)
     names = [a or b for a, b in frames(output)]
     trap = names.index("<signal handler called>")
