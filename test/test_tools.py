@@ -440,8 +440,8 @@ class Family:
                 continue  # it has ended
         return found
 
-    def has(self, *words):
-        return any(set(words) <= set(line) for line in self.members().values())
+    def has(self, program, word):
+        return any(line[0] == program and word in line for line in self.members().values())
 
     def close(self):
         for pid in self.members():
