@@ -558,6 +558,19 @@ def test_an_image_in_use(family, tmp_path, first, second):
     assert run("test/unused", "-r", image).returncode == (0 if first else 1), one.members()
 
 
+def test_gdb_shares_the_image_with_readers(family, tmp_path):
+    shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+    words, environment = waits(tmp_path / "fs.img", tmp_path / "x.log", "-snapshot")
+    one = family("test/boot", *words, **environment)
+    until(lambda: run("test/unused", tmp_path / "fs.img").returncode, one.members)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    for words, code in (words, 0), ([w for w in words if w != "-snapshot"], 1):
+        done = run("test/gdb", port, guest.KERNEL, "true", *words, BOOT_LOG=f"{tmp_path}/y.log")
+        assert done.returncode == code, done.stdout
+
+
 def test_a_log_in_use(family, tmp_path):
     """The image is shared by machines that only read it; each has its own log."""
     shutil.copy(guest.IMAGE, tmp_path / "fs.img")
