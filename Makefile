@@ -320,7 +320,8 @@ $(B)/fs.img: $(B)/mkfs $(FILES) $(B)/files
 	@test/unused $@
 	$(call say,MKFS,$@)$(B)/mkfs $@ $(FILES)
 
-$(B)/files: tools $(B)/options
+# Only of files that there are: a wrong name in EXTRA_FILES= changes nothing.
+$(B)/files: tools $(B)/options | $(FILES)
 	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
 
 image: $(B)/fs.img

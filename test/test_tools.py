@@ -226,7 +226,6 @@ def test_doctor_bad_choice():
     (["docs"], "there is no command docs"),
     (["test/host"], "there is no command test/host"),
     (["vm/page.c"], "there is no command vm/page.c"),
-    (["EXTRA_FILES=/nonexistent", "image"], 'there is no file "/nonexistent"'),
     (["QEMU=", "qemu"], "QEMU= is empty"),
     (["GDB="], "GDB= is empty"),
     (["HOSTCC="], "HOSTCC= is empty"),
@@ -236,6 +235,17 @@ def test_doctor_bad_choice():
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
     assert done.returncode == 2 and says in done.stdout
+
+
+def test_a_wrong_file_changes_nothing():
+    """Or the image would be made anew by whatever make comes next."""
+    names = guest.BUILD / "files"
+    before = names.read_text()
+    done = run("make", "EXTRA_FILES=/nonexistent", "image",
+               f"BUILD={os.environ.get('BUILD', 'build')}",
+               *guest.chosen("CROSS", "LLVM", "HOSTCC"))
+    assert done.returncode == 2 and 'there is no file "/nonexistent"' in done.stdout
+    assert names.read_text() == before
 
 
 def test_make_takes_what_is_right():
