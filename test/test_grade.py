@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import types
 import xml.etree.ElementTree as ET
@@ -376,25 +377,31 @@ def guests_of(place):
     return found
 
 
+@pytest.fixture
+def temporary():
+    """A directory with a short path: that of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="t") as path:
+        yield Path(path)
+
+
 @pytest.mark.parametrize("end", [
     lambda make: os.kill(make.pid, signal.SIGTERM),
     lambda make: os.killpg(make.pid, signal.SIGINT),  # as ^C does
 ], ids=["kill", "^C"])
-def test_nothing_outlives_an_interrupted_run(tmp_path, end):
+def test_nothing_outlives_an_interrupted_run(tmp_path, temporary, end):
     """No guest, no file but the results; nor if it is make that is ended."""
-    (tmp_path / "tmp").mkdir()
     words = ["CASES=survival", "JOBS=2", f"LOGS={tmp_path}/logs", f"JSON={tmp_path}/j"]
     with open(tmp_path / "said", "wb") as said:
         make = subprocess.Popen(["make", "-s", "grade", *words], cwd=guest.TOP, stderr=said,
-                                env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, stdout=said,
+                                env={**os.environ, "TMPDIR": str(temporary)}, stdout=said,
                                 stdin=subprocess.DEVNULL, start_new_session=True)
-    while not guests_of(tmp_path / "tmp"):
+    while not guests_of(f"{temporary}/grade-"):  # and not while a compiler runs
         assert make.poll() is None, (tmp_path / "said").read_text()
         time.sleep(0.1)
     end(make)
     make.wait(600)
     limit = time.monotonic() + 600
-    while left := [*guests_of(tmp_path / "tmp"), *(tmp_path / "tmp").iterdir()]:
+    while left := [*guests_of(temporary), *temporary.iterdir()]:
         assert time.monotonic() < limit, left
         time.sleep(0.1)
     assert "interrupted" in (tmp_path / "said").read_text()
