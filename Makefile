@@ -508,7 +508,7 @@ include $(shell test/folder deps $(B))
 ##
 ## Options, such as make qemu CPUS=8 MEM=1G
 ##   CPUS=3             harts, 1 to 32
-##   MEM=128M           memory, up to 8G
+##   MEM=128M           memory, 64M to 4G
 ##   APPEND="..."       boot arguments
 ##   MODERN=1           virtio version 1 instead of the legacy one
 ##   EXTRA_FILES="..."  files to add to the disk image

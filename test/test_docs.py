@@ -60,6 +60,14 @@ def test_help():
     assert set(re.findall(r"^\| .*?`([A-Z_]+)=", readme, re.MULTILINE)) <= names
 
 
+@pytest.mark.parametrize("name, too_much", [("CPUS", "1000"), ("MEM", "1000G")])
+def test_ranges(name, too_much):
+    """README and make help say what a value out of range is answered with."""
+    span = re.search(r"from (\w+ to \w+)", make(f"{name}={too_much}").stdout)[1]
+    assert re.search(rf"`{name}=`.*\b{span}\b", TEXT[guest.TOP / "README.md"])
+    assert re.search(rf"^  {name}=.*\b{span}\b", make("help").stdout, re.MULTILINE)
+
+
 def test_paths():
     """Files that the pages name, but for those that are made or stand for others."""
     for page, text in TEXT.items():
