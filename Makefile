@@ -278,19 +278,22 @@ $(PROGRAMS:%=$(B)/bin/%): $(B)/bin/%: $(B)/user/%.elf
 
 # Sources of programs for xv6, from elsewhere: against the headers in user/xv6/, in the C of earlier
 # days, without warnings.  They see of user/lib/ what those headers name; what a program has itself
-# replaces even that.
+# replaces even that.  A copy is compiled, since quotes look beside the source first, where this
+# tree's own user/user.h may be.
 EXTRA := $(basename $(notdir $(EXTRA_PROGRAMS)))
 EXTRA_FLAGS := $(filter-out -O2 -I. -W%,$(UFLAGS)) -O -w -Wno-implicit-int -Wno-int-conversion \
   -Wno-implicit-function-declaration -Wno-incompatible-pointer-types -Wno-return-mismatch \
-  -Wno-incompatible-function-pointer-types -Wno-return-type -Iuser/xv6 -Iuser/xv6/user
+  -Wno-incompatible-function-pointer-types -Wno-return-type -iquote user/xv6 -Iuser/xv6 \
+  -Iuser/xv6/user
 EXTRA_KEEP = _start $(shell LC_ALL=C sed -n 's/^[a-z][a-z ]*[ *]\**\([a-z_]*\)(.*).*/\1/p' \
   user/xv6/user/user.h)
 extra_source = $(foreach f,$(EXTRA_PROGRAMS),$(if $(filter $(1).c,$(notdir $(f))),$(f)))
 
 $(EXTRA:%=$(B)/extra/%.o): $(B)/extra/%.o: $$(call extra_source,$$*) $(B)/options $(B)/extra/list
-	$(call say,CC,$<)$(CC) $(EXTRA_FLAGS) $(DEPS) -c -o $@ $<
+	@{ echo '#line 1 "$<"'; cat $<; } > $(@:.o=.c)
+	$(call say,CC,$<)$(CC) $(EXTRA_FLAGS) -iquote $(<D) $(DEPS) -c -o $@ $(@:.o=.c)
 
-$(B)/extra/list: tools
+$(B)/extra/list: $(B)/options
 	@mkdir -p $(@D)
 	@echo '$(EXTRA_PROGRAMS)' | cmp -s - $@ || echo '$(EXTRA_PROGRAMS)' > $@
 

@@ -248,6 +248,13 @@ def test_a_wrong_file_changes_nothing():
     assert names.read_text() == before
 
 
+def test_a_folder_gets_its_mark_first(tmp_path):
+    """Or a source that is not there would leave one that no later build takes."""
+    build = tmp_path / "b"
+    assert run("make", f"{build}/extra/list", f"BUILD={build}").returncode == 0
+    assert run("test/folder", "make", build).returncode == 0
+
+
 def test_make_takes_what_is_right():
     """Only what it would run is printed."""
     done = run("make", "-n", "grade", "KASAN=y", "SCALE=.5", "BUILD=build/kasan", "CPUS=32")
