@@ -124,7 +124,7 @@ NEEDS := build \
 
 # Asked for when first used: by then the doctor has been.
 ifndef CROSS
-CROSS = $(eval CROSS := $(shell test/doctor --cross))$(CROSS)
+override CROSS = $(eval override CROSS := $(shell CROSS= test/doctor --cross))$(CROSS)
 endif
 
 ifdef LLVM
@@ -479,6 +479,7 @@ doctor:
 	@MAKE='$(MAKE_COMMAND)' test/doctor
 
 clean:
+	@test/unused $(BUILD)/fs.img
 	@test/folder clean $(B)
 
 help:

@@ -363,8 +363,9 @@ def test_early_end_is_explained(tmp_path):
     assert "QEMU has ended without a boot banner" in done.stdout
 
 
-def test_an_empty_cross_is_none_chosen():
-    assert run("make", "-n", "kernel", "CROSS=").returncode == 0
+def test_an_empty_cross_is_none_chosen(tmp_path):
+    done = run("make", "-n", "kernel", "CROSS=", f"BUILD={tmp_path}/b")
+    assert f"{run('test/doctor', '--cross').stdout.strip()}gcc " in done.stdout
 
 
 # --- the folder of a build -----------------------------------------------------------------------
@@ -573,6 +574,8 @@ def test_an_image_in_use(family, tmp_path, first, second):
         in done.stdout
     assert log.read_text() == "of a run before"
     assert run("test/unused", "-r", image).returncode == (0 if first else 1), one.members()
+    (tmp_path / "options").write_text("-DVMAP_STACK=1\n")
+    assert run("make", "clean", f"BUILD={tmp_path}").returncode == 2 and image.exists()
 
 
 def test_gdb_shares_the_image_with_readers(family, tmp_path):
