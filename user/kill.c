@@ -12,7 +12,10 @@ int main(int argc, char *argv[]) {
     char *end;
     long pid = strtol(argv[i], &end, 10);
     if (*end || end == argv[i] || pid <= 0 || kill((int)pid) < 0) {
-      fprintf(2, "kill: there is no process %s%s\n", argv[i], pid == 1 ? " that may end" : "");
+      if (pid == 1)
+        fprintf(2, "kill: process 1 may not be killed\n");
+      else
+        fprintf(2, "kill: there is no process %s\n", argv[i]);
       failed = 1;
     }
   }
