@@ -296,10 +296,11 @@ def test_workers(tmp_path, capsys):
     assert "MemoryError" in report.done()[1].reason
 
 
-def run_made_up(tmp_path, monkeypatch, *runs, budget=35, tags=("core",)):
+def run_made_up(tmp_path, monkeypatch, *runs, budget=35, whole=140, tags=("core",)):
     """Run cases that are those functions.  Returns the outcomes."""
     script = guest.load_script(GRADE / "grade")
     monkeypatch.setattr(script, "BUDGET", budget)
+    monkeypatch.setattr(script, "WHOLE", whole)
     monkeypatch.setattr(script, "SCALE", 1)
     monkeypatch.setattr(suite, "WORK_SECONDS", 1)  # no host is slower than that
     cases = [suite.Case(f"overflow.{run.__name__}{i}", "t", 1, "h", tags, run)
@@ -326,6 +327,9 @@ def test_budget(tmp_path, monkeypatch):
     assert "used up the 0 s of CPU time" in done[2].reason and done[2].points == 0
     done = run_made_up(tmp_path, monkeypatch, *[rest] * 5, budget=.1)
     assert all(o.status == "pass" for o in done)
+    done = run_made_up(tmp_path, monkeypatch, burn, burn, rest, whole=2)
+    assert [o.status for o in done] == ["pass", "pass", "timeout"]
+    assert "used up the 2 s of CPU time that all cases together" in done[2].reason
 
 
 def test_busy_host(tmp_path, monkeypatch):
