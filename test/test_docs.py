@@ -76,6 +76,16 @@ def test_paths():
                 assert (guest.TOP / path).exists(), f"{page.name}: {path}"
 
 
+def test_up_calls():
+    """docs/layout.md lists each function that is implemented in a room above its header's."""
+    layers = guest.load_script(guest.TOP / "test/lint/layers")
+    there = {(name, header, *paths) for name, (header, paths) in layers.up_calls().items()
+             if any(layers.rank(path) > layers.rank(header) for path in paths)}
+    rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \| `(.*?)` \|$", TEXT[guest.TOP / "docs/layout.md"],
+                      re.MULTILINE)
+    assert set(rows) == there
+
+
 def test_words_of_provoke():
     known = set()
     for path in (guest.TOP / "kern/dev").glob("provoke*.c"):
