@@ -2,7 +2,7 @@
 #
 # Every command of Bulwark; `make help` lists them.
 #
-# One makefile, no recursion; everything it makes lies in build/.  test/doctor looks for the
+# One makefile, no recursion; everything it makes lies in build/.  test/tools/doctor looks for the
 # tools before anything is built, and installs what is missing.
 
 .DEFAULT_GOAL := kernel
@@ -115,7 +115,7 @@ endif
 
 # --- tools ---------------------------------------------------------------------------------------
 
-# What test/doctor has to look for, by command.
+# What test/tools/doctor has to look for, by command.
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter gdb qemu-gdb,$(MAKECMDGOALS)),gdb) \
@@ -124,7 +124,7 @@ NEEDS := build \
 
 # Asked for when first used: by then the doctor has been.
 ifndef CROSS
-override CROSS = $(eval override CROSS := $(shell CROSS= test/doctor --cross))$(CROSS)
+override CROSS = $(eval override CROSS := $(shell CROSS= test/tools/doctor --cross))$(CROSS)
 endif
 
 ifdef LLVM
@@ -186,10 +186,10 @@ LDFLAGS := -nostdlib -static --build-id=none
 OPTIONS = $(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECK_FLAGS) $(UFLAGS) $(HOSTCC)
 
 tools:
-	@MAKE='$(MAKE_COMMAND)' test/doctor $(NEEDS)
+	@MAKE='$(MAKE_COMMAND)' test/tools/doctor $(NEEDS)
 
 $(B)/options: tools
-	@test/folder make $(BUILD) $(B)
+	@test/tools/folder make $(BUILD) $(B)
 	@echo '$(OPTIONS)' | cmp -s - $@ || echo '$(OPTIONS)' > $@
 
 # --- kernel --------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ FILES := $(patsubst %,$(B)/bin/%,$(filter-out $(EXTRA),$(PROGRAMS))) $(EXTRA:%=$
 
 # Made again, empty of what was written to it, when any of the files changes, or their list.
 $(B)/fs.img: $(B)/mkfs $(FILES) $(B)/files
-	@test/unused $@
+	@test/tools/unused $@
 	$(call say,MKFS,$@)$(B)/mkfs $@ $(FILES)
 
 # Only of files that there are: a wrong name in EXTRA_FILES= changes nothing.
@@ -334,7 +334,7 @@ image: $(B)/fs.img
 # These have the image read, and for each machine a copy of what is written.
 bench demo test grade mutants: readable
 readable:
-	@test/unused -r $(B)/fs.img
+	@test/tools/unused -r $(B)/fs.img
 
 MACHINE = $(QEMU) -machine virt -bios default -kernel $(B)/kernel -smp $(CPUS) -m $(MEM) \
   $(if $(MODERN),-global virtio-mmio.force-legacy=false) $(QEMU_ARGS)
@@ -344,11 +344,11 @@ DISK := -drive file=$(B)/fs.img,if=none,format=raw,id=x0 \
 # Without a terminal the machine ends with the shell, and with its status.
 qemu: kernel image
 	@[ ! -t 0 ] || echo 'Leave with ^A x, or type poweroff.'
-	@exec env BOOT_LOG=$(B)/console.log test/boot $(MACHINE) $(DISK) \
+	@exec env BOOT_LOG=$(B)/console.log test/tools/boot $(MACHINE) $(DISK) \
 	  -append '$(APPEND)'"$$([ -t 0 ] || echo '$(if $(filter --,$(APPEND)),, -- sh)')"
 
 run-%: kernel image
-	@exec env BOOT_LOG=$(B)/run-$*.log test/boot $(MACHINE) $(DISK) -snapshot \
+	@exec env BOOT_LOG=$(B)/run-$*.log test/tools/boot $(MACHINE) $(DISK) -snapshot \
 	  -append '$(APPEND) -- /$* $(ARGS)'
 
 # What runs for long is started by exec, and on a leash: it ends with make, however make ends.
@@ -357,26 +357,26 @@ run-%: kernel image
 bench: override CPUS := 1
 bench: MEM := 1G
 bench: kernel image
-	@exec test/leash $(PYTHON) test/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
+	@exec test/tools/leash $(PYTHON) test/tools/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
 	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
 # The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
 demo: kernel image
-	@exec test/leash $(PYTHON) test/demo $(B)
+	@exec test/tools/leash $(PYTHON) test/tools/demo $(B)
 
 qemu-gdb: kernel image $(GDBINIT)
-	@$(PYTHON) test/gdb-port $(GDBPORT)
+	@$(PYTHON) test/tools/gdb-port $(GDBPORT)
 	@echo 'QEMU waits for GDB at port $(GDBPORT).  In another terminal, in this directory, type:'
 	@echo '  make gdb $(subst ','\'',$(MAKEOVERRIDES))'
 	@echo 'Then `continue`.  Leave QEMU with ^A x.'
-	@exec env BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/boot $(MACHINE) $(DISK) \
+	@exec env BOOT_LOG=$(B)/console.log BOOT_LIMIT=0 test/tools/boot $(MACHINE) $(DISK) \
 	  -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
 gdb: kernel image $(GDBINIT)
-	@exec env BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/gdb $(GDBPORT) $(B)/kernel $(GDB) \
+	@exec env BOOT_LOG=$(B)/gdb.log GDBINIT=$(GDBINIT) test/tools/gdb $(GDBPORT) $(B)/kernel $(GDB) \
 	  $(MACHINE) $(DISK) -append 'gdb $(APPEND)' -S -gdb tcp:127.0.0.1:$(GDBPORT)
 
-$(GDBINIT): test/gdbinit $(B)/options tools
+$(GDBINIT): test/tools/gdbinit $(B)/options tools
 	@sed -e 's,@KERNEL@,$(B)/kernel,' -e 's,@PORT@,$(GDBPORT),' -e 's,@USER@,$(B)/user,' \
 	  -e 's,@PYTHON@,$(PYTHON),' $< > $@
 
@@ -400,10 +400,10 @@ host: $(HOST_TESTS)
 
 # A stack's life on harts that cache all they may: docs/fences.md.
 model: tools
-	@exec test/leash $(PYTHON) test/model/check
+	@exec test/tools/leash $(PYTHON) test/model/check
 
 test: kernel image $(HOST_TESTS)
-	@exec test/leash env BUILD=$(B) $(PYTHON) -m pytest -q -n auto test
+	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q -n auto test
 
 # The shell gets the paths by the environment.
 lower = $(shell echo $(1) | tr A-Z a-z)
@@ -413,21 +413,22 @@ export $(PATHS) KEEP
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
 # for each other.
 grade: tools
-	@exec test/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) \
-	  $(PYTHON) test/grade/grade $(if $(CASES),--only '$(CASES)') \
-	  $(if $(JOBS),--jobs $(JOBS)) \
+	@exec test/tools/leash env BUILD=$(B) \
+	  TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) $(PYTHON) test/grade/grade \
+	  $(if $(CASES),--only '$(CASES)') $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach v,$(PATHS),$(if $(value $(v)),--$(call lower,$(v)) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.
 mutants: kernel image
-	@exec test/leash env TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run --build $(B) \
-	  $(if $(JOBS),--jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") $(if $(MUTANTS),'$(MUTANTS)')
+	@exec test/tools/leash env TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run \
+	  --build $(B) $(if $(JOBS),--jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") \
+	  $(if $(MUTANTS),'$(MUTANTS)')
 
 # --- lint ----------------------------------------------------------------------------------------
 
 HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h user/xv6/*/*.h)
 CLANG = clang -fsyntax-only $(STRICT) --target=riscv64-unknown-elf $(COMMON)
-SCRIPTS = $(shell grep -IlsE '^.!/bin/(ba)?sh' test/* test/*/* .ci/*)
+SCRIPTS = $(shell grep -IlsE '^.!/bin/(ba)?sh' test/*/* .ci/*)
 
 lint: lint-format lint-text lint-warnings lint-layers lint-instructions lint-headers lint-clang \
   lint-shell
@@ -476,11 +477,11 @@ lint-shell: tools
 # --- the rest ------------------------------------------------------------------------------------
 
 doctor:
-	@MAKE='$(MAKE_COMMAND)' test/doctor
+	@MAKE='$(MAKE_COMMAND)' test/tools/doctor
 
 clean:
-	@test/unused $(BUILD)/fs.img
-	@test/folder clean $(B)
+	@test/tools/unused $(BUILD)/fs.img
+	@test/tools/folder clean $(B)
 
 help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
@@ -490,7 +491,7 @@ help:
 
 .PHONY: $(COMMANDS) readable
 
-include $(shell test/folder deps $(B))
+include $(shell test/tools/folder deps $(B))
 
 ## Commands
 ##   make               build the kernel

@@ -19,9 +19,9 @@ def test_release(release):
     environment = guest.environment()
     environment.pop("DEBIAN", None)
     for command in (["make", "doctor"], ["make", "image", "host"],
-                    ["make", "run-usertests", "ARGS=-q"], ["test/doctor", "test"],
+                    ["make", "run-usertests", "ARGS=-q"], ["test/tools/doctor", "test"],
                     ["/usr/bin/python3", "-m", "pytest", "-q", "-n", "auto", *TESTS]):
-        done = subprocess.run(["test/debian", release, *command], cwd=guest.TOP, text=True,
+        done = subprocess.run(["test/tools/debian", release, *command], cwd=guest.TOP, text=True,
                               env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
         assert done.returncode == 0 or "doctor" in command, done.stdout[-4000:]

@@ -19,7 +19,7 @@ CTRL_U, CTRL_W, DELETE = "\x15", "\x17", "\x7f"
 
 
 class Terminal:
-    """A guest whose console is ours: on pipes, or by test/boot on a pty, as a person has it."""
+    """A guest whose console is ours: on pipes, or by tools/boot on a pty, as a person has it."""
 
     def __init__(self, log=None, **machine):
         self.seen = ""
@@ -32,7 +32,7 @@ class Terminal:
         self.keys, end = pty.openpty()
         self.screen = self.keys
         words.remove("-nographic")
-        self.qemu = subprocess.Popen(["test/boot", *words], stdin=end, stdout=end, stderr=end,
+        self.qemu = subprocess.Popen(["test/tools/boot", *words], stdin=end, stdout=end, stderr=end,
                                      cwd=guest.TOP, env={**os.environ, "BOOT_LOG": str(log)})
         os.close(end)
 
@@ -262,12 +262,13 @@ def test_headline_stays(terminal):
 
 
 def run_boot(log, keys, *words, **machine):
-    """Run test/boot with that on its standard input."""
+    """Run test/tools/boot with that on its standard input."""
     arguments = guest.arguments(**machine)
     arguments.remove("-nographic")
-    return subprocess.run(["test/boot", *arguments, *words], input=keys.encode(), cwd=guest.TOP,
-                          env={**os.environ, "BOOT_LOG": str(log)}, stdout=subprocess.PIPE,
-                          timeout=guest.WALL_SECONDS * guest.SCALE, check=False)
+    return subprocess.run(["test/tools/boot", *arguments, *words], cwd=guest.TOP,
+                          input=keys.encode(), env={**os.environ, "BOOT_LOG": str(log)},
+                          stdout=subprocess.PIPE, check=False,
+                          timeout=guest.WALL_SECONDS * guest.SCALE)
 
 
 @pytest.mark.parametrize("keys, prints, code", [

@@ -25,7 +25,7 @@ def debug(tmp_path, commands, append, cpus=2):
 
     Returns what GDB printed."""
     port = free_port()
-    init = (guest.TOP / "test/gdbinit").read_text()
+    init = (guest.TOP / "test/tools/gdbinit").read_text()
     for name, value in (("KERNEL", guest.KERNEL), ("PORT", port), ("USER", guest.BUILD / "user"),
                         ("PYTHON", sys.executable)):
         init = init.replace(f"@{name}@", str(value))
@@ -34,7 +34,7 @@ def debug(tmp_path, commands, append, cpus=2):
     qemu = guest.arguments(cpus=cpus, append=f"gdb {append}",
                            extra=["-S", "-gdb", f"tcp:127.0.0.1:{port}"])
     done = subprocess.run(
-        ["test/gdb", str(port), guest.KERNEL, os.environ.get("GDB", "gdb-multiarch"), *qemu],
+        ["test/tools/gdb", str(port), guest.KERNEL, os.environ.get("GDB", "gdb-multiarch"), *qemu],
         cwd=guest.TOP,
         env={**os.environ, "BOOT_LOG": f"{tmp_path}/log", "GDBINIT": f"{tmp_path}/gdbinit",
              "GDB_ARGS": f"-batch -x {tmp_path}/commands", "PYTHON": sys.executable},
@@ -164,7 +164,7 @@ def test_port_of_another_process(waiting):
         one.until("Error 1")
         assert f"port {port} is taken by process {os.getpid()} (" in one.said
         assert "GDBPORT=" in one.said and "waits for GDB" not in one.said
-        done = subprocess.run([guest.TOP / "test/gdb", str(port), guest.KERNEL, "false", "false"],
+        done = subprocess.run(["test/tools/gdb", str(port), guest.KERNEL, "false", "false"],
                               text=True, stderr=subprocess.PIPE, cwd=guest.TOP, check=False)
         assert done.returncode == 1 and f"taken by process {os.getpid()}" in done.stderr
 
@@ -226,7 +226,7 @@ def relay():
     memory[0x5FFC:] = b"over"
     memory[0x4000:0x4006] = b" there"
     stub = StrictStub(memory, 8 << 60 | 1)
-    with subprocess.Popen([sys.executable, guest.TOP / "test/gdb-relay", str(stub.port)],
+    with subprocess.Popen([sys.executable, guest.TOP / "test/tools/gdb-relay", str(stub.port)],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         def ask(body):
             process.stdin.write(b"$" + body + b"#%02x" % (sum(body) & 0xFF))

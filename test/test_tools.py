@@ -47,7 +47,8 @@ class Machine:
         (self.path / name).chmod(0o755)
 
     def doctor(self, *needs, **environment):
-        return run(f"{self.path}/sh", "test/doctor", *needs, PATH=str(self.path), **environment)
+        return run(f"{self.path}/sh", "test/tools/doctor", *needs, PATH=str(self.path),
+                   **environment)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def machine(tmp_path):
 
 
 def test_doctor_is_content():
-    done = run("test/doctor", "build", "qemu")
+    done = run("test/tools/doctor", "build", "qemu")
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -110,7 +111,7 @@ def test_doctor_understands_the_answer(machine, answer, runs):
     machine.script("apt-get", "echo ran apt-get")
     machine.script("sudo", 'exec "$@"')
     environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"PATH": str(machine.path)}
-    doctor = pexpect.spawn(f"{machine.path}/sh", ["test/doctor", "qemu"], cwd=guest.TOP,
+    doctor = pexpect.spawn(f"{machine.path}/sh", ["test/tools/doctor", "qemu"], cwd=guest.TOP,
                            encoding="utf-8", timeout=60, env=environment)
     doctor.expect_exact("[y/N] ")
     doctor.sendline(answer)
@@ -144,13 +145,13 @@ def test_doctor_asks_the_make_in_use(machine):
     gmake = machine.path / "gmake"
     gmake.symlink_to(shutil.which("make"))
     for command in "tools", "doctor":
-        assert f"MAKE='{gmake}' test/doctor" in run(gmake, "-n", command).stdout
+        assert f"MAKE='{gmake}' test/tools/doctor" in run(gmake, "-n", command).stdout
 
 
 def test_doctor_is_asked_for_gdb():
     """Two terminals need it as well as one."""
     for command in "gdb", "qemu-gdb":
-        needs = run("make", "-n", command).stdout.splitlines()[0].split("test/doctor")[1]
+        needs = run("make", "-n", command).stdout.splitlines()[0].split("test/tools/doctor")[1]
         assert "gdb" in needs.split()
 
 
@@ -196,7 +197,7 @@ def test_doctor_old_qemu(machine):
 
 
 def test_doctor_bad_choice():
-    done = run("test/doctor", "qemu", QEMU="/nonexistent")
+    done = run("test/tools/doctor", "qemu", QEMU="/nonexistent")
     assert done.returncode == 1 and "QEMU=/nonexistent was chosen" in done.stdout
 
 
@@ -252,7 +253,7 @@ def test_a_folder_gets_its_mark_first(tmp_path):
     """Or a source that is not there would leave one that no later build takes."""
     build = tmp_path / "b"
     assert run("make", f"{build}/extra/list", f"BUILD={build}").returncode == 0
-    assert run("test/folder", "make", build).returncode == 0
+    assert run("test/tools/folder", "make", build).returncode == 0
 
 
 def test_make_takes_what_is_right():
@@ -326,10 +327,10 @@ def test_pages_are_found():
 
 
 def watch_boot(log, limit, *machine):
-    """Run test/boot until its watcher has spoken.  Returns what it said."""
+    """Run test/tools/boot until its watcher has spoken.  Returns what it said."""
     environment = {**os.environ, "BOOT_LOG": str(log), "BOOT_LIMIT": str(limit)}
     said = ""
-    with subprocess.Popen(["test/boot", guest.QEMU, *machine], cwd=guest.TOP, env=environment,
+    with subprocess.Popen(["test/tools/boot", guest.QEMU, *machine], cwd=guest.TOP, env=environment,
                           text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as boot:
         while "leaves QEMU" not in said:
@@ -344,7 +345,7 @@ def test_silent_boot_is_explained(tmp_path):
     """A machine that prints nothing of a kernel: after the limit the causes are named."""
     said = watch_boot(tmp_path / "log", 1, "-machine", "virt", "-bios", "none")
     assert "no boot banner in 1 seconds, and the firmware has printed nothing" in said
-    assert "test/doctor" in said
+    assert "test/tools/doctor" in said
     limit = math.ceil(3 * guest.SCALE)  # in which the firmware must have begun
     said = watch_boot(tmp_path / "log", limit, "-machine", "virt")
     assert "the firmware has started, the kernel has not" in said
@@ -358,14 +359,15 @@ def test_make_qemu_without_a_terminal():
 
 
 def test_early_end_is_explained(tmp_path):
-    done = run("test/boot", guest.QEMU, "-machine", "nonesuch", BOOT_LOG=str(tmp_path / "log"))
+    log = str(tmp_path / "log")
+    done = run("test/tools/boot", guest.QEMU, "-machine", "nonesuch", BOOT_LOG=log)
     assert done.returncode != 0
     assert "QEMU has ended without a boot banner" in done.stdout
 
 
 def test_an_empty_cross_is_none_chosen(tmp_path):
     done = run("make", "-n", "kernel", "CROSS=", f"BUILD={tmp_path}/b")
-    assert f"{run('test/doctor', '--cross').stdout.strip()}gcc " in done.stdout
+    assert f"{run('test/tools/doctor', '--cross').stdout.strip()}gcc " in done.stdout
 
 
 # --- the folder of a build -----------------------------------------------------------------------
@@ -378,29 +380,29 @@ def test_only_folders_of_builds_are_removed(tmp_path):
         assert done.returncode == 2 and f"no build has made {tmp_path}" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["thesis"]
     (tmp_path / "options").write_text("of another program\n")
-    assert run("test/folder", "clean", tmp_path).returncode == 1
-    assert run("test/folder", "make", tmp_path).returncode == 1
+    assert run("test/tools/folder", "clean", tmp_path).returncode == 1
+    assert run("test/tools/folder", "make", tmp_path).returncode == 1
     (tmp_path / "empty").mkdir()
-    assert run("test/folder", "clean", tmp_path / "empty").returncode == 1
-    assert run("test/folder", "clean", tmp_path / "nonexistent").returncode == 0
+    assert run("test/tools/folder", "clean", tmp_path / "empty").returncode == 1
+    assert run("test/tools/folder", "clean", tmp_path / "nonexistent").returncode == 0
     (tmp_path / "link").mkdir()
     (tmp_path / "link/to").symlink_to(tmp_path / "empty")
-    assert run("test/folder", "make", tmp_path / "link").returncode == 1
+    assert run("test/tools/folder", "make", tmp_path / "link").returncode == 1
 
 
 def test_folders_of_builds_are_removed(tmp_path):
     """Also when the build is that of an option, in a folder below."""
     inner = tmp_path / "a folder" / "kasan"
-    assert run("test/folder", "make", inner).returncode == 0
+    assert run("test/tools/folder", "make", inner).returncode == 0
     (inner / "options").write_text("cc -DVMAP_STACK=1\n")
     (inner / "vm").mkdir()
     (inner / "vm/x.d").write_text("")
     (inner / "mine").mkdir()
     (inner / "mine/y.d").write_text("")
     for folder in inner, inner.parent:
-        assert run("test/folder", "make", folder).returncode == 0
-    assert run("test/folder", "deps", inner).stdout == f"{inner}/vm/x.d\n"
-    assert run("test/folder", "clean", inner.parent).returncode == 0
+        assert run("test/tools/folder", "make", folder).returncode == 0
+    assert run("test/tools/folder", "deps", inner).stdout == f"{inner}/vm/x.d\n"
+    assert run("test/tools/folder", "clean", inner.parent).returncode == 0
     assert not inner.parent.exists()
 
 
@@ -535,7 +537,7 @@ def test_guests_end_with_their_tests(family, sleeper, tmp_path):
     for name in "TERM", "KILL":
         one = family("make", "-s", "-f", "-", QEMU=str(sleeper), PYTHONPATH="test",
                      BUILD=str(tmp_path))
-        one.top.stdin.write(f"x:\n\t@exec test/leash {sys.executable} -m pytest -q -n 2 "
+        one.top.stdin.write(f"x:\n\t@exec test/tools/leash {sys.executable} -m pytest -q -n 2 "
                             f"-p conftest -p no:cacheprovider {tmp_path}\n".encode())
         one.top.stdin.close()
         one.top.stdin = None
@@ -547,11 +549,11 @@ def test_guests_end_with_their_tests(family, sleeper, tmp_path):
 def test_leashes_are_on_all_that_runs_long():
     """What the tests above cannot run in reasonable time."""
     for command in "test", "mutants", "model", "demo", "bench", "grade":
-        assert "\nexec test/leash " in run("make", "-n", command).stdout
+        assert "\nexec test/tools/leash " in run("make", "-n", command).stdout
 
 
 def waits(image, log, *more):
-    """Arguments of test/boot for a machine that waits, with the image open."""
+    """Arguments of test/tools/boot for a machine that waits, with the image open."""
     return (guest.QEMU, "-machine", "virt", "-S", "-drive", f"file={image},if=none,format=raw,id=x",
             "-device", "virtio-blk-device,drive=x", *more), {"BOOT_LOG": str(log),
                                                              "BOOT_LIMIT": "0"}
@@ -563,17 +565,17 @@ def test_an_image_in_use(family, tmp_path, first, second):
     image, log = tmp_path / "fs.img", tmp_path / "log"
     shutil.copy(guest.IMAGE, image)
     words, environment = waits(image, tmp_path / "log of the first", *first)
-    one = family("test/boot", *words, **environment)
+    one = family("test/tools/boot", *words, **environment)
     opened = ["-r"] if not first else []  # QEMU opens it to write after it has read
-    until(lambda: run("test/unused", *opened, image).returncode, one.members)
+    until(lambda: run("test/tools/unused", *opened, image).returncode, one.members)
     log.write_text("of a run before")
     words, environment = waits(image, log, *second)
-    done = run("test/boot", *words, **environment)
+    done = run("test/tools/boot", *words, **environment)
     assert done.returncode == 1
     assert f"{image} is in use by process {one.top.pid} ({Path(guest.QEMU).name}): end that one" \
         in done.stdout
     assert log.read_text() == "of a run before"
-    assert run("test/unused", "-r", image).returncode == (0 if first else 1), one.members()
+    assert run("test/tools/unused", "-r", image).returncode == (0 if first else 1), one.members()
     (tmp_path / "options").write_text("-DVMAP_STACK=1\n")
     assert run("make", "clean", f"BUILD={tmp_path}").returncode == 2 and image.exists()
 
@@ -581,13 +583,14 @@ def test_an_image_in_use(family, tmp_path, first, second):
 def test_gdb_shares_the_image_with_readers(family, tmp_path):
     shutil.copy(guest.IMAGE, tmp_path / "fs.img")
     words, environment = waits(tmp_path / "fs.img", tmp_path / "x.log", "-snapshot")
-    one = family("test/boot", *words, **environment)
-    until(lambda: run("test/unused", tmp_path / "fs.img").returncode, one.members)
+    one = family("test/tools/boot", *words, **environment)
+    until(lambda: run("test/tools/unused", tmp_path / "fs.img").returncode, one.members)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = str(s.getsockname()[1])
     for words, code in (words, 0), ([w for w in words if w != "-snapshot"], 1):
-        done = run("test/gdb", port, guest.KERNEL, "true", *words, BOOT_LOG=f"{tmp_path}/y.log")
+        log = f"{tmp_path}/y.log"
+        done = run("test/tools/gdb", port, guest.KERNEL, "true", *words, BOOT_LOG=log)
         assert done.returncode == code, done.stdout
 
 
@@ -596,20 +599,20 @@ def test_a_log_in_use(family, tmp_path):
     shutil.copy(guest.IMAGE, tmp_path / "fs.img")
     words, environment = waits(tmp_path / "fs.img", tmp_path / "x.log", "-snapshot")
     for name in "x-2.log", "x-3.log":
-        one = family("test/boot", *words, **environment)
-        until(lambda: run("test/unused", "-l", tmp_path / "x.log").stdout
+        one = family("test/tools/boot", *words, **environment)
+        until(lambda: run("test/tools/unused", "-l", tmp_path / "x.log").stdout
               == f"{tmp_path}/{name}\n", one.members)
         one.close()
-        one = family("test/boot", *words, **environment)
-        until(lambda: run("test/unused", "-l", tmp_path / "x.log").stdout
+        one = family("test/tools/boot", *words, **environment)
+        until(lambda: run("test/tools/unused", "-l", tmp_path / "x.log").stdout
               == f"{tmp_path}/{name}\n", one.members)
 
 
 def test_images_in_use_are_neither_read_nor_made():
     for command in "bench", "demo", "test", "grade", "mutants":
-        assert "test/unused -r build/fs.img\n" in run("make", "-n", command).stdout
+        assert "test/tools/unused -r build/fs.img\n" in run("make", "-n", command).stdout
     words = run("make", "-n", "-W", "README.md", "image").stdout
-    assert words.index("test/unused build/fs.img\n") < words.index("build/mkfs build/fs.img")
+    assert words.index("test/tools/unused build/fs.img\n") < words.index("build/mkfs build/fs.img")
 
 
 # --- strange places ------------------------------------------------------------------------------
