@@ -8,12 +8,12 @@ import guest
 import pytest
 
 ICOUNT = ["-icount", "shift=0"]
-bench = guest.load_script(guest.TOP / "test" / "bench")
+bench = guest.load_script(guest.TOP / "test" / "tools" / "bench")
 
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
-    prefix = subprocess.run([guest.TOP / "test" / "doctor", "--cross"], check=True, text=True,
+    prefix = subprocess.run([guest.TOP / "test/tools/doctor", "--cross"], check=True, text=True,
                             stdout=subprocess.PIPE).stdout.strip()
     command = guest.arguments(mem="1G", append="nproc=10100 -- /bench", extra=ICOUNT)
     return {**bench.guest_figures(tmp_path_factory.mktemp("bench") / "log", command),

@@ -9,7 +9,7 @@ import sys
 import guest
 import pytest
 
-DEMO = guest.TOP / "test" / "demo"
+DEMO = guest.TOP / "test" / "tools" / "demo"
 PLAIN = "kernel stacks of 16 KiB without guards"
 COLUMNS = 79
 
