@@ -13,7 +13,7 @@
 
 # Paths may hold anything, $(shell ...) and quotes too, and make must not expand it.  First of all:
 # from 4.4 on make hands its variables to every shell it asks.
-PATHS := SUBMISSION JSON JUNIT TAP HTML LOGS
+PATHS := SUBMISSION JSON JUNIT TAP HTML LOGS DIR
 $(foreach v,$(PATHS),$(eval override $(v) := $$(value $(v))))
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
@@ -49,9 +49,10 @@ export QEMU GDB GDB_ARGS HOSTCC PYTHON
 
 VARIABLES := VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC PYTHON \
   GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS BUILD \
-  GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP HTML LOGS KEEP SCALE MUTANTS
+  GDBINIT V CASES SUBMISSION JOBS JSON JUNIT TAP HTML LOGS KEEP SCALE MUTANTS LAB DIR
 
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lint \
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lab \
+  labs handin lint \
   lint-format lint-text lint-warnings lint-layers lint-instructions lint-headers lint-clang \
   lint-shell doctor clean help
 
@@ -415,14 +416,24 @@ export $(PATHS) KEEP
 grade: tools
 	@exec test/tools/leash env BUILD=$(B) \
 	  TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) $(PYTHON) test/grade/grade \
-	  $(if $(CASES),--only '$(CASES)') $(if $(JOBS),--jobs $(JOBS)) \
-	  $(foreach v,$(PATHS),$(if $(value $(v)),--$(call lower,$(v)) "$$$(v)"))
+	  $(if $(CASES),--only '$(CASES)') $(if $(JOBS),--jobs $(JOBS)) $(if $(LAB),--lab '$(LAB)') \
+	  $(foreach v,$(filter-out DIR,$(PATHS)),$(if $(value $(v)),--$(call lower,$(v)) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.
 mutants: kernel image
 	@exec test/tools/leash env TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) test/mutants/run \
 	  --build $(B) $(if $(JOBS),--jobs $(JOBS)) $(if $(value JSON),--json "$$JSON") \
 	  $(if $(MUTANTS),'$(MUTANTS)')
+
+# A lab is a kernel without its solution: docs/labs/README.md.
+lab: tools
+	@$(PYTHON) test/labs/lab write '$(LAB)' "$$DIR"
+
+labs: tools
+	@exec test/tools/leash $(PYTHON) test/labs/lab check $(LAB)
+
+handin:
+	@$(PYTHON) test/labs/lab handin
 
 # --- lint ----------------------------------------------------------------------------------------
 
@@ -506,6 +517,9 @@ include $(shell test/tools/folder deps $(B))
 ##   make bench         instructions an operation takes (ARGS="..."), with limits
 ##   make grade         grade the kernel: docs/grading.md
 ##   make mutants       grade wrong kernels: each must lose what it should
+##   make lab           the tree that a student begins a lab with (LAB=name DIR=dir)
+##   make handin        in such a tree: an archive of what is handed in
+##   make labs          check the labs: starters, solutions, wrong solutions
 ##   make lint          formatter, layers, warnings of two compilers, and more
 ##   make image         the disk image, build/fs.img
 ##   make doctor        which tools there are, and which are missing
@@ -531,6 +545,7 @@ include $(shell test/tools/folder deps $(B))
 ##   CASES="..."        make grade: only these groups or cases
 ##   SUBMISSION=dir     make grade: kernel sources to grade instead of these
 ##   JSON=, JUNIT=, TAP=, HTML=  make grade: files to write
+##   LAB=name           make grade: the cases of a lab, with its points
 ##   SCALE=2, JOBS=n    make grade: limits for slow machines; guests at a time
 ##   LOGS=dir, KEEP=1   make grade: where consoles go; keep a submission's tree
 ##   MUTANTS="..."      make mutants: only these (a name, a number, a pattern)

@@ -86,8 +86,13 @@ class Manifest:
         return self.match(self.keeps, folder, name)
 
 
-def load_manifest():
-    return Manifest(MANIFEST.read_text(encoding="utf-8"))
+def load_manifest(handed_in=None):
+    """Return the manifest.  handed_in: patterns of files; then those alone are taken."""
+    manifest = Manifest(MANIFEST.read_text(encoding="utf-8"))
+    if handed_in:
+        manifest.takes = Manifest("\n".join(handed_in)).takes
+        manifest.folders = list(dict.fromkeys(folder for folder, _, _ in manifest.takes))
+    return manifest
 
 
 # --- reading what a stranger wrote ---------------------------------------------------------------
@@ -406,9 +411,8 @@ def take(scratch, build):
             (scratch / "result" / name).write_bytes(made.read(FILE_SIZE))
 
 
-def prepare(top, base, scratch, build, uid, say):
+def prepare(top, base, scratch, build, uid, say, manifest):
     """Fill the scratch directory: tree, with sources and objects, tmp, result."""
-    manifest = load_manifest()
     for name in ("tmp", "result"):
         (scratch / name).mkdir()
     give(scratch / "tmp", uid)
@@ -427,7 +431,7 @@ def prepare(top, base, scratch, build, uid, say):
             say(f"grade: {what}, the instructor's instead: {', '.join(names)}")
 
 
-def build_in(scratch, top, base, jobs, say):
+def build_in(scratch, top, base, jobs, say, manifest):
     build = base.name if base.parent == TOP else "build"
     uid = fresh_user()
     if uid is None:
@@ -436,7 +440,7 @@ def build_in(scratch, top, base, jobs, say):
         if any(not parent.stat().st_mode & 1 for parent in scratch.parents):
             raise Unusable(f"{scratch} cannot be reached by another user; set TMPDIR")
         scratch.chmod(0o711)
-    prepare(top, base, scratch, build, uid, say)
+    prepare(top, base, scratch, build, uid, say, manifest)
     give(scratch / "tree", uid)
     fine, said = make(scratch, uid, "tools", build, jobs)
     if not fine:
@@ -449,8 +453,9 @@ def build_in(scratch, top, base, jobs, say):
     take(scratch, build)
 
 
-def build(top, base, jobs=1, say=print):
-    """Build the submission in top.  base: the instructor's build directory, up to date.
+def build(top, base, jobs=1, say=print, handed_in=None):
+    """Build the submission in top.  base: the instructor's build directory, up to date.  handed_in:
+    patterns of files; then those alone are taken.
 
     Returns (a directory for machine.Build, ''), or (None, why there is none).  The caller ends with
     remove(directory).  Raises Unusable when that is not the submission's fault.
@@ -464,7 +469,7 @@ def build(top, base, jobs=1, say=print):
     umask = os.umask(0o022)
     try:
         scratch.chmod(0o700)
-        build_in(scratch, top, base, jobs, say)
+        build_in(scratch, top, base, jobs, say, load_manifest(handed_in))
     except Refused as refused:
         remove(scratch / "result")
         return None, str(refused)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""What a lab is: a kernel without its solution, the cases that it is graded by, and the mistakes
+that it expects.  docs/labs/instructor.md says how to write one.
+
+A lab is a folder test/labs/NAME with
+
+  lab            title, hours, what is handed in, and the points of each case
+  starter.patch  takes the solution out of this tree
+  wrong/*.patch  what students typically hand in: against this tree, with what each must score
+
+In the tree that a student works in only the file `lab` is there, and test/labs/this names it.
+"""
+
+import configparser
+import re
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+TOTAL = 100  # points of each lab
+
+
+class BadLab(Exception):
+    """There is no such lab, or its definition is wrong."""
+
+
+@dataclass
+class Lab:
+    name: str
+    title: str
+    hours: str
+    starter_score: int
+    handed_in: list  # patterns of files, as in the grader's manifest
+    left_out: list  # patterns of files that would give the solution away
+    points: dict  # of each case, by id
+
+    @property
+    def folder(self):
+        return HERE / self.name
+
+    @property
+    def starter_patch(self):
+        return self.folder / "starter.patch"
+
+    def wrong(self):
+        return [read_wrong(path) for path in sorted(self.folder.glob("wrong/*.patch"))]
+
+    def choose(self, cases):
+        """Return this lab's cases, each with the lab's points."""
+        known = {c.id for c in cases}
+        missing = [i for i in self.points if i not in known]
+        if missing:
+            raise BadLab(f"lab {self.name}: there is no case {missing[0]}")
+        return [replace(c, points=self.points[c.id]) for c in cases if c.id in self.points]
+
+
+@dataclass
+class Wrong:
+    """A wrong solution."""
+
+    path: Path
+    title: str
+    score: int
+
+
+def names():
+    return sorted(path.parent.name for path in HERE.glob("*/lab"))
+
+
+def this():
+    """Return the name of the lab that this tree was made for, or None in the solved tree."""
+    path = HERE / "this"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+def load(name):
+    if name not in names():
+        raise BadLab(f"there is no lab {name!r}; there are: {', '.join(names())}")
+    path = HERE / name / "lab"
+    parser = configparser.ConfigParser(delimiters="=", comment_prefixes="#")
+    parser.optionxform = str
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        lab = parser["lab"]
+        points = {case: int(number) for case, number in parser["points"].items()}
+        found = Lab(name, lab["title"], lab["hours"], int(lab["starter_score"]),
+                    lab["handed_in"].split(), lab.get("left_out", "").split(), points)
+    except (configparser.Error, KeyError, ValueError) as error:
+        raise BadLab(f"{path}: {error}") from error
+    if sum(points.values()) != TOTAL:
+        raise BadLab(f"{path}: its points add up to {sum(points.values())}, not {TOTAL}")
+    return found
+
+
+def read_wrong(path):
+    header = path.read_text(encoding="utf-8").split("\n--- ", 1)[0]
+    title = re.search(r"^Title: *(.*)", header, re.MULTILINE)
+    score = re.search(r"^Scores: *(\d+)$", header, re.MULTILINE)
+    if not title or not score:
+        raise BadLab(f"{path}: it has no Title: or no Scores: line")
+    return Wrong(path, title[1], int(score[1]))
+
+
+def apply(patch, tree, *options):
+    """Apply the patch to the tree, exactly."""
+    done = subprocess.run(["git", "apply", "--whitespace=nowarn", *options, str(patch)], cwd=tree,
+                          env={"PATH": "/usr/local/bin:/usr/bin:/bin",
+                               "GIT_CEILING_DIRECTORIES": str(Path(tree).parent)},
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise BadLab(f"{patch.name} does not fit: {done.stdout.strip()}")
+
+
+def solution(patch):
+    """Return the lines that the patch takes out, as {file: [line, ...]}."""
+    found, name = {}, None
+    for line in patch.read_text(encoding="utf-8").splitlines():
+        if line.startswith("--- "):
+            name = line[len("--- a/"):]
+        elif line.startswith("-"):
+            found.setdefault(name, []).append(line[1:])
+    return found
