@@ -322,7 +322,7 @@ static void run(const struct bench *b) {
   uint64 figure = measure(b);
   if (figure == NOT_HERE)
     fprintf(2, "bench: %s needs %s\n", b->name, b->needs);
-  else if (b->unit != NULL)
+  else if (b->unit)
     printf("bench: %s %lu %s\n", b->name, figure, b->unit);
 }
 

@@ -5,18 +5,19 @@
 //   each TEST [, TEST]...    children run one test of /crash each; all must be killed, no page lost
 //   other ACCESS N           byte N below the kernel stack of another process, pid 4
 //   other sp                 sp in the middle of that stack
-//   above ACCESS             a byte above another process' kernel stack, in a slot of nobody's
+//   above ACCESS             a byte above another process's kernel stack, in a slot without a stack
 //   named TEST               the test, in a process with a strange name
+//   crash TEST               the test, in this process
 //   fault read|write|jump    children in user mode touch kernel addresses; all must be killed
 //   overflow                 a child overflows its user stack
 //   pointers read|write|path|exec|result   bad pointers in calls of that kind; all must fail
 //   held TEST                the victim holds a pipe, a file, a directory, and has a child
 //   memory TEST              the victim shares memory with others, and changes its own
-//   secrets TEST             one child plants a secret on its stack, the next one has its stack
-//   seen page-secrets             secrets in pages, which become stacks of many children
+//   secrets TEST             one child plants a secret on its stack, the next one looks at its own
+//   page-secrets             secrets in pages, which become stacks of many children
 //   stack-secrets            secrets on the stacks of many children, whose pages others get
-//   copying HOW              the grader ends a child in a copy, and others do the same copy after
-//   it storm N                  N overflows while others fork, write files and watch their memory
+//   copying HOW              the grader kills a child in a copy, others then do the same copy
+//   storm N                  N overflows while others fork, write files and watch their memory
 //
 // What it finds goes to verdict(), where the grader stops.
 
@@ -603,7 +604,7 @@ static bool run(const char *command, char *argv[], int argc) {
   return true;
 }
 
-// Those that take place in user mode begin with a test that does nothing, for the grader to begin.
+// Commands that test user mode first run a test that does nothing: the grader begins at that.
 static void run_in_user_mode(const char *command, const char *argument) {
   crash_words(ARGS("STACK_USE", "256"));
   if (strcmp(command, "fault") == 0)

@@ -2,15 +2,16 @@
 //
 // The first process: open the console three times, make /crash, run shells for ever.
 // With words after its own name it runs that program instead, and powers off with its status when
-// it ends (255 if it was killed).  With -p before them it shows before that, to the grader at its
-// stub, that processes still work.  It waits for every orphan.
+// it ends (255 if it was killed).  -p before them is for the grader (user/init/prove.c).  It waits
+// for every orphan.
 //
-// The end of this process is the end of the machine, so it never ends for want of anything: what
-// fails it says once, and goes on trying.
+// When this process ends the machine stops, so no failure ends it: it reports the failure once and
+// tries again.
 
-#include "user/user.h"
+#include "user/init/init.h"
 
-// The kernel has made the node, or given the console without it.
+// Open the console as descriptors 0 to 2.  The kernel has made its node, or has opened it already
+// because it could not.
 static void open_console(void) {
   struct stat st;
   if (write(2, "", 0) == 0)
@@ -37,7 +38,7 @@ static bool crash_works(void) {
   return works;
 }
 
-// Make /crash.  An older image has it under a number that means nothing any more.
+// Make /crash.  An older image may have it with a device number that is no longer used.
 static void make_crash(void) {
   if (crash_works())
     return;
@@ -48,10 +49,11 @@ static void make_crash(void) {
     unlink("crash");  // this kernel is built without it
 }
 
-static bool told;  // that something is wanting, since the last attempt that succeeded
+static bool told;  // of a failure since the last success
 
-// Say so once, and let time pass for others to give back what is wanting.
-static void hold_out(const char *what, const char *name) {
+// Report a failure, unless the last attempt failed too, and give others a second to free what is
+// missing.
+static void wait_to_retry(const char *what, const char *name) {
   if (!told)
     fprintf(2, "init: cannot %s %s now (no memory, too many processes?); it goes on trying\n", what,
             name);
@@ -59,27 +61,27 @@ static void hold_out(const char *what, const char *name) {
   sleep(10);
 }
 
-// Start the program, in the end.  A child that cannot run it ends, or goes on trying, too.
+// Start the program, trying until that works.  A child that cannot run it exits if it may give up;
+// else it keeps trying, too.
 static int start(char *const argv[], bool give_up) {
   int pid;
   told = false;
   while ((pid = fork()) < 0) {
-    hold_out("start", argv[0]);
+    wait_to_retry("start", argv[0]);
     while (reap(NULL) > 0)
-      ;  // orphans that have ended are processes, too
+      ;  // orphans that have ended still count as processes
   }
   while (pid == 0 && exec(argv[0], argv) < 0) {
     if (give_up) {
       fprintf(2, "init: cannot run %s\n", argv[0]);
       exit(127);
     }
-    hold_out("run", argv[0]);
+    wait_to_retry("run", argv[0]);
   }
   return pid;
 }
 
-// Wait for the process, and for the orphans that end before it.  Returns its status.
-static int wait_for(int pid) {
+int wait_for(int pid) {
   for (;;) {
     int status, ended = wait(&status);
     if (ended == pid)
@@ -89,53 +91,19 @@ static int wait_for(int pid) {
   }
 }
 
-// What the child makes of a value.
-static uint64 scramble(uint64 value) {
-  for (int i = 0; i < 1000; i++)
-    value = value * 6364136223846793005 + 1442695040888963407;
-  return value;
-}
-
-// Show that the kernel still works, when the program has ended: have a child send back through a
-// pipe what it makes of the value, and end.  Returns that, or 0.  A debugger may change the value.
-uint64 prove(uint64 value);
-
-__attribute__((noinline)) uint64 prove(uint64 value) {
-  int p[2], pid;
-  if (pipe(p) < 0 || (pid = fork()) < 0)
-    return 0;
-  if (pid == 0) {
-    value = scramble(value);
-    writeall(p[1], &value, sizeof(value));
-    exit((int)(value & 127));
-  }
-  close(p[1]);
-  if (read(p[0], &value, sizeof(value)) != sizeof(value) || wait_for(pid) != (int)(value & 127))
-    return 0;
-  close(p[0]);
-  return value;
-}
-
-// And have it seen.
-void finish(int status, uint64 proof);
-
-__attribute__((noinline)) void finish(int status, uint64 proof) {
-  if (!proof)
-    fprintf(2, "init: processes no longer work\n");
-  poweroff(status);
-}
-
 int main(int argc, char *argv[]) {
   open_console();
   make_crash();
   bool proves = argc > 2 && strcmp(argv[1], "-p") == 0;
   if (argc > 1) {
     int status = wait_for(start(argv + 1 + proves, true)) & 255;
-    finish(status, proves ? prove((uint64)status + 1) : 1);
+    if (proves)
+      prove_and_finish(status);
+    poweroff(status);
   }
   for (;;) {
     printf("init: starting sh\n");
     if (wait_for(start(ARGS("sh"), false)) < 0)
-      sleep(10);  // it was killed, maybe at once: do not flood the console
+      sleep(10);  // it was killed, perhaps at once: do not flood the console
   }
 }

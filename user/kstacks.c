@@ -64,7 +64,7 @@ int main(int argc, char *argv[]) {
     die("usage: kstacks [-p]");
   int room = stackinfo(NULL, 0) + 16;  // some may come in between
   struct stack_info *s = malloc((size_t)room * sizeof(*s));
-  if (s == NULL)
+  if (!s)
     die("kstacks: no memory");
   int n = stackinfo(s, room);
   if (n < 0)

@@ -12,7 +12,7 @@ static char path[128];
 // Programs live in the root, wherever the caller has gone.
 static _Noreturn void run(char *argv[]) {
   exec(argv[0], argv);
-  if (strchr(argv[0], '/') == NULL) {
+  if (!strchr(argv[0], '/')) {
     snprintf(path, sizeof(path), "/%s", argv[0]);
     exec(path, argv);
   }

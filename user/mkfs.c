@@ -83,7 +83,7 @@ static void lay_out(uint32_t size, uint32_t inodes, uint32_t log) {
       .bmapstart = 2 + log + inode_blocks,
   };
   image = calloc(size, BLOCK_SIZE);
-  if (image == NULL)
+  if (!image)
     fail("no memory for %u blocks", size);
   memcpy(block(1), &sb, sizeof(sb));
   next_block = meta;
@@ -147,7 +147,7 @@ static void check_name(const char *path, char *const earlier[], int count) {
 static void add_file(const char *path) {
   char buf[BLOCK_SIZE];
   FILE *f = fopen(path, "rb");
-  if (f == NULL)
+  if (!f)
     fail("cannot open %s", path);
   uint32_t inum = take_inode(path, T_FILE);
   struct dinode *d = inode(inum);
@@ -165,11 +165,11 @@ static void add_file(const char *path) {
 static void write_image(const char *path) {
   size_t length = strlen(path) + sizeof(".tmp");
   char *temporary = malloc(length);
-  if (temporary == NULL)
+  if (!temporary)
     fail("no memory");
   snprintf(temporary, length, "%s.tmp", path);
   FILE *f = fopen(temporary, "wb");
-  if (f == NULL)
+  if (!f)
     fail("cannot create %s", temporary);
   bool written = fwrite(image, BLOCK_SIZE, sb.size, f) == sb.size;
   if (fclose(f) != 0 || !written || rename(temporary, path) != 0) {
@@ -216,7 +216,7 @@ static void problem(const char *format, ...) {
 
 static void read_image(const char *path) {
   FILE *f = fopen(path, "rb");
-  if (f == NULL)
+  if (!f)
     fail("cannot open %s", path);
   if (fseek(f, 0, SEEK_END) != 0)
     fail("cannot read %s", path);
@@ -225,7 +225,7 @@ static void read_image(const char *path) {
   if (size < 2 * BLOCK_SIZE || size / BLOCK_SIZE > SIZE_LIMIT)
     fail("%s: %ld bytes are no file system", path, size);
   image = malloc((size_t)size);
-  if (image == NULL || fread(image, 1, (size_t)size, f) != (size_t)size)
+  if (!image || fread(image, 1, (size_t)size, f) != (size_t)size)
     fail("cannot read %s", path);
   fclose(f);
   memcpy(&sb, block(1), sizeof(sb));
@@ -340,7 +340,7 @@ static void check_name_twice(uint32_t dir, uint32_t i) {
 
 static void check_entry(uint32_t dir, uint32_t i) {
   const struct dirent *e = entry_at(inode(dir), i);
-  if (e == NULL || e->inum == 0)
+  if (!e || e->inum == 0)
     return;
   if (e->inum >= sb.ninodes || inode(e->inum)->type == 0) {
     problem("directory %u: %.14s names inode %u, which is free", dir, e->name, e->inum);
@@ -417,7 +417,7 @@ static int check(const char *path) {
   replay_log();
   seen = calloc(sb.ninodes, sizeof(*seen));
   block_owner = calloc(sb.size, sizeof(*block_owner));
-  if (seen == NULL || block_owner == NULL)
+  if (!seen || !block_owner)
     fail("no memory");
   if (inode(ROOT_INO)->type != T_DIR)
     problem("inode %d, the root, is no directory", ROOT_INO);
@@ -439,7 +439,7 @@ static int check(const char *path) {
 static uint32_t number(const char *text, const char *option, uint32_t least, uint32_t most) {
   char *end;
   unsigned long n = text ? strtoul(text, &end, 0) : 0;
-  if (text == NULL || *text == 0 || *text == '-' || *end || n < least || n > most)
+  if (!text || *text == 0 || *text == '-' || *end || n < least || n > most)
     fail("%s wants a number from %u to %u", option, least, most);
   return (uint32_t)n;
 }

@@ -95,7 +95,7 @@ int main(void) {
   sleep(2);
   struct stack_info *lower = NULL, *upper = NULL;
   uint64 distance = find_neighbours(&lower, &upper);
-  if (lower == NULL)
+  if (!lower)
     die("neighbour: no two stacks are neighbours");
   end_others(upper->pid);
   uint64 *start = (uint64 *)ROUND_UP((uint64)sbrk(0), sizeof(uint64)), *end = take_memory(start);

@@ -24,7 +24,7 @@ static void show_processes(void) {
   static const char *states[] = {"?", "running", "ready", "sleeping", "zombie"};
   int room = procinfo(NULL, 0) + 16;  // some may come in between
   struct process_info *p = malloc((size_t)room * sizeof(*p));
-  if (p == NULL)
+  if (!p)
     die("ps: no memory");
   int n = procinfo(p, room);
   if (n < 0)

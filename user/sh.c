@@ -273,7 +273,7 @@ static int collect_words(int from, int to, char *argv[]) {
 static _Noreturn void run_program(char *argv[]) {
   static char path[LINE_MAX + 1];
   exec(argv[0], argv);
-  if (strchr(argv[0], '/') == NULL) {  // programs live in the root, wherever we have gone
+  if (!strchr(argv[0], '/')) {  // programs live in the root, wherever we have gone
     path[0] = '/';
     strlcpy(path + 1, argv[0], sizeof(path) - 1);
     exec(path, argv);

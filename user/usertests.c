@@ -113,7 +113,7 @@ int load_file(const char *path, void *data, int n) {
 
 char *long_string(char c, int length) {
   char *s = malloc((size_t)length + 1);
-  if (s == NULL)
+  if (!s)
     fail("no memory");
   memset(s, c, (size_t)length);
   s[length] = 0;

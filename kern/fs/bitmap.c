@@ -10,6 +10,7 @@
 #include "kern/fs/fs.h"
 #include "kern/fs/log.h"
 #include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
 #include "kern/sched/sleeplock.h"
 
 // [l] lock, which also guards the contents of the bitmap's blocks
@@ -40,8 +41,9 @@ static uint32 find_clear(const uint64 *words, uint32 from, uint32 to) {
   return to;
 }
 
-// Find a free block; *home gets a reference to its block of the bitmap.
+// Find a free block; *home gets a reference to its block of the bitmap.  Holds: the lock.
 static int find_free(uint32 *block, struct buf **home) {
+  assert(sleep_holding(&bitmap.lock));
   uint32 at = bitmap.lowest;
   while (at < fs.size) {
     struct buf *b = buf_get(bitmap_home(at));
@@ -62,44 +64,21 @@ static int find_free(uint32 *block, struct buf **home) {
   return -ENOSPC;
 }
 
-static int take(struct buf **out) {
+int bitmap_alloc(struct buf **b) {
   uint32 block;
   struct buf *home;
-  int err = find_free(&block, &home);
-  if (err < 0)
-    return err;
-  struct buf *b = buf_get_zeroed(block);
-  home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
-  log_write(home);
-  log_write(b);
-  buf_put(home);
-  bitmap.lowest = block + 1;
-  *out = b;
-  return 0;
-}
-
-int bitmap_alloc(struct buf **b) {
   sleep_lock(&bitmap.lock);
-  int err = take(b);
+  int err = find_free(&block, &home);
+  if (err == 0) {
+    *b = buf_get_zeroed(block);
+    home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
+    log_write(home);
+    log_write(*b);
+    buf_put(home);
+    bitmap.lowest = block + 1;
+  }
   sleep_unlock(&bitmap.lock);
   return err;
-}
-
-static void give_back(uint32 block) {
-  struct buf *home = buf_get(bitmap_home(block));
-  if (!home) {
-    log_fail("the bitmap cannot be read");
-    return;
-  }
-  uint8 *byte = &home->data[block % BITS_PER_BLOCK / 8];
-  uint8 bit = (uint8)(1 << block % 8);
-  if (!(*byte & bit))
-    fs_damage("freed twice: block", block);
-  *byte &= (uint8)~bit;
-  log_write(home);
-  buf_put(home);
-  if (block < bitmap.lowest)
-    bitmap.lowest = block;
 }
 
 void bitmap_free(uint32 block) {
@@ -108,6 +87,19 @@ void bitmap_free(uint32 block) {
     return;
   }
   sleep_lock(&bitmap.lock);
-  give_back(block);
+  struct buf *home = buf_get(bitmap_home(block));
+  if (home) {
+    uint8 *byte = &home->data[block % BITS_PER_BLOCK / 8];
+    uint8 bit = (uint8)(1 << block % 8);
+    if (!(*byte & bit))
+      fs_damage("freed twice: block", block);
+    *byte &= (uint8)~bit;
+    log_write(home);
+    buf_put(home);
+    if (block < bitmap.lowest)
+      bitmap.lowest = block;
+  } else {
+    log_fail("the bitmap cannot be read");
+  }
   sleep_unlock(&bitmap.lock);
 }

@@ -113,7 +113,7 @@ static struct buf *replace(uint32 block) {
   return b;
 }
 
-static struct buf *find(uint32 block) {
+static struct buf *buf_find(uint32 block) {
   struct buf *b = *bucket_of(block);
   while (b && b->block != block)
     b = b->hash_next;
@@ -125,7 +125,7 @@ static struct buf *await(uint32 block) {
   for (;;) {
     store_relaxed(&bufs.starved, true);
     fence_all();  // before the references are read once more; see buf_put
-    struct buf *b = find(block);
+    struct buf *b = buf_find(block);
     if (b)
       return b;
     waitq_sleep_through(&bufs.free, &bufs.lock);
@@ -134,17 +134,17 @@ static struct buf *await(uint32 block) {
 
 // Return a reference to the block's buffer, valid or not.
 static inline struct buf *claim(uint32 block) {
-  irq_t s = spin_lock(&bufs.lock);
-  struct buf *b = find(block);
+  irq_t irq = spin_lock(&bufs.lock);
+  struct buf *b = buf_find(block);
   if (!b)
     b = await(block);
   buf_hold(b);
   b->used = true;
-  spin_unlock(&bufs.lock, s);
+  spin_unlock(&bufs.lock, irq);
   return b;
 }
 
-static int fill(struct buf *b) {
+static int buf_fill(struct buf *b) {
   int err = 0;
   sleep_lock(&b->filling);
   if (!b->valid) {
@@ -159,7 +159,7 @@ static int fill(struct buf *b) {
 struct buf *buf_get(uint32 block) {
   assert(block != 0);
   struct buf *b = claim(block);
-  if (load_acquire(&b->valid) || fill(b) == 0)
+  if (load_acquire(&b->valid) || buf_fill(b) == 0)
     return b;
   buf_put(b);
   return NULL;
@@ -178,10 +178,10 @@ void buf_hold(struct buf *b) {
 }
 
 static void end_famine(void) {
-  irq_t s = spin_lock(&bufs.lock);
+  irq_t irq = spin_lock(&bufs.lock);
   bufs.starved = false;
   waitq_wake_all(&bufs.free);
-  spin_unlock(&bufs.lock, s);
+  spin_unlock(&bufs.lock, irq);
 }
 
 void buf_put(struct buf *b) {

@@ -21,7 +21,7 @@
 static struct {
   struct spinlock lock;
   struct list buckets[TABLE_BUCKETS];  // [lock]
-} table = {.lock = SPINLOCK_INIT("inodes")};
+} inodes = {.lock = SPINLOCK_INIT("inodes")};
 
 // Free slots of the inode table on the disk.  [l] lock
 static struct {
@@ -31,15 +31,15 @@ static struct {
 
 void inode_init(void) {
   for (uint32 i = 0; i < TABLE_BUCKETS; i++)
-    list_init(&table.buckets[i]);
+    list_init(&inodes.buckets[i]);
   sleep_init(&slots.lock, "inode slots");
   slots.lowest = ROOT_INO;
 }
 
 // --- References ---
 
-static struct inode *find(uint32 inum) {
-  list_for_each (node, &table.buckets[inum % TABLE_BUCKETS]) {
+static struct inode *inode_find(uint32 inum) {
+  list_for_each (node, &inodes.buckets[inum % TABLE_BUCKETS]) {
     struct inode *ip = list_entry(node, struct inode, node);
     if (ip->inum == inum)
       return ip;
@@ -47,34 +47,34 @@ static struct inode *find(uint32 inum) {
   return NULL;
 }
 
-static struct inode *create(uint32 inum) {
+static struct inode *inode_create(uint32 inum) {
   struct inode *ip = kzalloc(sizeof(*ip));
   if (!ip)
     return NULL;
   ip->inum = inum;
   sleep_init(&ip->lock, "inode");
-  list_push_front(&table.buckets[inum % TABLE_BUCKETS], &ip->node);
+  list_push_front(&inodes.buckets[inum % TABLE_BUCKETS], &ip->node);
   return ip;
 }
 
 int inode_get(uint32 inum, struct inode **out) {
   if (inum == 0 || inum >= fs.ninodes)
     return fs_damage("no such inode", inum);
-  irq_t s = spin_lock(&table.lock);
-  struct inode *ip = find(inum);
+  irq_t irq = spin_lock(&inodes.lock);
+  struct inode *ip = inode_find(inum);
   if (!ip)
-    ip = create(inum);
+    ip = inode_create(inum);
   if (ip)
     ip->refs++;
-  spin_unlock(&table.lock, s);
+  spin_unlock(&inodes.lock, irq);
   *out = ip;
   return ip ? 0 : -ENOMEM;
 }
 
 struct inode *inode_hold(struct inode *ip) {
-  irq_t s = spin_lock(&table.lock);
+  irq_t irq = spin_lock(&inodes.lock);
   ip->refs++;
-  spin_unlock(&table.lock, s);
+  spin_unlock(&inodes.lock, irq);
   return ip;
 }
 
@@ -82,7 +82,7 @@ static int shrink(struct inode *ip, bool release);
 
 // Return whether the caller has the last reference to an inode without links.
 static bool is_orphan(const struct inode *ip) {
-  assert(spin_holding(&table.lock));
+  assert(spin_holding(&inodes.lock));
   return ip->refs == 1 && ip->valid && ip->disk.nlink == 0;
 }
 
@@ -90,18 +90,18 @@ void inode_put(struct inode *ip) {
   if (!ip)
     return;
   int err = 0;
-  irq_t s = spin_lock(&table.lock);
+  irq_t irq = spin_lock(&inodes.lock);
   // Again, because the freed slot can become a new inode, and that an orphan, meanwhile.
   while (err == 0 && is_orphan(ip)) {
-    spin_unlock(&table.lock, s);
+    spin_unlock(&inodes.lock, irq);
     err = shrink(ip, true);
-    s = spin_lock(&table.lock);
+    irq = spin_lock(&inodes.lock);
   }
   assert(ip->refs > 0);
   bool last = --ip->refs == 0;
   if (last)
     list_remove(&ip->node);
-  spin_unlock(&table.lock, s);
+  spin_unlock(&inodes.lock, irq);
   if (last)
     kfree(ip);
 }

@@ -109,20 +109,20 @@ static bool may_begin(void) {
 int log_begin(void) {
   struct thread *t = thread_current();
   assert(!t->in_transaction);
-  irq_t s = spin_lock(&log.lock);
+  irq_t irq = spin_lock(&log.lock);
   while (!log.failed && !may_begin())
     waitq_sleep_through(&log.waiting, &log.lock);
   bool failed = log.failed;
   if (!failed)
     log.open++;
   t->in_transaction = !failed;
-  spin_unlock(&log.lock, s);
+  spin_unlock(&log.lock, irq);
   return failed ? -EROFS : 0;
 }
 
 void log_write(struct buf *b) {
   assert(thread_current()->in_transaction);
-  irq_t s = spin_lock(&log.lock);
+  irq_t irq = spin_lock(&log.lock);
   if (!b->logged) {
     if (log.n >= fs.log_capacity)
       panic("log: %u blocks in one commit, %u transactions open", log.n, log.open);
@@ -130,14 +130,14 @@ void log_write(struct buf *b) {
     b->logged = true;
     log.bufs[log.n++] = b;
   }
-  spin_unlock(&log.lock, s);
+  spin_unlock(&log.lock, irq);
 }
 
 void log_fail(const char *what) {
-  irq_t s = spin_lock(&log.lock);
+  irq_t irq = spin_lock(&log.lock);
   bool first = !log.failed;
   log.failed = true;
-  spin_unlock(&log.lock, s);
+  spin_unlock(&log.lock, irq);
   if (first)
     kprintf("fs: %s; the file system is read-only from now on\n", what);
 }
@@ -182,31 +182,31 @@ static int commit(void) {
 }
 
 // Leave the transaction.  Returns whether the caller has to commit.
-static bool leave(int *err) {
-  irq_t s = spin_lock(&log.lock);
+static bool log_leave(int *err) {
+  irq_t irq = spin_lock(&log.lock);
   assert(log.open > 0);
   bool last = --log.open == 0 && !log.failed;
   log.sealed |= last;
   *err = log.failed ? -EIO : 0;
   waitq_wake_all(&log.waiting);
-  spin_unlock(&log.lock, s);
+  spin_unlock(&log.lock, irq);
   return last;
 }
 
 static void end_commit(void) {
-  irq_t s = spin_lock(&log.lock);
+  irq_t irq = spin_lock(&log.lock);
   log.sealed = false;
   log.n = 0;
   log.commits++;
   waitq_wake_all(&log.waiting);
-  spin_unlock(&log.lock, s);
+  spin_unlock(&log.lock, irq);
 }
 
 int log_end(void) {
   struct thread *t = thread_current();
   assert(t->in_transaction);
   int err;
-  if (leave(&err)) {
+  if (log_leave(&err)) {
     err = commit();
     end_commit();
   }
@@ -216,14 +216,14 @@ int log_end(void) {
 
 int log_sync(void) {
   assert(!thread_current()->in_transaction);
-  irq_t s = spin_lock(&log.lock);
+  irq_t irq = spin_lock(&log.lock);
   uint32 before = log.commits;
   while (!log.failed && log.commits == before && (log.open > 0 || log.n > 0)) {
     log.sealed = true;
     waitq_sleep_through(&log.waiting, &log.lock);
   }
   bool failed = log.failed;
-  spin_unlock(&log.lock, s);
+  spin_unlock(&log.lock, irq);
   return failed ? -EROFS : 0;
 }
 

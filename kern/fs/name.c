@@ -144,7 +144,7 @@ static int lock_directory(struct inode *ip) {
 }
 
 // Replace *ip by the inode that name has in it.
-static int step(struct inode **ip, const char *name) {
+static int path_step(struct inode **ip, const char *name) {
   int err = lock_directory(*ip);
   if (err < 0)
     return err;
@@ -162,7 +162,7 @@ static int step(struct inode **ip, const char *name) {
   return 0;
 }
 
-static int start(struct inode *cwd, const char *path, struct inode **out) {
+static int path_start(struct inode *cwd, const char *path, struct inode **out) {
   if (*path == '/')
     return inode_get(ROOT_INO, out);
   *out = inode_hold(cwd);
@@ -172,11 +172,11 @@ static int start(struct inode *cwd, const char *path, struct inode **out) {
 int name_lookup(struct inode *cwd, const char *path, struct inode **out) {
   char name[DIRSIZ];
   struct inode *ip;
-  int err = start(cwd, path, &ip);
+  int err = path_start(cwd, path, &ip);
   if (err < 0)
     return err;
   while ((path = next_element(path, name))) {
-    err = step(&ip, name);
+    err = path_step(&ip, name);
     if (err < 0) {
       inode_put(ip);
       return err;
@@ -202,13 +202,13 @@ int name_lookup_directory(struct inode *cwd, const char *path, struct inode **ou
 static int lookup_parent(struct inode *cwd, const char *path, char name[DIRSIZ],
                          struct inode **out) {
   struct inode *ip;
-  int err = start(cwd, path, &ip);
+  int err = path_start(cwd, path, &ip);
   if (err < 0)
     return err;
   path = next_element(path, name);
   err = path ? 0 : -EEXIST;
   while (err == 0 && *path) {
-    err = step(&ip, name);
+    err = path_step(&ip, name);
     path = next_element(path, name);
   }
   if (err < 0)

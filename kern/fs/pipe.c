@@ -54,7 +54,7 @@ struct pipe *pipe_create(void) {
 }
 
 void pipe_close(struct pipe *p, bool write_end) {
-  irq_t s = spin_lock(&p->lock);
+  irq_t irq = spin_lock(&p->lock);
   if (write_end)
     p->write_open = false;
   else
@@ -62,21 +62,17 @@ void pipe_close(struct pipe *p, bool write_end) {
   bool unused = !p->read_open && !p->write_open;
   waitq_wake_all(&p->readers);
   waitq_wake_all(&p->writers);
-  spin_unlock(&p->lock, s);
+  spin_unlock(&p->lock, irq);
   if (!unused)
     return;
   kfree(p->data);
   kfree(p);
 }
 
-static uint64 min(uint64 a, uint64 b) {
-  return a < b ? a : b;
-}
-
 // Copy n bytes from position pos of the ring on; at most two runs.
 static int copy_out(struct pipe *p, uint64 pos, uva_t dst, uint64 n) {
   uint64 at = pos & (p->size - 1);
-  uint64 run = min(n, p->size - at);
+  uint64 run = n < p->size - at ? n : p->size - at;
   int err = copy_to_user(dst, p->data + at, run);
   if (err < 0 || run == n)
     return err;
@@ -85,7 +81,7 @@ static int copy_out(struct pipe *p, uint64 pos, uva_t dst, uint64 n) {
 
 static int copy_in(struct pipe *p, uint64 pos, uva_t src, uint64 n) {
   uint64 at = pos & (p->size - 1);
-  uint64 run = min(n, p->size - at);
+  uint64 run = n < p->size - at ? n : p->size - at;
   int err = copy_from_user(p->data + at, src, run);
   if (err < 0 || run == n)
     return err;
@@ -105,26 +101,26 @@ static void take_turn(bool *turn) {
 
 // Give the turn back, with its position moved on by what was copied.
 static void end_turn(struct pipe *p, bool *turn, uint64 *position, uint64 copied) {
-  irq_t s = spin_lock(&p->lock);
+  irq_t irq = spin_lock(&p->lock);
   *position += copied;
   *turn = false;
   thread_current()->sleeplocks--;
   wake(&p->readers);
   wake(&p->writers);
-  spin_unlock(&p->lock, s);
+  spin_unlock(&p->lock, irq);
 }
 
 // Wait for something to read, and take the turn.  Returns the bytes there are, 0 at the end, or
 // -EINTR.
 static int64 begin_read(struct pipe *p) {
   int err = 0;
-  irq_t s = spin_lock(&p->lock);
+  irq_t irq = spin_lock(&p->lock);
   while (err == 0 && (p->reading || p->head == p->tail) && (p->write_open || p->head != p->tail))
     err = waitq_sleep(&p->readers, &p->lock);
   int64 there = err < 0 ? err : (int64)(p->head - p->tail);
   if (there > 0)
     take_turn(&p->reading);
-  spin_unlock(&p->lock, s);
+  spin_unlock(&p->lock, irq);
   return there;
 }
 
@@ -132,28 +128,28 @@ int64 pipe_read(struct pipe *p, uva_t dst, uint64 n) {
   int64 there = n > 0 ? begin_read(p) : 0;
   if (there <= 0)
     return there;
-  n = min(n, (uint64)there);
+  n = n < (uint64)there ? n : (uint64)there;
   int err = copy_out(p, p->tail, dst, n);
   end_turn(p, &p->reading, &p->tail, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
 }
 
-static uint64 room(const struct pipe *p) {
+static uint64 pipe_room(const struct pipe *p) {
   return p->size - (p->head - p->tail);
 }
 
 // Wait for room for at least n bytes, and take the turn.  Returns the room, -EPIPE or -EINTR.
 static int64 begin_write(struct pipe *p, uint64 n) {
   int err = 0;
-  irq_t s = spin_lock(&p->lock);
-  while (err == 0 && p->read_open && (p->writing || room(p) < n))
+  irq_t irq = spin_lock(&p->lock);
+  while (err == 0 && p->read_open && (p->writing || pipe_room(p) < n))
     err = waitq_sleep(&p->writers, &p->lock);
   if (err == 0 && !p->read_open)
     err = -EPIPE;
-  int64 free = err < 0 ? err : (int64)room(p);
+  int64 free = err < 0 ? err : (int64)pipe_room(p);
   if (free > 0)
     take_turn(&p->writing);
-  spin_unlock(&p->lock, s);
+  spin_unlock(&p->lock, irq);
   return free;
 }
 
@@ -162,7 +158,7 @@ static int64 write_some(struct pipe *p, uva_t src, uint64 n) {
   int64 free = begin_write(p, n <= PIPE_ATOMIC ? n : 1);
   if (free < 0)
     return free;
-  n = min(n, (uint64)free);
+  n = n < (uint64)free ? n : (uint64)free;
   int err = copy_in(p, p->head, src, n);
   end_turn(p, &p->writing, &p->head, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;

@@ -14,23 +14,23 @@ static enum process_state state_of(const struct thread *t) {
       [THREAD_RUNNING] = PROCESS_RUNNING,   [THREAD_DEAD] = PROCESS_RUNNING,
       [THREAD_SLEEPING] = PROCESS_SLEEPING,
   };
-  return t != NULL ? states[thread_state(t)] : PROCESS_ZOMBIE;
+  return t ? states[thread_state(t)] : PROCESS_ZOMBIE;
 }
 
-static void describe(const struct process *p, struct process_info *info) {
+static void process_describe(const struct process *p, struct process_info *info) {
   const struct thread *t = p->thread;
   *info = (struct process_info){
       .pid = p->pid,
-      .parent = p->parent != NULL ? p->parent->pid : 0,
+      .parent = p->parent ? p->parent->pid : 0,
       .state = state_of(t),
-      .hart = t != NULL && t->hart != NULL ? t->hart->index : 0,
-      .pages = t != NULL && t->space != NULL ? space_pages(t->space) : 0,
+      .hart = t && t->hart ? t->hart->index : 0,
+      .pages = t && t->space ? space_pages(t->space) : 0,
   };
-  if (t != NULL) {
+  if (t) {
     // It lasts as long as the process pays, which ends within the lock (become_zombie).
     const struct account *account = load_acquire(&t->stack_area->account);
     info->account = account->id;
-    info->within = account->parent != NULL ? account->parent->id : 0;
+    info->within = account->parent ? account->parent->id : 0;
     info->used = load_relaxed(&account->used);
     info->limit = account->limit;
   }
@@ -38,12 +38,12 @@ static void describe(const struct process *p, struct process_info *info) {
 }
 
 bool process_describe_next(uint64 *cursor, struct process_info *info) {
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   const struct process *p = pid_next(cursor);
-  if (p != NULL)
-    describe(p, info);
-  spin_unlock(&process_lock, s);
-  return p != NULL;
+  if (p)
+    process_describe(p, info);
+  spin_unlock(&process_lock, irq);
+  return p;
 }
 
 void console_listing(void) {

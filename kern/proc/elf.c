@@ -15,12 +15,12 @@
 
 #define SEGMENTS_MAX 64  // program headers that are looked at
 
-// Read exactly n bytes of the file at offset.  A file too short is no executable.
+// Read exactly n bytes of the file at offset.  A shorter file is no executable.
 static int read_exactly(struct inode *file, void *dst, uint64 offset, uint64 n) {
-  int64 r = inode_read(file, dst, offset, n);
-  if (r < 0)
-    return r;
-  return (uint64)r == n ? 0 : -ENOEXEC;
+  int64 got = inode_read(file, dst, offset, n);
+  if (got < 0)
+    return got;
+  return (uint64)got == n ? 0 : -ENOEXEC;
 }
 
 static bool header_ok(const struct elf_header *h) {
@@ -50,28 +50,28 @@ static int load_segment(struct space *space, struct inode *file, const struct el
     return -ENOEXEC;
   if (s->memsz == 0)
     return 0;
-  int r = space_add(space, s->vaddr, s->memsz, segment_prot(s->flags));
-  for (uint64 done = 0; r == 0 && done < s->filesz; done += PAGE_SIZE) {
+  int err = space_add(space, s->vaddr, s->memsz, segment_prot(s->flags));
+  for (uint64 done = 0; err == 0 && done < s->filesz; done += PAGE_SIZE) {
     uint64 n = s->filesz - done < PAGE_SIZE ? s->filesz - done : PAGE_SIZE;
-    r = read_exactly(file, space_pointer(space, s->vaddr + done), s->offset + done, n);
+    err = read_exactly(file, space_pointer(space, s->vaddr + done), s->offset + done, n);
   }
-  return r;
+  return err;
 }
 
 int elf_load(struct space *space, struct inode *file, uva_t *entry) {
   struct elf_header header;
-  int r = read_exactly(file, &header, 0, sizeof(header));
-  if (r == 0 && !header_ok(&header))
-    r = -ENOEXEC;
-  for (uint32 i = 0; r == 0 && i < header.phnum; i++) {
+  int err = read_exactly(file, &header, 0, sizeof(header));
+  if (err == 0 && !header_ok(&header))
+    err = -ENOEXEC;
+  for (uint32 i = 0; err == 0 && i < header.phnum; i++) {
     struct elf_segment segment;
-    r = read_exactly(file, &segment, header.phoff + i * sizeof(segment), sizeof(segment));
-    if (r == 0 && segment.type == ELF_LOAD)
-      r = load_segment(space, file, &segment);
+    err = read_exactly(file, &segment, header.phoff + i * sizeof(segment), sizeof(segment));
+    if (err == 0 && segment.type == ELF_LOAD)
+      err = load_segment(space, file, &segment);
   }
-  if (r == 0 && space_pages(space) == 0)
-    r = -ENOEXEC;
-  if (r == 0)
+  if (err == 0 && space_pages(space) == 0)
+    err = -ENOEXEC;
+  if (err == 0)
     *entry = header.entry;
-  return r;
+  return err;
 }

@@ -26,7 +26,7 @@ int exec_args_init(struct exec_args *args) {
   args->used = 0;
   args->count = 0;
   args->text = page_alloc();
-  return args->text != NULL ? 0 : -ENOMEM;
+  return args->text ? 0 : -ENOMEM;
 }
 
 void exec_args_free(struct exec_args *args) {
@@ -64,9 +64,9 @@ int exec_args_add_user(struct exec_args *args, uva_t string) {
 // array of their addresses, which sp points to.
 static int push_args(struct program *program, const struct exec_args *args) {
   uva_t top;
-  int r = space_add_stack(program->space, &top);
-  if (r < 0)
-    return r;
+  int err = space_add_stack(program->space, &top);
+  if (err < 0)
+    return err;
   uint64 array_size = ROUND_UP((args->count + 1) * sizeof(uva_t), STACK_ALIGN);
   if (args->used + array_size > PAGE_SIZE)
     return -E2BIG;
@@ -84,14 +84,14 @@ static int push_args(struct program *program, const struct exec_args *args) {
 static int build_program(struct program *program, struct inode *file,
                          const struct exec_args *args) {
   program->space = space_create();
-  if (program->space == NULL)
+  if (!program->space)
     return -ENOMEM;
-  int r = elf_load(program->space, file, &program->entry);
-  if (r == 0)
-    r = push_args(program, args);
-  if (r < 0)
+  int err = elf_load(program->space, file, &program->entry);
+  if (err == 0)
+    err = push_args(program, args);
+  if (err < 0)
     space_destroy(program->space);
-  return r;
+  return err;
 }
 
 // The registers with which a program begins.
@@ -119,17 +119,17 @@ static void rename_process(const char *path) {
 int process_exec(const char *path, struct exec_args *args) {
   struct program program = {0};
   struct inode *file;
-  int r = name_lookup(process_current()->cwd, path, &file);
-  if (r < 0)
-    return r;
-  r = inode_lock(file);
-  if (r == 0) {
-    r = build_program(&program, file, args);
+  int err = name_lookup(process_current()->cwd, path, &file);
+  if (err < 0)
+    return err;
+  err = inode_lock(file);
+  if (err == 0) {
+    err = build_program(&program, file, args);
     inode_unlock(file);
   }
   inode_put(file);
-  if (r < 0)
-    return r;
+  if (err < 0)
+    return err;
   rename_process(path);
   process_replace_space(program.space);
   set_user_frame(thread_user_frame(thread_current()), &program, args->count);

@@ -20,10 +20,10 @@
 static int collect_args(struct exec_args *args) {
   size_t length;
   const char *rest = bootarg_rest(), *word;
-  int r = exec_args_add(args, INIT_PATH, strlen(INIT_PATH));
-  while (r == 0 && (word = next_word(&rest, &length)) != NULL)
-    r = exec_args_add(args, word, length);
-  return r;
+  int err = exec_args_add(args, INIT_PATH, strlen(INIT_PATH));
+  while (err == 0 && (word = next_word(&rest, &length)))
+    err = exec_args_add(args, word, length);
+  return err;
 }
 
 static _Noreturn void give_up(const char *what, const char *why, int error) {
@@ -48,26 +48,26 @@ static void provide_console(struct process *p) {
 static void init_start(void *arg) {
   (void)arg;
   const char *why = "unknown reason";
-  int r = fs_mount(&why);
-  if (r == 0)
-    r = inode_get(ROOT_INO, &process_current()->cwd);
-  if (r < 0)
-    give_up("cannot mount the root file system", why, -r);
+  int err = fs_mount(&why);
+  if (err == 0)
+    err = inode_get(ROOT_INO, &process_current()->cwd);
+  if (err < 0)
+    give_up("cannot mount the root file system", why, -err);
   provide_console(process_current());
   struct exec_args args;
-  r = exec_args_init(&args);
-  if (r == 0)
-    r = collect_args(&args);
-  if (r < 0)
-    give_up("cannot start " INIT_PATH, "the arguments in the boot arguments do not fit", -r);
-  r = process_exec(INIT_PATH, &args);
-  give_up("cannot start " INIT_PATH, "the disk has no such program, or not a sound one", -r);
+  err = exec_args_init(&args);
+  if (err == 0)
+    err = collect_args(&args);
+  if (err < 0)
+    give_up("cannot start " INIT_PATH, "the arguments in the boot arguments do not fit", -err);
+  err = process_exec(INIT_PATH, &args);
+  give_up("cannot start " INIT_PATH, "the disk has no such program, or not a sound one", -err);
 }
 
 void process_init(void) {
   pid_init();
   struct process *p = process_create("init", init_start);
-  if (p == NULL)
+  if (!p)
     panic("no memory for the first process");
   process_publish(p, NULL);
 }

@@ -17,47 +17,51 @@
 
 struct spinlock process_lock = SPINLOCK_INIT("process");
 
-static struct process **table;   // [I] the slots are process_lock's
-static struct process reserved;  // in the slots of numbers that no process bears yet
-static uint32 mask;              // [I] slots - 1
-static uint32 limit;             // [I] processes there may be
-static uint32 count;             // [process_lock] numbers reserved
-static int last;                 // [process_lock] number given last
+// [I] fixed after pid_init  [p] process_lock
+static struct {
+  struct process **slots;  // the array [I], its slots [p]
+  uint32 mask;             // [I] number of slots - 1
+  uint32 limit;            // [I] processes there may be
+  uint32 count;            // [p] numbers reserved
+  int last;                // [p] number given last
+} pids;
+
+static struct process reserved;  // in the slots of numbers that no process has yet
 
 void pid_init(void) {
   uint64 wanted = bootarg_number("nproc", NPROC_DEFAULT, NPROC_MIN, NPROC_MAX);
-  uint32 slots = PAGE_SIZE / sizeof(*table);
+  uint32 slots = PAGE_SIZE / sizeof(*pids.slots);
   while (slots < 2 * wanted)
     slots *= 2;
   struct vm_area *area =
-      vmalloc_range(&vmalloc_general, slots * sizeof(*table), PAGE_SIZE, PROT_KERNEL_RW);
-  if (area == NULL)
+      vmalloc_range(&vmalloc_general, slots * sizeof(*pids.slots), PAGE_SIZE, PROT_KERNEL_RW);
+  if (!area)
     panic("nproc=%lu: no memory for a table of %u processes", wanted, slots);
-  table = (struct process **)area->base;
-  memset(table, 0, area->size);
-  mask = slots - 1;
-  limit = wanted;
+  pids.slots = (struct process **)area->base;
+  memset(pids.slots, 0, area->size);
+  pids.mask = slots - 1;
+  pids.limit = wanted;
 }
 
 static struct process **slot_of(int pid) {
-  return &table[(uint32)pid & mask];
+  return &pids.slots[(uint32)pid & pids.mask];
 }
 
 int pid_reserve(bool limited) {
   assert(spin_holding(&process_lock));
-  if (count >= (limited ? limit - limit / 8 : limit))
+  if (pids.count >= (limited ? pids.limit - pids.limit / 8 : pids.limit))
     return -EAGAIN;
-  count++;
+  pids.count++;
   do {
-    last = last == __INT_MAX__ ? 1 : last + 1;
-  } while (*slot_of(last) != NULL);
-  *slot_of(last) = &reserved;
-  return last;
+    pids.last = pids.last == __INT_MAX__ ? 1 : pids.last + 1;
+  } while (*slot_of(pids.last));
+  *slot_of(pids.last) = &reserved;
+  return pids.last;
 }
 
 void pid_release(int pid) {
-  assert(spin_holding(&process_lock) && count > 0 && *slot_of(pid) != NULL);
-  count--;
+  assert(spin_holding(&process_lock) && pids.count > 0 && *slot_of(pid));
+  pids.count--;
   *slot_of(pid) = NULL;
 }
 
@@ -69,14 +73,14 @@ void pid_insert(struct process *p) {
 struct process *pid_find(int pid) {
   assert(spin_holding(&process_lock));
   struct process *p = *slot_of(pid);
-  return p != NULL && p->pid == pid && p != &reserved ? p : NULL;
+  return p && p->pid == pid && p != &reserved ? p : NULL;
 }
 
 struct process *pid_next(uint64 *cursor) {
   assert(spin_holding(&process_lock));
-  for (; *cursor <= mask; ++*cursor) {
-    struct process *p = table[*cursor];
-    if (p != NULL && p != &reserved) {
+  for (; *cursor <= pids.mask; ++*cursor) {
+    struct process *p = pids.slots[*cursor];
+    if (p && p != &reserved) {
       ++*cursor;
       return p;
     }

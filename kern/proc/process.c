@@ -21,18 +21,18 @@ static struct process *init;  // [I] adopts orphans; the first one published
 
 struct process *process_create(const char *name, void (*start)(void *)) {
   struct process *p = kzalloc(sizeof(*p));
-  if (p == NULL)
+  if (!p)
     return NULL;
   bool limited = thread_current()->stack_area->account != &account_root;
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   p->pid = pid_reserve(limited);
-  spin_unlock(&process_lock, s);
+  spin_unlock(&process_lock, irq);
   if (p->pid < 0) {
     kfree(p);
     return NULL;
   }
   p->thread = thread_create(name, p->pid, start, NULL);
-  if (p->thread == NULL) {
+  if (!p->thread) {
     process_discard(p);
     return NULL;
   }
@@ -46,18 +46,18 @@ struct process *process_create(const char *name, void (*start)(void *)) {
 }
 
 void process_discard(struct process *p) {
-  if (p->thread != NULL)
+  if (p->thread)
     thread_discard(p->thread);
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   pid_release(p->pid);
-  spin_unlock(&process_lock, s);
+  spin_unlock(&process_lock, irq);
   kfree(p);
 }
 
 void process_publish(struct process *p, struct process *parent) {
   struct thread *t = p->thread;  // p may be gone as soon as it has run
-  irq_t s = spin_lock(&process_lock);
-  if (parent == NULL)
+  irq_t irq = spin_lock(&process_lock);
+  if (!parent)
     init = p;
   else
     list_push_back(&parent->children, &p->sibling);
@@ -65,7 +65,7 @@ void process_publish(struct process *p, struct process *parent) {
   pid_insert(p);
   // Within the lock: nobody frees the thread while it cannot become a zombie.
   thread_ready(t);
-  spin_unlock(&process_lock, s);
+  spin_unlock(&process_lock, irq);
 }
 
 static void child_start(void *arg) {
@@ -77,12 +77,12 @@ static void child_start(void *arg) {
 int process_fork(void) {
   struct process *parent = process_current();
   struct process *child = process_create(parent->name, child_start);
-  if (child == NULL)
+  if (!child)
     return -ENOMEM;
   int pid = child->pid;
   struct thread *t = child->thread;
   t->space = space_fork(space_current(), parent == init);
-  if (t->space == NULL) {
+  if (!t->space) {
     process_discard(child);
     return -ENOMEM;
   }
@@ -92,7 +92,7 @@ int process_fork(void) {
   frame_reg(frame, REG_A0) = 0;
   fpu_fork(t);
   for (int i = 0; i < FILES_MAX; i++)
-    if (parent->files[i] != NULL)
+    if (parent->files[i])
       child->files[i] = file_dup(parent->files[i]);
   child->cwd = inode_hold(parent->cwd);
   process_publish(child, parent);
@@ -101,11 +101,11 @@ int process_fork(void) {
 
 void process_replace_space(struct space *space) {
   // Under the lock, so that whoever describes this process finds no space that is being freed.
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   struct space *old = space_current();
   thread_set_space(space);
-  spin_unlock(&process_lock, s);
-  if (old != NULL)
+  spin_unlock(&process_lock, irq);
+  if (old)
     space_destroy(old);
 }
 
@@ -113,7 +113,7 @@ static void give_back_files(struct process *p) {
   for (int i = 0; i < FILES_MAX; i++) {
     struct file *f = p->files[i];
     p->files[i] = NULL;
-    if (f != NULL)
+    if (f)
       file_close(f);
   }
   struct inode *cwd = p->cwd;
@@ -133,7 +133,7 @@ static void adopt(struct list *from, struct list *to) {
 // Become a zombie: from here on the parent may free p at any time, and finds the stack returned to
 // its account.
 static void become_zombie(struct process *p, int status) {
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   if (!list_empty(&p->zombies))
     waitq_wake_all(&init->child_exited);
   adopt(&p->children, &init->children);
@@ -145,12 +145,12 @@ static void become_zombie(struct process *p, int status) {
   list_remove(&p->sibling);
   list_push_back(&p->parent->zombies, &p->sibling);
   waitq_wake_all(&p->parent->child_exited);
-  spin_unlock(&process_lock, s);
+  spin_unlock(&process_lock, irq);
 }
 
 void process_exit(int status) {
   struct process *p = process_current();
-  assert(p != NULL);  // not a zombie
+  assert(p);  // not a zombie
   if (p == init)
     panic("init exited with status %d", status);
   give_back_files(p);
@@ -163,40 +163,40 @@ void process_exit(int status) {
 // Sleep, if may_sleep, until p has a zombie.  Returns 0 with *zombie set, which only p's own thread
 // can free.
 static int wait_for_zombie(struct process *p, bool may_sleep, struct process **zombie) {
-  int r = 0;
-  irq_t s = spin_lock(&process_lock);
-  while (list_empty(&p->zombies) && r == 0)
-    r = list_empty(&p->children) ? -ECHILD
-        : may_sleep              ? waitq_sleep(&p->child_exited, &process_lock)
-                                 : -EAGAIN;
-  if (r == 0)
+  int err = 0;
+  irq_t irq = spin_lock(&process_lock);
+  while (list_empty(&p->zombies) && err == 0)
+    err = list_empty(&p->children) ? -ECHILD
+          : may_sleep              ? waitq_sleep(&p->child_exited, &process_lock)
+                                   : -EAGAIN;
+  if (err == 0)
     *zombie = list_entry(p->zombies.next, struct process, sibling);
-  spin_unlock(&process_lock, s);
-  return r;
+  spin_unlock(&process_lock, irq);
+  return err;
 }
 
 int process_wait(uva_t status, bool may_sleep) {
   struct process *zombie = NULL;
-  int r = wait_for_zombie(process_current(), may_sleep, &zombie);
-  if (r < 0)
-    return r;
+  int err = wait_for_zombie(process_current(), may_sleep, &zombie);
+  if (err < 0)
+    return err;
   if (status != 0 && copy_to_user(status, &zombie->status, sizeof(int)) < 0)
     return -EFAULT;
   int pid = zombie->pid;
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   list_remove(&zombie->sibling);
   pid_release(pid);
-  spin_unlock(&process_lock, s);
+  spin_unlock(&process_lock, irq);
   kfree(zombie);
   return pid;
 }
 
 int process_kill(int pid) {
-  irq_t s = spin_lock(&process_lock);
+  irq_t irq = spin_lock(&process_lock);
   struct process *p = pid_find(pid);
-  bool found = p != NULL && p != init;  // init's end would be the machine's
-  if (found && p->thread != NULL)
+  bool found = p && p != init;  // init's end would be the machine's
+  if (found && p->thread)
     thread_kill(p->thread);
-  spin_unlock(&process_lock, s);
+  spin_unlock(&process_lock, irq);
   return found ? 0 : -ESRCH;
 }

@@ -21,7 +21,7 @@ static struct file *fd_file(uint64 arg) {
 // Return the lowest free descriptor from first on, or -EMFILE.
 static int fd_free(int first) {
   for (int fd = first; fd < FILES_MAX; fd++)
-    if (process_current()->files[fd] == NULL)
+    if (!process_current()->files[fd])
       return fd;
   return -EMFILE;
 }
@@ -33,7 +33,7 @@ static int64 copy_path(char *path, uva_t from) {
 int64 sys_read(const uint64 *arg) {
   struct file *f = fd_file(arg[0]);
   int n = arg[2];
-  if (f == NULL)
+  if (!f)
     return -EBADF;
   return n >= 0 ? file_read(f, arg[1], n) : -EINVAL;
 }
@@ -41,19 +41,19 @@ int64 sys_read(const uint64 *arg) {
 int64 sys_write(const uint64 *arg) {
   struct file *f = fd_file(arg[0]);
   int n = arg[2];
-  if (f == NULL)
+  if (!f)
     return -EBADF;
   return n >= 0 ? file_write(f, arg[1], n) : -EINVAL;
 }
 
 int64 sys_fstat(const uint64 *arg) {
   struct file *f = fd_file(arg[0]);
-  return f != NULL ? file_stat(f, arg[1]) : -EBADF;
+  return f ? file_stat(f, arg[1]) : -EBADF;
 }
 
 int64 sys_dup(const uint64 *arg) {
   struct file *f = fd_file(arg[0]);
-  if (f == NULL)
+  if (!f)
     return -EBADF;
   int fd = fd_free(0);
   if (fd >= 0)
@@ -63,7 +63,7 @@ int64 sys_dup(const uint64 *arg) {
 
 int64 sys_close(const uint64 *arg) {
   struct file *f = fd_file(arg[0]);
-  if (f == NULL)
+  if (!f)
     return -EBADF;
   process_current()->files[(int)arg[0]] = NULL;
   file_close(f);
@@ -77,11 +77,11 @@ int64 sys_pipe(const uint64 *arg) {
   if (fd[1] < 0)
     return fd[1];
   struct file *end[2];
-  int r = copy_to_user(arg[0], fd, sizeof(fd));
-  if (r == 0)
-    r = file_pipe(&end[0], &end[1]);
-  if (r < 0)
-    return r;
+  int err = copy_to_user(arg[0], fd, sizeof(fd));
+  if (err == 0)
+    err = file_pipe(&end[0], &end[1]);
+  if (err < 0)
+    return err;
   struct process *p = process_current();
   p->files[fd[0]] = end[0];
   p->files[fd[1]] = end[1];
@@ -90,24 +90,24 @@ int64 sys_pipe(const uint64 *arg) {
 
 int64 sys_open(const uint64 *arg) {
   char path[PATH_MAX];
-  int64 r = copy_path(path, arg[0]);
+  int err = copy_path(path, arg[0]);
   int fd = fd_free(0);
-  if (r < 0 || fd < 0)
-    return r < 0 ? r : fd;
+  if (err < 0 || fd < 0)
+    return err < 0 ? err : fd;
   struct process *p = process_current();
-  r = file_open(p->cwd, path, (int)arg[1], &p->files[fd]);
-  return r < 0 ? r : fd;
+  err = file_open(p->cwd, path, (int)arg[1], &p->files[fd]);
+  return err < 0 ? err : fd;
 }
 
 int64 sys_chdir(const uint64 *arg) {
   char path[PATH_MAX];
   struct process *p = process_current();
   struct inode *directory;
-  int64 r = copy_path(path, arg[0]);
-  if (r >= 0)
-    r = name_lookup_directory(p->cwd, path, &directory);
-  if (r < 0)
-    return r;
+  int err = copy_path(path, arg[0]);
+  if (err >= 0)
+    err = name_lookup_directory(p->cwd, path, &directory);
+  if (err < 0)
+    return err;
   struct inode *old = p->cwd;
   p->cwd = directory;
   inode_put(old);
@@ -116,28 +116,28 @@ int64 sys_chdir(const uint64 *arg) {
 
 int64 sys_mkdir(const uint64 *arg) {
   char path[PATH_MAX];
-  int64 r = copy_path(path, arg[0]);
-  return r < 0 ? r : name_create(process_current()->cwd, path, T_DIR, 0, 0, NULL);
+  int err = copy_path(path, arg[0]);
+  return err < 0 ? err : name_create(process_current()->cwd, path, T_DIR, 0, 0, NULL);
 }
 
 int64 sys_mknod(const uint64 *arg) {
   char path[PATH_MAX];
-  int64 r = copy_path(path, arg[0]);
-  return r < 0 ? r : name_create(process_current()->cwd, path, T_DEVICE, arg[1], arg[2], NULL);
+  int err = copy_path(path, arg[0]);
+  return err < 0 ? err : name_create(process_current()->cwd, path, T_DEVICE, arg[1], arg[2], NULL);
 }
 
 int64 sys_unlink(const uint64 *arg) {
   char path[PATH_MAX];
-  int64 r = copy_path(path, arg[0]);
-  return r < 0 ? r : name_unlink(process_current()->cwd, path);
+  int err = copy_path(path, arg[0]);
+  return err < 0 ? err : name_unlink(process_current()->cwd, path);
 }
 
 int64 sys_link(const uint64 *arg) {
   char old_path[PATH_MAX], new_path[PATH_MAX];
-  int64 r = copy_path(old_path, arg[0]);
-  if (r >= 0)
-    r = copy_path(new_path, arg[1]);
-  return r < 0 ? r : name_link(process_current()->cwd, old_path, new_path);
+  int err = copy_path(old_path, arg[0]);
+  if (err >= 0)
+    err = copy_path(new_path, arg[1]);
+  return err < 0 ? err : name_link(process_current()->cwd, old_path, new_path);
 }
 
 int64 sys_sync(const uint64 *arg) {

@@ -42,8 +42,8 @@ int64 sys_stacklimit(const uint64 *arg) {
 
 int64 sys_sbrk(const uint64 *arg) {
   uva_t old;
-  int r = space_sbrk(space_current(), (int)arg[0], (int)arg[1] == SBRK_LAZY, &old);
-  return r < 0 ? r : (int64)old;
+  int err = space_sbrk(space_current(), (int)arg[0], (int)arg[1] == SBRK_LAZY, &old);
+  return err < 0 ? err : (int64)old;
 }
 
 int64 sys_sleep(const uint64 *arg) {
@@ -60,27 +60,27 @@ int64 sys_uptime(const uint64 *arg) {
 static int copy_args(struct exec_args *args, uva_t argv) {
   for (;; argv += sizeof(uva_t)) {
     uva_t string;
-    int r = copy_from_user(&string, argv, sizeof(string));
-    if (r < 0 || string == 0)
-      return r;
-    r = exec_args_add_user(args, string);
-    if (r < 0)
-      return r;
+    int err = copy_from_user(&string, argv, sizeof(string));
+    if (err < 0 || string == 0)
+      return err;
+    err = exec_args_add_user(args, string);
+    if (err < 0)
+      return err;
   }
 }
 
 int64 sys_exec(const uint64 *arg) {
   char path[PATH_MAX];
-  int64 r = copy_string_from_user(path, arg[0], sizeof(path));
-  if (r < 0)
-    return r;
+  int err = copy_string_from_user(path, arg[0], sizeof(path));
+  if (err < 0)
+    return err;
   struct exec_args args;
-  r = exec_args_init(&args);
-  if (r < 0)
-    return r;
-  r = copy_args(&args, arg[1]);
-  if (r == 0)
-    r = process_exec(path, &args);
+  err = exec_args_init(&args);
+  if (err < 0)
+    return err;
+  err = copy_args(&args, arg[1]);
+  if (err == 0)
+    err = process_exec(path, &args);
   exec_args_free(&args);
-  return r;
+  return err;
 }

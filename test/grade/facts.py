@@ -421,7 +421,7 @@ class Observer:
 
 
 def scramble(value):
-    """What user/init.c makes of a number."""
+    """What user/init/prove.c makes of a number."""
     for _ in range(1000):
         value = (value * 6364136223846793005 + 1442695040888963407) % (1 << 64)
     return value

@@ -24,13 +24,13 @@ static bool next_word(int argc, char *const argv[]) {
 
 int getopt(int argc, char *const argv[], const char *options) {
   optarg = NULL;
-  if ((rest == NULL || *rest == 0) && !next_word(argc, argv)) {
+  if ((!rest || *rest == 0) && !next_word(argc, argv)) {
     rest = NULL;
     return -1;
   }
   char letter = *rest++;
   const char *option = letter == ':' ? NULL : strchr(options, letter);
-  if (option == NULL)
+  if (!option)
     return complain(argv[0], "unknown option", letter);
   if (option[1] != ':')
     return letter;

@@ -41,7 +41,7 @@ static void insert(struct block *b) {
   }
   b->next = after;
   join(b);
-  if (before == NULL) {
+  if (!before) {
     free_list = b;
     return;
   }
@@ -83,7 +83,7 @@ void *malloc(size_t n) {
     return NULL;
   size_t size = ROUND_UP(n, ALIGN) + sizeof(struct block);
   struct block *b = take(size);
-  if (b == NULL && grow(size))
+  if (!b && grow(size))
     b = take(size);
   return b ? b + 1 : NULL;
 }
@@ -102,7 +102,7 @@ void *calloc(size_t count, size_t size) {
 }
 
 void *realloc(void *p, size_t n) {
-  if (p == NULL)
+  if (!p)
     return malloc(n);
   size_t had = ((struct block *)p - 1)->size - sizeof(struct block);
   if (n <= had)

@@ -41,7 +41,7 @@ static void fill(struct sink *out, char c, int n) {
 
 static void put_text(struct sink *out, const struct spec *spec, const char *s) {
   int length = 0;
-  if (s == NULL)
+  if (!s)
     s = "(null)";
   while (length != spec->precision && s[length])
     length++;

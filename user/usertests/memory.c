@@ -213,7 +213,7 @@ static void malloc_some(void) {
   void **list = NULL;
   for (int i = 1; i < 200; i++) {
     void **p = malloc((size_t)i * 100);
-    check(p != NULL);
+    check(p);
     memset(p, i, (size_t)i * 100);
     *p = list;
     list = p;
@@ -223,7 +223,7 @@ static void malloc_some(void) {
     free(list);
     list = next;
   }
-  check(malloc(0x7fffffffffff) == NULL);
+  check(!malloc(0x7fffffffffff));
 }
 
 const struct test memory_tests[] = {
