@@ -200,7 +200,7 @@ ifeq ($(PROVOKE),n)
 SOURCES := $(foreach f,$(SOURCES),$(if $(filter provoke%,$(notdir $(f))),,$(f)))
 endif
 ifeq ($(KASAN),n)
-SOURCES := $(foreach f,$(SOURCES),$(if $(filter %kasan.c %kasan.S %kasan_report.c,$(f)),,$(f)))
+SOURCES := $(foreach f,$(SOURCES),$(if $(filter %kasan.c vm/kasan%,$(f)),,$(f)))
 endif
 OBJECTS := $(SOURCES:%=$(B)/%.o)
 OFFSETS := $(wildcard boot/offsets.c trap/offsets.c kern/*/offsets.c vm/offsets.c)
@@ -213,7 +213,7 @@ $(B)/%.c.o: %.c $(B)/options
 
 # KASAN=y checks all C code but what boots, traps, reports, allocates, and provokes (docs/kasan.md).
 UNCHECKED := boot/% trap/% kern/lib/% kern/dev/provoke.c kern/dev/provoke_life.c \
-  $(patsubst %,vm/%.c,check kasan kasan_report kmalloc page pagetable ram tlb)
+  $(patsubst %,vm/%.c,check kasan_shadow kasan_report kmalloc page pagetable ram tlb)
 ifeq ($(KASAN),y)
 $(patsubst %,$(B)/%.o,$(filter-out $(UNCHECKED),$(filter %.c,$(SOURCES)))): CHECKS = $(CHECK_FLAGS)
 endif

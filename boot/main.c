@@ -22,8 +22,9 @@
 #include "kern/sched/thread.h"
 #include "trap/trap.h"
 #include "vm/check.h"
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
 #include "vm/kstack.h"
+#include "vm/kstack_cache.h"
 #include "vm/layout.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
@@ -68,11 +69,11 @@ static void make_stack(const struct hart *h, const char *what, enum stack_kind k
                        uint64 *hi) {
   char name[NAME_SIZE];
   ksnprintf(name, sizeof(name), "%s-%u", what, h->index);
-  struct vm_area *area = kstack_alloc(0, name, kind, &account_root);
-  if (!area)
+  const struct kstack *stack = kstack_alloc(0, name, kind, &account_root);
+  if (!stack)
     panic("no memory for the stacks of hart %u", h->index);
-  *lo = area->base;
-  *hi = area->base + area->size;
+  *lo = stack->lo;
+  *hi = stack->lo + KSTACK_SIZE;
 }
 
 static void make_stacks(struct hart *h) {
@@ -136,12 +137,13 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   pagetable_init();
   kasan_init();
   vmalloc_init();
+  kstack_init();
   page_init();
   if (machine.test.size)
     power_device = device_map(machine.test.base, machine.test.size);
   print_banner();
   bootarg_check_flags();
-  kstack_init();
+  kstack_cache_init();
   space_init();
   for (uint32 i = 0; i < hart_count; i++)
     make_stacks(&harts[i]);

@@ -23,7 +23,7 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
   if (h->irq_depth)
     return "interrupt";
   if (!t || !t->process)
-    return t && t->stack_area && t->stack_lo == stack.lo && t->start ? "kernel-thread" : "idle";
+    return t && t->kstack && t->stack_lo == stack.lo && t->start ? "kernel-thread" : "idle";
   if (h->held)
     return "spinlock";
   if (!(frame->sstatus & SSTATUS_SPIE))
@@ -79,6 +79,6 @@ void stack_fault(struct trap_frame *frame) {
   fetch_sub(&reports_pending, 1);
   if (f.why)
     panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
-  kstack_stain(f.thread->stack_area);
+  kstack_distrust(f.thread->kstack);
   leave_emergency_stack(end_victim, -1);
 }

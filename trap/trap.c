@@ -21,7 +21,7 @@
 #include "kern/sched/thread.h"
 #include "trap/fault.h"
 #include "trap/syscall.h"
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
 #include "vm/pagetable.h"
 #include "vm/space.h"
 #include "vm/tlb.h"

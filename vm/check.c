@@ -16,7 +16,8 @@
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "vm/image.h"
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
+#include "vm/kstack.h"
 #include "vm/page.h"
 #include "vm/vmalloc.h"
 
@@ -144,9 +145,7 @@ static void check_arena(struct vmalloc_arena *arena) {
 
 // With fewer slots than RAM could back, stacks would run out while there is memory.
 static void check_window_size(void) {
-  uint64 ram = 0, slots = vmalloc_stacks.granules.count;
-  for (uint32 i = 0; i < machine.ram_count; i++)
-    ram += machine.ram[i].size;
+  uint64 ram = ram_size(), slots = kstack_slots();
   if (VMAP_STACK && slots < ram / KSTACK_SIZE)
     panic("address space: %lu MiB of RAM could hold %lu kernel stacks, the window %lu", ram >> 20,
           ram / KSTACK_SIZE, slots);
@@ -155,9 +154,9 @@ static void check_window_size(void) {
 void vm_check_fault_stacks(void) {
   for (uint32 i = 0; i < hart_count; i++) {
     const struct hart *h = &harts[i];
-    const struct vm_area *area = vmalloc_find(&vmalloc_stacks, h->emergency_lo);
-    if (!area || area->kind != STACK_EMERGENCY || area->base != h->emergency_lo ||
-        area->base + area->size != h->emergency_hi)
+    const struct kstack *stack = kstack_at(h->emergency_lo);
+    if (!stack || stack->kind != STACK_EMERGENCY || stack->lo != h->emergency_lo ||
+        stack->lo + KSTACK_SIZE != h->emergency_hi)
       panic("hart %u has no emergency stack: 0x%lx to 0x%lx is none", i, h->emergency_lo,
             h->emergency_hi);
     for (uint32 k = 0; k < i; k++)
@@ -175,7 +174,7 @@ void vm_check(void) {
     if (kernel_pagetable->pte[i])
       panic("address space: user half of the kernel's own page table, entry %u is not empty", i);
   check_table(kernel_pagetable->pte, PT_KERNEL_FIRST, LEVEL_ROOT, DIRECT_BASE);
-  check_arena(&vmalloc_stacks);
+  check_arena(&kstack_window);
   check_arena(&vmalloc_general);
   check_window_size();
   vm_check_fault_stacks();

@@ -4,7 +4,7 @@
 //
 // I1. It takes no lock: whoever is reported may hold any.
 // I2. A hart that reports does not report what it does meanwhile.
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
@@ -27,7 +27,7 @@
 
 #define FRAME_MARK 0x41b58ab3
 
-// Implemented by: vm/kasan.S.
+// Implemented by: vm/kasan_checks.S.
 uint64 kasan_shadow_word(uint64 addr);
 
 static uint64 reporting;  // [a] harts that do, one bit by index
@@ -58,7 +58,7 @@ static uint8 poison_at(uint64 addr) {
 
 static struct vmalloc_arena *arena_of(uint64 addr) {
   if (addr >= KSTACK_BASE && addr < KSTACK_END)
-    return &vmalloc_stacks;
+    return &kstack_window;
   return addr >= VMALLOC_BASE && addr < VMALLOC_END ? &vmalloc_general : NULL;
 }
 
@@ -76,7 +76,7 @@ static const char *classify_area(uint64 addr) {
   const struct vm_area *area = area_at(addr);
   if (!area)
     return "wild-access";
-  if (arena_of(addr) == &vmalloc_stacks)
+  if (arena_of(addr) == &kstack_window)
     return "stack-use-after-free";
   return area->state == AREA_LIVE ? "vmalloc-out-of-bounds" : "vmalloc-use-after-free";
 }
@@ -167,18 +167,19 @@ static void describe_global(const struct finding *f) {
 
 static void describe_area(struct finding *f) {
   const struct vm_area *area = area_at(f->bad);
+  const struct kstack *stack = kstack_at(f->bad);
   if (!area) {
     kprintf("Nothing has ever been there.\n");
   } else if (arena_of(f->bad) == &vmalloc_general) {
     f->note = area->note;
     print_place(f->bad, area->base, area->note.size);
     kprintf(" an area of %lu bytes.\n", area->note.size);
-  } else if (area->kind) {
-    describe_frame(f->bad, area->base);
+  } else if (stack->kind) {
+    describe_frame(f->bad, stack->lo);
   } else {
-    f->note = area->note;
+    f->note = stack->note;
     kprintf("The address is byte %lu of a kernel stack, once that of pid %d (%s).\n",
-            f->bad - area->base, area->pid, area->name);
+            f->bad - stack->lo, stack->pid, stack->name);
   }
 }
 

@@ -16,7 +16,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
 #include "vm/page.h"
 
 #define OBJECT_MIN  32

@@ -9,12 +9,35 @@
 #pragma once
 
 #include "kern/lib/abi.h"
+#include "kern/lib/limits.h"
 #include "kern/lib/types.h"
 #include "vm/account.h"
+#include "vm/kasan_shadow.h"
 #include "vm/layout.h"
 #include "vm/vmalloc.h"
 
 struct hart;
+
+#define KSTACK_PAGES (KSTACK_SIZE / PAGE_SIZE)
+
+// The stack of a slot, and who has it.
+// [I] while owned  [o] only its owner, or the thread that takes or frees it  [a] atomic
+// [k] set by the owner without a lock, cleared under the window's lock
+struct kstack {
+  vaddr_t lo;                // [I] its lowest byte, of KSTACK_SIZE
+  uint64 generation;         // [I] in which it was mapped (vm/tlb.h)
+  const uint64 *saved_sp;    // [k] of the owner's thread, or null
+  struct hart *const *hart;  // [k] where that thread's hart stands, or null
+  uint32 kind;               // [k] enum stack_kind; 0: no owner
+  bool distrusted;           // [o] anything may stand on it: do not cache it
+  struct account *account;   // [o] who pays for it, or null
+  int account_id;            // [a] the account's number; 0: none
+  int pid;                   // [a] owner or last owner; 0: the kernel; -1: never owned
+  char name[NAME_SIZE];      // [a] of the owner or last owner
+  KASAN_NOTE                 // [o]
+};
+
+extern struct vmalloc_arena kstack_window;  // a granule is a slot
 
 // What the window says of an address.
 struct kstack_slot {
@@ -27,41 +50,40 @@ struct kstack_slot {
   char name[NAME_SIZE];
 };
 
-#define KSTACK_PAGES (KSTACK_SIZE / PAGE_SIZE)
-
-// Read how many stacks a hart's cache holds from the boot argument kstack_cache.  Boot only.
+// Lay out the window, with a slot for each stack that RAM could hold.  Boot only, before any user
+// page table exists and before page_init.
 void kstack_init(void);
 
 // Allocate a stack for the thread of that pid and name (copied), at the cost of the account.  NULL
 // on no memory or at the account's limit.
 // Does not sleep.  The one path by which every thread gets its stack.
-struct vm_area *kstack_alloc(int pid, const char *name, enum stack_kind kind,
-                             struct account *account);
+struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
+                            struct account *account);
 
 // Give a stack back.  Not the running one.  Any context, interrupts on or off.
-void kstack_free(struct vm_area *area);
+void kstack_free(struct kstack *stack);
 
-// Zero what the last owner used, from the top down.  The part of kstack_alloc that grows with use.
-void kstack_erase(const struct vm_area *area);
+// Stop charging the owner for its stack while it still runs on it.  Interrupts stay off until the
+// next switch, so at most one such stack exists per hart.  kstack_free does it for all others.
+// Holds: interrupts off.
+void kstack_disown(struct kstack *stack);
 
-// The owner gives its stack up and no longer pays for it.  With interrupts off until another thread
-// runs, so that a hart has one such stack at most.  Before kstack_free, which otherwise does it.
-void kstack_disown(struct vm_area *area);
+// Move the running thread's stack to a new account, of limit pages, within the one that pays for
+// it.  Returns the account's id, or an error as account_create does.
+int kstack_limit(struct kstack *stack, uint64 limit);
 
-// Move the stack to a new account, of that many pages, within the one that pays for it.  The
-// running thread's own.  Returns the account's id, or as account_create.
-int kstack_limit(struct vm_area *area, uint64 limit);
+// Mark the stack as untrusted after a fault: it is unmapped, not cached.  Takes no lock.
+void kstack_distrust(struct kstack *stack);
 
-// Note that anything may stand on the stack, after a fault, so that it is not used again as it is.
-// Takes no lock.
-void kstack_stain(struct vm_area *area);
-
-// Tell kstack_info where the owner's saved sp stands, and the hart it is or was on.  Both are read
-// until kstack_free, so the owner's struct is freed after its stack.
-void kstack_watch(struct vm_area *area, const uint64 *saved_sp, struct hart *const *on);
+// Tell kstack_info where the owner's thread keeps its saved sp, and the hart it is or was on.  Both
+// are read until kstack_free, so the thread's struct is freed after its stack.
+void kstack_set_thread(struct kstack *stack, const uint64 *saved_sp, struct hart *const *hart);
 
 // Change the name shown for the owner.
-void kstack_rename(struct vm_area *area, const char *name);
+void kstack_rename(struct kstack *stack, const char *name);
+
+// Return the stack of the slot that va is in, whoever has it, or NULL.  Takes no lock.
+struct kstack *kstack_at(vaddr_t va);
 
 // Describe the slot of va.  Takes no lock, reads no user memory: for the fault path.
 void kstack_describe(vaddr_t va, struct kstack_slot *slot);
@@ -79,5 +101,5 @@ void kstack_count(struct kstack_counts *counts);
 bool kstack_info(uint64 i, struct stack_info *info);
 uint64 kstack_slots(void);
 
-// Return every cached stack of every hart to the arena.  Returns how many.
-uint64 kstack_drain(void);
+// Unmap every cached stack of every hart.
+void kstack_drain(void);

@@ -7,7 +7,7 @@
 // one from avail (or holds a promise) finds a page: in its own hart's cache, in the buddy, or in
 // another hart's cache.
 //
-// Locks: drain_lock, then those of what it drains; a cache's, then the buddy's.
+// Locks: page_drain_lock, then those of what it drains; a cache's, then the buddy's.
 #include "vm/page.h"
 
 #include "kern/lib/atomic.h"
@@ -17,14 +17,14 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "vm/buddy.h"
-#include "vm/kasan.h"
-#include "vm/kstack.h"
+#include "vm/kasan_shadow.h"
 #include "vm/ram.h"
-#include "vm/vmalloc.h"
 
 #define CACHE_SIZE  64
 #define CACHE_BATCH 32  // pages moved between a cache and the buddy at once
 #define CACHE_ZERO  8
+
+#define RECLAIMERS_MAX 3
 
 // [c] its lock
 struct cache {
@@ -34,7 +34,9 @@ struct cache {
   struct page *zero[CACHE_ZERO];  // [c] they are all zeros
 } __attribute__((aligned(64)));
 
-static struct spinlock drain_lock = SPINLOCK_INIT("page drain");
+static struct spinlock page_drain_lock = SPINLOCK_INIT("page drain");
+static void (*reclaimers[RECLAIMERS_MAX])(void);  // [I]
+static uint32 reclaimer_count;                    // [I]
 static struct cache caches[HART_MAX];
 static uint64 total;     // [I]
 static uint64 avail;     // [a] page.h, I1
@@ -117,15 +119,18 @@ static __attribute__((noinline)) struct page *cache_steal(void) {
   panic("page: none found, avail %lu promised %lu total %lu", avail, promised, total);
 }
 
-// Stacks before the areas they lie in, pages of all of them last.  One hart at a time: whoever
-// waits here finds what the one before it has taken out of the caches.
+void page_add_reclaimer(void (*reclaim)(void)) {
+  assert(reclaimer_count < RECLAIMERS_MAX);
+  reclaimers[reclaimer_count++] = reclaim;
+}
+
+// One hart at a time; whoever waited can use the memory that was returned.
 void page_drain(void) {
-  irq_t irq = spin_lock(&drain_lock);
-  kasan_drain();
-  kstack_drain();
-  vmalloc_drain();
+  irq_t irq = spin_lock(&page_drain_lock);
+  for (uint32 i = reclaimer_count; i > 0; i--)
+    reclaimers[i - 1]();
   cache_drain();
-  spin_unlock(&drain_lock, irq);
+  spin_unlock(&page_drain_lock, irq);
 }
 
 static bool avail_try(uint64 n) {

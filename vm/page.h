@@ -11,8 +11,9 @@
 
 #include "kern/lib/list.h"
 #include "kern/lib/types.h"
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
 #include "vm/layout.h"
+#include "vm/ram.h"
 
 struct thread;
 
@@ -38,23 +39,9 @@ struct page {
   KASAN_NOTE         // [o]
 };
 
-// Return the kernel's pointer to the byte at pa, through the direct map.  pa must be in usable RAM.
-static inline void *pa_to_ptr(pa_t pa) {
-  return (void *)(DIRECT_BASE + pa);
-}
-
-// Return the physical address of a byte of the direct map.
-static inline pa_t ptr_to_pa(const void *p) {
-  return (pa_t)p - DIRECT_BASE;
-}
-
 // Hand the usable RAM (machine.ram less machine.reserved, the image and what boot_alloc took) to
 // the allocator.  Once, on the boot hart, with the direct map in place.
 void page_init(void);
-
-// Take size bytes (rounded up to pages, zeroed) from RAM before page_init; never given back.
-// Returns the physical address; panics when there is too little memory, saying how much there is.
-pa_t boot_alloc(uint64 size);
 
 // Allocate one page, refs 1, contents undefined.  Returns NULL on no memory.  Does not sleep.
 void *page_alloc(void);
@@ -101,6 +88,11 @@ void page_copy(void *restrict dst, const void *restrict src);
 
 // Give back what is cached anywhere (I2).  Any context that holds no spin lock of vm/.
 void page_drain(void);
+
+// Have page_drain call reclaim, which frees what another allocator caches.  It is called with no
+// lock held but the drain's.  What was added last is called first, since it may free to what was
+// added before.  Boot only.
+void page_add_reclaimer(void (*reclaim)(void));
 
 #if PROVOKE
 

@@ -8,7 +8,6 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
 #include "vm/image.h"
-#include "vm/page.h"
 
 #define TAKEN_MAX 16
 
@@ -57,6 +56,13 @@ static pa_t holes_before(pa_t at, pa_t end) {
   return end;
 }
 
+uint64 ram_size(void) {
+  uint64 size = 0;
+  for (uint32 i = 0; i < machine.ram_count; i++)
+    size += machine.ram[i].size;
+  return size;
+}
+
 pa_t ram_next(pa_t *start) {
   for (uint32 i = 0; i < machine.ram_count; i++) {
     struct pa_range ram = machine.ram[i];
@@ -71,7 +77,7 @@ pa_t ram_next(pa_t *start) {
 }
 
 // Record [base, base + size) as taken, as part of the range above it if it touches one.
-static void take(pa_t base, uint64 size) {
+static void ram_take(pa_t base, uint64 size) {
   for (uint32 i = 0; i < taken_count; i++) {
     if (taken[i].base == base + size) {
       taken[i].base = base;
@@ -96,7 +102,7 @@ pa_t boot_alloc(uint64 size) {
   if (highest == 0)
     panic("too little memory: %lu KiB wanted at boot, %lu KiB usable in all", size >> 10,
           usable >> 10);
-  take(highest - size, size);
+  ram_take(highest - size, size);
   memset(pa_to_ptr(highest - size), 0, size);
   return highest - size;
 }

@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: MIT
 //
-// Usable RAM at boot; boot_alloc, which takes from it, is declared in vm/page.h.
+// RAM: how much there is, what of it is usable, the direct map that shows all of it, and the
+// allocator of the first hour.
 #pragma once
 
 #include "kern/lib/types.h"
+#include "vm/layout.h"
+
+// Return the kernel's pointer to the byte at pa, through the direct map.  pa must be in usable RAM.
+static inline void *pa_to_ptr(pa_t pa) {
+  return (void *)(DIRECT_BASE + pa);
+}
+
+// Return the physical address of a byte of the direct map.
+static inline pa_t ptr_to_pa(const void *p) {
+  return (pa_t)p - DIRECT_BASE;
+}
+
+// Return the bytes of RAM in all banks.
+uint64 ram_size(void);
+
+// Take size bytes (rounded up to pages, zeroed) from RAM before page_init; never given back.
+// Returns the physical address; panics when there is too little memory, saying how much there is.
+pa_t boot_alloc(uint64 size);
 
 // Find the first run of usable pages at or above *start, which gets where it starts.  Returns its
 // end, or 0 when there is none.

@@ -3,11 +3,11 @@
 // Kernel stacks without guards: what threads run on with VMAP_STACK=n (docs/vmap-stack.md).
 #pragma once
 
-#include "vm/vmalloc.h"
+#include "vm/kstack.h"
 
-// Allocate a stack of zeros that is one block of the direct map, aligned to its size.  The area
-// says where, and maps nothing itself.  NULL on no memory.  Holds: as vmalloc_range.
-struct vm_area *unguarded_alloc(void);
+// Move a stack whose slot is empty to a block of zeros in the direct map, aligned to its size.
+// Returns false on no memory.  Holds: no lock of this room.
+bool unguarded_take(struct kstack *stack);
 
-// If the stack is a block, give that back, and leave an area to be freed like any other.
-void unguarded_free(struct vm_area *area);
+// Give back the block of such a stack; do nothing for one in its slot.
+void unguarded_give(const struct kstack *stack);

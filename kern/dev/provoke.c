@@ -426,12 +426,12 @@ static void guard_other(char *words[]) {
 
 static void stale_stack(char *words[]) {
   const struct thread *me = thread_current();
-  struct vm_area *area = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root);
-  if (!area)
+  struct kstack *stack = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root);
+  if (!stack)
     return;
-  uint64 address = area->base + provoke_number(words[1], 8);
+  uint64 address = stack->lo + provoke_number(words[1], 8);
   provoke_load(address);  // so that this hart has cached the translation
-  kstack_free(area);
+  kstack_free(stack);
   kstack_drain();
   vmalloc_drain();
   access(words, address);
@@ -494,30 +494,30 @@ static void reuse_frame(pa_t pa) {
 // Allocate stacks, once round the window, until the one at base comes, which is kept.
 static void reuse_slot(vaddr_t base) {
   for (uint64 i = 0; i <= kstack_slots(); i++) {
-    struct vm_area *area = kstack_alloc(0, "reuse", STACK_THREAD, &account_root);
-    if (area && area->base == base) {
+    struct kstack *stack = kstack_alloc(0, "reuse", STACK_THREAD, &account_root);
+    if (stack && stack->lo == base) {
       memset((void *)base, NEW_STACK, PAGE_SIZE);
       return;
     }
-    if (area)
-      kstack_free(area);
+    if (stack)
+      kstack_free(stack);
     kstack_drain();
   }
 }
 
 static void stale_remote(char *words[]) {
-  struct vm_area *area = kstack_alloc(thread_current()->pid, "remote", STACK_THREAD, &account_root);
+  struct kstack *stack = kstack_alloc(thread_current()->pid, "remote", STACK_THREAD, &account_root);
   struct thread *t = thread_create("reader", 0, remote_reader, NULL);
-  if (!area || !t)
+  if (!stack || !t)
     return;
   bool slot = word_is(words[0], "slot");
-  const pte_t *pte = pagetable_lookup(kernel_pagetable, area->base);
-  pa_t frame = pte ? pte_to_pa(*pte) : ptr_to_pa((void *)area->base);
+  const pte_t *pte = pagetable_lookup(kernel_pagetable, stack->lo);
+  pa_t frame = pte ? pte_to_pa(*pte) : ptr_to_pa((void *)stack->lo);
   irq_t s = irq_save();
-  remote.address = area->base;
+  remote.address = stack->lo;
   remote.then = slot ? NEW_STACK : ~0UL;
   run_elsewhere(t);
-  kstack_free(area);
+  kstack_free(stack);
   kstack_drain();
   vmalloc_drain();
   if (slot || word_is(words[0], "frame"))
@@ -535,12 +535,12 @@ static void reuse_count(char *words[]) {
   (void)words;
   uint64 base = 0;
   for (uint64 i = 0; i <= kstack_slots(); i++) {
-    struct vm_area *area = kstack_alloc(0, "count", STACK_THREAD, &account_root);
-    bool again = area && area->base == base;
-    if (area && !base)
-      base = area->base;
-    if (area)
-      kstack_free(area);
+    struct kstack *stack = kstack_alloc(0, "count", STACK_THREAD, &account_root);
+    bool again = stack && stack->lo == base;
+    if (stack && !base)
+      base = stack->lo;
+    if (stack)
+      kstack_free(stack);
     kstack_drain();
     vmalloc_drain();
     if (again || i == kstack_slots()) {
@@ -652,9 +652,9 @@ static void exec_kmalloc(char *words[]) {
 static __attribute__((noinline)) uint64 vmalloc_pair(void) {
   static struct vm_area *first, *second;
   if (!first)
-    first = vmalloc_range(&vmalloc_general, AREA_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+    first = vmalloc_range(&vmalloc_general, AREA_SIZE);
   if (!second)
-    second = vmalloc_range(&vmalloc_general, AREA_SIZE, PAGE_SIZE, PROT_KERNEL_RW);
+    second = vmalloc_range(&vmalloc_general, AREA_SIZE);
   return first && second ? first->base : 0;
 }
 
@@ -772,11 +772,11 @@ static __attribute__((noinline)) void hand_over(void *p, uint64 size, const char
 static void dma_stack(char *words[]) {
   struct thread *me = thread_current();
   uint64 at = me->stack_lo;
-  struct vm_area *area;
+  struct kstack *stack;
   if (word_is(words[0], "gone") &&
-      (area = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root))) {
-    at = area->base;
-    kstack_free(area);
+      (stack = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root))) {
+    at = stack->lo;
+    kstack_free(stack);
   } else if (word_is(words[0], "nobody")) {
     at = KSTACK_END - KSTACK_SIZE;
   }

@@ -13,6 +13,7 @@
 #include "kern/lib/string.h"
 #include "kern/sched/thread.h"
 #include "vm/kstack.h"
+#include "vm/kstack_cache.h"
 #include "vm/page.h"
 
 #define ROUNDS      8
@@ -29,7 +30,7 @@ struct step {
   uint32 count;  // the figure is for one of so many
 };
 
-static struct vm_area *stack, *stacks[BATCH];
+static struct kstack *stack, *stacks[BATCH];
 static void *block, *blocks[BATCH];
 static bool done;  // [a] the thread has run
 
@@ -57,7 +58,7 @@ static void stack_erase(void) {
 // Take a stack and use the upper n bytes of it.
 static void stack_use(uint64 n) {
   stack_take();
-  memset((void *)(stack->base + KSTACK_SIZE - n), 0xff, n);
+  memset((void *)(stack->lo + KSTACK_SIZE - n), 0xff, n);
 }
 
 static void stack_use_1k(void) {
@@ -105,17 +106,17 @@ static void blocks_give(void) {
     page_put(blocks[i]);
 }
 
-// What a thread of the bench does.  stained, if not null: its stack is not to be cached.
-static void thread_start(void *stained) {
-  if (stained)
-    kstack_stain(thread_current()->stack_area);
+// What a thread of the bench does.  distrusted, if not null: its stack is not to be cached.
+static void thread_start(void *distrusted) {
+  if (distrusted)
+    kstack_distrust(thread_current()->kstack);
   store_release(&done, true);
   thread_exit();
 }
 
-static void thread_run(void *stained) {
+static void thread_run(void *distrusted) {
   store_relaxed(&done, false);
-  struct thread *t = thread_create("bench", 0, thread_start, stained);
+  struct thread *t = thread_create("bench", 0, thread_start, distrusted);
   assert(t != NULL);
   thread_ready(t);
   while (!load_acquire(&done))

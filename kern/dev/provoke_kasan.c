@@ -27,7 +27,7 @@
 
 static uint8 variable[VARIABLE];
 static uint64 address;        // of a local variable of the thread that
-static struct vm_area *area;  // runs on this stack
+static struct kstack *stack;  // runs on this stack
 static uint32 ended;          // [a] it is about to
 
 void provoke_kasan_access(char *words[], volatile uint8 *p);
@@ -110,7 +110,7 @@ void provoke_kasan_page_twice(char *words[]) {
 
 void provoke_kasan_area_twice(char *words[]) {
   (void)words;
-  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA, PAGE_SIZE, PROT_KERNEL_RW);
+  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA);
   if (!a)
     return;
   vmalloc_free(a);
@@ -126,7 +126,7 @@ void provoke_kasan_page_freed(char *words[]) {
 }
 
 void provoke_kasan_vmalloc(char *words[]) {
-  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA, PAGE_SIZE, PROT_KERNEL_RW);
+  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA);
   if (!a)
     return;
   provoke_kasan_access(words, (uint8 *)a->base + AREA);
@@ -134,7 +134,7 @@ void provoke_kasan_vmalloc(char *words[]) {
 }
 
 void provoke_kasan_vmalloc_freed(char *words[]) {
-  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA, PAGE_SIZE, PROT_KERNEL_RW);
+  struct vm_area *a = vmalloc_range(&vmalloc_general, AREA);
   if (!a)
     return;
   vmalloc_free(a);
@@ -178,7 +178,7 @@ static void leave_address(void *arg) {
   (void)arg;
   volatile uint8 local = 0;
   address = (uint64)&local;
-  area = thread_current()->stack_area;
+  stack = thread_current()->kstack;
   store_release(&ended, 1);
   thread_exit();
 }
@@ -190,7 +190,7 @@ static bool dead_thread(void) {
     return false;
   store_release(&ended, 0);
   thread_ready(t);
-  while (!load_acquire(&ended) || load_acquire(&area->kind))
+  while (!load_acquire(&ended) || load_acquire(&stack->kind))
     timer_sleep(1);
   return true;
 }

@@ -29,21 +29,21 @@ static struct {
 } in_irq;
 
 // Where a stack of a chain has the next one: at the top, which is used first and erased first.
-static struct vm_area **link_of(const struct vm_area *area) {
-  return (struct vm_area **)(area->base + area->size) - 1;
+static struct kstack **link_of(const struct kstack *stack) {
+  return (struct kstack **)(stack->lo + KSTACK_SIZE) - 1;
 }
 
 // Take n stacks at once and give them back.  Returns how many there were.
 static uint64 take_and_give(uint64 n) {
-  struct vm_area *chain = NULL, *area;
+  struct kstack *chain = NULL, *stack;
   uint64 taken = 0;
-  for (; taken < n && (area = kstack_alloc(0, "chain", STACK_INTERRUPT, &account_root)); taken++) {
-    *link_of(area) = chain;
-    chain = area;
+  for (; taken < n && (stack = kstack_alloc(0, "chain", STACK_INTERRUPT, &account_root)); taken++) {
+    *link_of(stack) = chain;
+    chain = stack;
   }
-  while ((area = chain) != NULL) {
-    chain = *link_of(area);
-    kstack_free(area);
+  while ((stack = chain) != NULL) {
+    chain = *link_of(stack);
+    kstack_free(stack);
   }
   return taken;
 }
@@ -127,21 +127,21 @@ static void use_and_end(void *unused) {
 }
 
 // Have a thread run to its end.  Returns its stack, or NULL; freed in either case.
-static struct vm_area *stack_of_ended(void) {
+static struct kstack *stack_of_ended(void) {
   store_relaxed(&last.ended, false);
   struct thread *t = thread_create("ended", 0, use_and_end, NULL);
   if (!t)
     return NULL;
-  struct vm_area *area = t->stack_area;
+  struct kstack *stack = t->kstack;
   thread_place(t, this_hart());
   while (!load_acquire(&last.ended))
     thread_yield();
-  return area;
+  return stack;
 }
 
-static uint64 words_used(const struct vm_area *area) {
+static uint64 words_used(const struct kstack *stack) {
   uint64 n = 0;
-  for (const uint64 *p = (const uint64 *)area->base, *end = p + area->size / sizeof(*p); p < end;)
+  for (const uint64 *p = (const uint64 *)stack->lo, *end = p + KSTACK_SIZE / sizeof(*p); p < end;)
     n += *p++ != 0;
   return n;
 }
@@ -151,10 +151,10 @@ static uint64 words_used(const struct vm_area *area) {
 void provoke_reuse_stack(char *words[]) {
   last.used = ROUND_UP(provoke_number(words[0], 1024), 16);
   irq_t s = irq_save();
-  struct vm_area *dead = stack_of_ended();
+  struct kstack *dead = stack_of_ended();
   bool here = dead && last.hart == this_hart()->index;
   bool live = dead && load_relaxed(&dead->kind) != 0;
-  struct vm_area *next = kstack_alloc(0, "next", STACK_THREAD, &account_root);
+  struct kstack *next = kstack_alloc(0, "next", STACK_THREAD, &account_root);
   uint64 left = next ? words_used(next) : 0;
   irq_restore(s);
   if (!here)

@@ -12,7 +12,7 @@
 #define KASAN_EXEMPT __attribute__((no_sanitize_address))
 
 // Report the access that pc is about to make, unless all of [p, p + size) may be accessed.
-// Any context.  Implemented by: vm/kasan.c.
+// Any context.  Implemented by: vm/kasan_shadow.c.
 void kasan_check_range(const void *p, uint64 size, bool write, const void *pc);
 
 #else

@@ -28,7 +28,7 @@ static void process_describe(const struct process *p, struct process_info *info)
   };
   if (t) {
     // It lasts as long as the process pays, which ends within the lock (become_zombie).
-    const struct account *account = load_acquire(&t->stack_area->account);
+    const struct account *account = load_acquire(&t->kstack->account);
     info->account = account->id;
     info->within = account->parent ? account->parent->id : 0;
     info->used = load_relaxed(&account->used);

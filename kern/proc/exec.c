@@ -113,7 +113,7 @@ static void rename_process(const char *path) {
       name = p + 1;
   string_copy(t->process->name, name, NAME_SIZE);
   string_copy(t->name, name, NAME_SIZE);
-  kstack_rename(t->stack_area, t->name);
+  kstack_rename(t->kstack, t->name);
 }
 
 int process_exec(const char *path, struct exec_args *args) {

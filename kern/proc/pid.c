@@ -33,8 +33,7 @@ void pid_init(void) {
   uint32 slots = PAGE_SIZE / sizeof(*pids.slots);
   while (slots < 2 * wanted)
     slots *= 2;
-  struct vm_area *area =
-      vmalloc_range(&vmalloc_general, slots * sizeof(*pids.slots), PAGE_SIZE, PROT_KERNEL_RW);
+  struct vm_area *area = vmalloc_range(&vmalloc_general, slots * sizeof(*pids.slots));
   if (!area)
     panic("nproc=%lu: no memory for a table of %u processes", wanted, slots);
   pids.slots = (struct process **)area->base;

@@ -23,7 +23,7 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   struct process *p = kzalloc(sizeof(*p));
   if (!p)
     return NULL;
-  bool limited = thread_current()->stack_area->account != &account_root;
+  bool limited = thread_current()->kstack->account != &account_root;
   irq_t irq = spin_lock(&process_lock);
   p->pid = pid_reserve(limited);
   spin_unlock(&process_lock, irq);
@@ -138,7 +138,7 @@ static void become_zombie(struct process *p, int status) {
     waitq_wake_all(&init->child_exited);
   adopt(&p->children, &init->children);
   adopt(&p->zombies, &init->zombies);
-  kstack_disown(thread_current()->stack_area);
+  kstack_disown(thread_current()->kstack);
   thread_current()->process = NULL;
   p->thread = NULL;
   p->status = status;

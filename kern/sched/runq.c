@@ -40,9 +40,9 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   assert(h->stack_floor == prev->stack_lo + sizeof(struct trap_frame));
   if (prev->fpu_used)
     fpu_leave(prev);
-  if (h->fence_generation < next->stack_area->generation)
-    tlb_catch_up(next->stack_area->generation);
-  assert(h->fence_generation >= next->stack_area->generation);
+  if (h->fence_generation < next->kstack->generation)
+    tlb_catch_up(next->kstack->generation);
+  assert(h->fence_generation >= next->kstack->generation);
   assert(next->sp - next->stack_lo < next->stack_hi - next->stack_lo);
   if (next->moved) {
     fence_instructions();
@@ -116,7 +116,7 @@ int thread_block(struct spinlock *lock, bool interruptible) {
 void thread_exit(void) {
   struct thread *t = thread_current();
   assert(t->sleeplocks == 0 && !t->in_transaction && t->space == NULL);
-  assert(t->pid == 0 || t->stack_area->account == NULL);  // kstack_disown
+  assert(t->pid == 0 || t->kstack->account == NULL);  // kstack_disown
   irq_off();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);
@@ -161,14 +161,14 @@ void thread_init_hart(void) {
   struct thread *t = &h->queue->idle;
   t->stack_lo = h->stack_lo;
   t->stack_hi = h->stack_hi;
-  t->stack_area = vmalloc_find(&vmalloc_stacks, h->stack_lo);
-  assert(t->stack_area != NULL);
+  t->kstack = kstack_at(h->stack_lo);
+  assert(t->kstack != NULL);
   t->state = THREAD_RUNNING;
   t->hart = h;
   list_init(&t->run_node);
   list_init(&t->wait_node);
   string_copy(t->name, "idle", sizeof(t->name));
-  kstack_watch(t->stack_area, &t->sp, &t->hart);
+  kstack_set_thread(t->kstack, &t->sp, &t->hart);
   h->current = t;
   irq_restore(irq);
 }

@@ -25,14 +25,14 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   if (t == NULL)
     return NULL;
   memset(t, 0, offsetof(struct thread, fpu));
-  struct account *account = pid != 0 ? thread_current()->stack_area->account : &account_root;
-  t->stack_area = kstack_alloc(pid, name, STACK_THREAD, account);
-  if (t->stack_area == NULL) {
+  struct account *account = pid != 0 ? thread_current()->kstack->account : &account_root;
+  t->kstack = kstack_alloc(pid, name, STACK_THREAD, account);
+  if (t->kstack == NULL) {
     kfree(t);
     return NULL;
   }
-  t->stack_lo = t->stack_area->base;
-  t->stack_hi = t->stack_lo + t->stack_area->size;
+  t->stack_lo = t->kstack->lo;
+  t->stack_hi = t->stack_lo + KSTACK_SIZE;
   t->state = THREAD_NEW;
   t->moved = true;
   list_init(&t->run_node);
@@ -45,13 +45,13 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   irq_t irq = irq_save();
   t->hart = this_hart();
   irq_restore(irq);
-  kstack_watch(t->stack_area, &t->sp, &t->hart);
+  kstack_set_thread(t->kstack, &t->sp, &t->hart);
   return t;
 }
 
 void thread_discard(struct thread *t) {
   assert(list_empty(&t->run_node) && list_empty(&t->wait_node));
   page_fail_end(t);
-  kstack_free(t->stack_area);
+  kstack_free(t->kstack);
   kfree(t);
 }

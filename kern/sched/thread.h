@@ -28,27 +28,27 @@ enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, T
 // [I] fixed after creation  [s] run-queue lock of t->hart  [w] lock of the wait queue
 // [o] only the running thread  [a] atomic
 struct thread {
-  uint64 sp;                   // [s] saved by switch.S while not running
-  uint64 stack_lo, stack_hi;   // [I]
-  struct vm_area *stack_area;  // [I]
-  enum thread_state state;     // [s]
-  struct hart *hart;           // [s] whose run queue it is on, or on which it last ran
-  bool moved;                  // [s] comes from another hart: fence.i before it runs
-  struct list run_node;        // [s]
-  struct list wait_node;       // [w]
-  uint64 deadline;             // [w] time to wake, for timed sleeps
-  bool interruptible;          // [s] a kill ends this sleep
-  bool killed;                 // [a]
-  uint32 sleeplocks;           // [o] sleep locks held
-  bool in_transaction;         // [o] a log transaction is open
-  struct space *space;         // [o] null for a kernel thread
-  struct process *process;     // [o] null for a kernel thread and after the process
-  int pid;                     // [I] 0 for a kernel thread
-  char name[NAME_SIZE];        // [o]
-  void (*start)(void *);       // [I]
-  void *arg;                   // [I]
-  bool fpu_used;               // [o] the program has used floating point
-  uint64 fpu[33];              // [o] if so: f0-f31, fcsr, as saved last; last in the struct
+  uint64 sp;                  // [s] saved by switch.S while not running
+  uint64 stack_lo, stack_hi;  // [I]
+  struct kstack *kstack;      // [I]
+  enum thread_state state;    // [s]
+  struct hart *hart;          // [s] whose run queue it is on, or on which it last ran
+  bool moved;                 // [s] comes from another hart: fence.i before it runs
+  struct list run_node;       // [s]
+  struct list wait_node;      // [w]
+  uint64 deadline;            // [w] time to wake, for timed sleeps
+  bool interruptible;         // [s] a kill ends this sleep
+  bool killed;                // [a]
+  uint32 sleeplocks;          // [o] sleep locks held
+  bool in_transaction;        // [o] a log transaction is open
+  struct space *space;        // [o] null for a kernel thread
+  struct process *process;    // [o] null for a kernel thread and after the process
+  int pid;                    // [I] 0 for a kernel thread
+  char name[NAME_SIZE];       // [o]
+  void (*start)(void *);      // [I]
+  void *arg;                  // [I]
+  bool fpu_used;              // [o] the program has used floating point
+  uint64 fpu[33];             // [o] if so: f0-f31, fcsr, as saved last; last in the struct
 };
 
 // Return the trap frame with which the thread entered from user mode: at the top of its stack.

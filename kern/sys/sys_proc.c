@@ -37,7 +37,7 @@ int64 sys_getpid(const uint64 *arg) {
 }
 
 int64 sys_stacklimit(const uint64 *arg) {
-  return kstack_limit(thread_current()->stack_area, arg[0]);
+  return kstack_limit(thread_current()->kstack, arg[0]);
 }
 
 int64 sys_sbrk(const uint64 *arg) {

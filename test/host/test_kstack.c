@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// vm/kstack.c with threads as harts, all at once: stacks are taken, used, given back and drained.
-// Nobody is given a stack that another one has, nor one with anything on it; and all come back, to
-// those who paid for them, too.
-#define kstack_drain host_kstack_drain
+// vm/kstack.c and vm/kstack_cache.c with threads as harts, all at once: stacks are taken, used,
+// given back and drained. Nobody is given a stack that another one has, nor one with anything on
+// it; and all come back, to those who paid for them, too.
 #include "test/host/vm_host.h"
-#undef kstack_drain
 
 #include "vm/vmalloc.h"
 
@@ -14,16 +12,6 @@
 #define KSTACK_BASE 4096UL
 #define FRAME_MAX   1024
 #define VMAP_STACK  1
-
-static struct hart *this_hart(void) {
-  return &harts[hart_index()];
-}
-static irq_t irq_save(void) {
-  return 0;
-}
-static void irq_restore(irq_t state) {
-  (void)state;
-}
 
 // Between looking and acting others may come.
 static void give_way(void) {
@@ -41,6 +29,8 @@ static void give_way(void) {
   })
 #include "vm/account.c"
 #include "vm/kstack.c"
+#include "vm/kstack_cache.c"
+#include "vm/unguarded.c"
 
 #define HARTS  4
 #define SLOTS  16  // fewer than they want at once: allocation fails, too
@@ -49,7 +39,6 @@ static void give_way(void) {
 #define TURNS  40000
 #define SECRET 0x5ec4e75ec4e7
 
-struct vmalloc_arena vmalloc_stacks = {.lock = SPINLOCK_INIT("window"), .shift = KSTACK_SLOT_SHIFT};
 static struct vm_area areas[SLOTS];
 static struct account *limited;                 // to LIMIT stacks
 static uint32 mapped_now[SLOTS], owned[SLOTS];  // [a] 0 or 1
@@ -64,9 +53,8 @@ void tlb_catch_up(uint64 generation) {
   this_hart()->fence_generation = generation;
 }
 
-struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 align,
-                              enum prot prot) {
-  CHECK(arena == &vmalloc_stacks && size == KSTACK_SIZE && align == size && prot == PROT_KERNEL_RW);
+struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size) {
+  CHECK(arena == &kstack_window && size == KSTACK_SIZE);
   for (uint32 i = 0; i < SLOTS; i++)
     if (__atomic_exchange_n(&mapped_now[i], 1, __ATOMIC_ACQ_REL) == 0) {
       memset((void *)areas[i].base, 0, KSTACK_SIZE);
@@ -76,8 +64,26 @@ struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size, uint64 a
 }
 
 void vmalloc_free(struct vm_area *area) {
-  CHECK(area->kind == 0);
+  CHECK(kstacks[area - areas].kind == 0);
   CHECK(__atomic_exchange_n(&mapped_now[area - areas], 0, __ATOMIC_ACQ_REL) == 1);
+}
+
+void vmalloc_add_arena(struct vmalloc_arena *arena, uint64 size) {
+  CHECK(arena == &kstack_window && size == SLOTS * KSTACK_SLOT);
+  arena->areas = areas;
+  arena->granules.count = SLOTS;
+}
+
+uint64 ram_size(void) {
+  return SLOTS * KSTACK_SIZE;
+}
+
+pa_t boot_alloc(uint64 size) {
+  return ptr_to_pa(calloc(1, size));
+}
+
+void page_add_reclaimer(void (*reclaim)(void)) {
+  CHECK(reclaim == kstack_drain);
 }
 
 void *page_alloc_order(uint32 order) {
@@ -104,42 +110,42 @@ static uint32 random_of(uint64 *state, uint32 n) {
 }
 
 // Use a stack as threads do: frames of up to FRAME_MAX, each with a word or two in it.
-static void use(struct vm_area *area, uint64 *random) {
+static void use(struct kstack *stack, uint64 *random) {
   uint64 depth = random_of(random, KSTACK_SIZE), at = 16;
   for (; at < depth; at += 16 + random_of(random, FRAME_MAX / 16) * 16)
-    *(uint64 *)(area->base + KSTACK_SIZE - at) = SECRET;
+    *(uint64 *)(stack->lo + KSTACK_SIZE - at) = SECRET;
 }
 
-static struct vm_area *take(uint64 *random) {
+static struct kstack *take(uint64 *random) {
   struct account *account = random_of(random, 2) ? limited : &account_root;
-  struct vm_area *area = kstack_alloc(this_index, "thread", STACK_THREAD, account);
+  struct kstack *stack = kstack_alloc(this_index, "thread", STACK_THREAD, account);
   CHECK(load_relaxed(&limited->used) <= limited->limit);
-  if (!area)
+  if (!stack)
     return NULL;
-  CHECK(__atomic_exchange_n(&owned[area - areas], 1, __ATOMIC_ACQ_REL) == 0);
-  const uint64 *p = (const uint64 *)area->base;
+  CHECK(__atomic_exchange_n(&owned[stack - kstacks], 1, __ATOMIC_ACQ_REL) == 0);
+  const uint64 *p = (const uint64 *)stack->lo;
   for (uint32 i = 0; i < KSTACK_SIZE / sizeof(*p); i++)
     CHECK(p[i] == 0);
-  use(area, random);
-  return area;
+  use(stack, random);
+  return stack;
 }
 
-// A stained stack may have anything anywhere.
-static void give(struct vm_area *area, uint64 *random) {
+// A stack that is not to be trusted may have anything anywhere.
+static void give(struct kstack *stack, uint64 *random) {
   if (random_of(random, 10) == 0) {
-    *(uint64 *)area->base = SECRET;
-    kstack_stain(area);
+    *(uint64 *)stack->lo = SECRET;
+    kstack_distrust(stack);
   }
-  CHECK(__atomic_exchange_n(&owned[area - areas], 0, __ATOMIC_ACQ_REL) == 1);
-  kstack_free(area);
+  CHECK(__atomic_exchange_n(&owned[stack - kstacks], 0, __ATOMIC_ACQ_REL) == 1);
+  kstack_free(stack);
 }
 
 static void *live(void *arg) {
-  struct vm_area *mine[HELD] = {NULL};
+  struct kstack *mine[HELD] = {NULL};
   uint64 random = (uint64)arg;
   for (uint32 turn = 0; turn < TURNS; turn++) {
     this_index = random_of(&random, 2);  // threads move: caches are shared
-    struct vm_area **place = &mine[random_of(&random, HELD)];
+    struct kstack **place = &mine[random_of(&random, HELD)];
     if (*place) {
       give(*place, &random);
       *place = NULL;
@@ -167,12 +173,12 @@ static void check_counts(uint64 stacks, uint64 cached) {
 // One hart alone: as many as the boot argument says are kept, and the rest is unmapped.
 static void test_cache(void) {
   uint64 random = 1;
-  struct vm_area *a[5];
+  struct kstack *a[5];
   for (uint32 i = 0; i < 5; i++)
     a[i] = take(&random);
   check_counts(5, 0);
   for (uint32 i = 0; i < 5; i++) {
-    CHECK(__atomic_exchange_n(&owned[a[i] - areas], 0, __ATOMIC_ACQ_REL) == 1);
+    CHECK(__atomic_exchange_n(&owned[a[i] - kstacks], 0, __ATOMIC_ACQ_REL) == 1);
     kstack_free(a[i]);
   }
   check_counts(3, 3);
@@ -180,20 +186,19 @@ static void test_cache(void) {
   check_counts(3, 2);
   give(a[0], &random);
   this_index = 1;  // whose cache is empty; but it can empty the others
-  CHECK(kstack_drain() == 3);
+  kstack_drain();
   check_counts(0, 0);
 }
 
 int main(void) {
   pthread_t thread[HARTS];
   hart_count = HARTS;
-  vmalloc_stacks.areas = areas;
-  vmalloc_stacks.granules.count = SLOTS;
   for (uint32 i = 0; i < SLOTS; i++) {
-    areas[i] = (struct vm_area){.size = KSTACK_SIZE, .generation = 7};
+    areas[i] = (struct vm_area){.size = KSTACK_SIZE, .first = i, .generation = 7};
     areas[i].base = (vaddr_t)aligned_alloc(KSTACK_SIZE, KSTACK_SIZE);
   }
   kstack_init();
+  kstack_cache_init();
   CHECK(account_charge(&account_root, KSTACK_PAGES));
   CHECK(account_create(&account_root, LIMIT * KSTACK_PAGES, KSTACK_PAGES, &limited) == 0);
   test_cache();

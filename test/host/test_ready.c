@@ -11,10 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "kern/lib/types.h"
+#include "test/host/spin_host.h"
 
-typedef uint64 irq_t;
-struct hart;
 static struct hart *this_hart(void);
 static irq_t irq_save(void);
 static void irq_restore(irq_t state);
@@ -88,17 +86,6 @@ static void wait_for_interrupt(void) {
 
 void sbi_send_ipi(uint64 id) {
   sem_post(&interrupts[id]);
-}
-
-irq_t spin_lock(struct spinlock *l) {
-  while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
-    sched_yield();
-  return 0;
-}
-
-void spin_unlock(struct spinlock *l, irq_t state) {
-  (void)state;
-  store_release(&l->taken, 0);
 }
 
 // What thread n does when it runs: hand over to the next one, once that one sleeps.

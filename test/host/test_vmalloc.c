@@ -11,19 +11,8 @@
 //    online has none to a frame given back before.
 //
 // Links: vm/arena.c
-#define vmalloc_drain host_vmalloc_drain
 #include "test/host/vm_host.h"
-#undef vmalloc_drain
 
-static struct hart *this_hart(void) {
-  return &harts[hart_index()];
-}
-static irq_t irq_save(void) {
-  return 0;
-}
-static void irq_restore(irq_t state) {
-  (void)state;
-}
 #define csr_write(csr, value) ((void)(value))
 
 static void tlb_fence_all(void);
@@ -36,6 +25,15 @@ static void tlb_fence_user(void) {
 #define LIVE_MAX  200
 #define STEPS     60000
 #define DRAIN_ODD 40
+
+// As vm/kstack.c has it.
+static struct vmalloc_arena window = {
+    .lock = SPINLOCK_INIT("window"),
+    .shift = KSTACK_SLOT_SHIFT,
+    .guard_below = KSTACK_GUARD,
+    .base = KSTACK_BASE,
+    .end = KSTACK_END,
+};
 
 struct entry {
   uint64 epoch;  // cached if it is the hart's
@@ -54,7 +52,7 @@ static bool running;    // the model: harts act on their own
 // Page p of the stack window, as the hart's cache has it or else the page table.
 static pte_t look(uint32 hart, uint64 p) {
   struct entry *e = &cache[hart][p];
-  pte_t pte = vmalloc_stacks.ptes[p];
+  pte_t pte = window.ptes[p];
   if (e->epoch == epoch[hart])
     return e->pte;
   *e = (struct entry){epoch[hart], pte & PTE_V ? pte : 0};
@@ -65,10 +63,10 @@ static pte_t look(uint32 hart, uint64 p) {
 
 // Let every hart look at what it likes: mostly where stacks are about to be, and at live ones.
 static void speculate(void) {
-  uint64 next = vmalloc_stacks.granules.next + vmalloc_stacks.granules.count - 1;
+  uint64 next = window.granules.next + window.granules.count - 1;
   for (uint32 h = 0; h < hart_count; h++)
     for (uint32 i = 0; i < 4; i++) {
-      uint64 slot = (next + random_below(3)) % vmalloc_stacks.granules.count;
+      uint64 slot = (next + random_below(3)) % window.granules.count;
       if (live_count > 0 && random_below(3) == 0)
         slot = (live[random_below(live_count)]->base - KSTACK_BASE) >> KSTACK_SLOT_SHIFT;
       look(h, slot * 8 + random_below(8));
@@ -78,7 +76,7 @@ static void speculate(void) {
 static void map_one(void) {
   if (live_count >= LIVE_MAX)
     return;
-  struct vm_area *area = vmalloc_range(&vmalloc_stacks, KSTACK_SIZE, KSTACK_SIZE, PROT_KERNEL_RW);
+  struct vm_area *area = vmalloc_range(&window, KSTACK_SIZE);
   if (area)
     live[live_count++] = area;
 }
@@ -125,7 +123,7 @@ void sbi_remote_sfence(uint64 id) {
   speculate();
   epoch[id]++;
   speculate();
-  if (vmalloc_stacks.lazy_count < LAZY_BATCH / 2)
+  if (window.lazy_count < LAZY_BATCH / 2)
     meanwhile(free_one);
 }
 
@@ -144,6 +142,15 @@ uint32 page_put(void *p) {
   frames[frame_count++] = p;
   frames_out--;
   return 0;
+}
+
+uint64 ram_size(void) {
+  return RAM_SIZE;
+}
+
+static void (*reclaimer)(void);
+void page_add_reclaimer(void (*reclaim)(void)) {
+  reclaimer = reclaim;
 }
 
 pa_t boot_alloc(uint64 size) {
@@ -169,7 +176,7 @@ static void use_one(void) {
     return;
   tlb_catch_up(area->generation);
   for (uint64 p = (area->base - KSTACK_BASE) >> PAGE_SHIFT, n = 0; n < 4; n++) {
-    CHECK(look(this_index, p + n) == vmalloc_stacks.ptes[p + n]);
+    CHECK(look(this_index, p + n) == window.ptes[p + n]);
     CHECK(look(this_index, p + n) & PTE_V);
   }
   live[live_count++] = area;
@@ -191,7 +198,7 @@ static void go_online(void) {
   tlb_hart_online();
   for (uint64 p = 0; p < PAGES; p++)
     if (cache[this_index][p].epoch == epoch[this_index] && cache[this_index][p].pte)
-      CHECK(((cache[this_index][p].pte ^ vmalloc_stacks.ptes[p]) & ~PTE_V) == 0);
+      CHECK(((cache[this_index][p].pte ^ window.ptes[p]) & ~PTE_V) == 0);
 }
 
 static void step(void) {
@@ -229,7 +236,7 @@ static void test_general(uint64 size) {
   struct vm_area *area = NULL;
   for (int i = 0; i < 1000 && !area; i++) {
     CHECK(mapped_pages(g) == 0 && frames_out == 0 && g->granules.free == g->granules.count);
-    area = vmalloc_range(g, size, granule, PROT_KERNEL_RW);
+    area = vmalloc_range(g, size);
   }
   CHECK(area && area->size == pages * PAGE_SIZE && area->base % granule == 0);
   CHECK(area->granules == pages * PAGE_SIZE / granule + 1);
@@ -242,16 +249,17 @@ static void test_general(uint64 size) {
   CHECK(!vmalloc_find(g, end) && !vmalloc_find(g, area->base - 1));
   vmalloc_free(area);
   CHECK(mapped_pages(g) == 0 && vmalloc_find(g, area->base) == area && frames_out == pages);
-  CHECK(vmalloc_drain() == pages && !vmalloc_find(g, area->base));
+  vmalloc_drain();
+  CHECK(frames_out == 0 && !vmalloc_find(g, area->base));
 }
 
 // Wherever memory runs out: nothing stays, nothing was visible, and no hart needs a fence.
 static void test_failures(void) {
-  struct vmalloc_arena *w = &vmalloc_stacks;
+  struct vmalloc_arena *w = &window;
   uint64 fences = tlb_fence_count();
   for (uint32 n = 1; n <= KSTACK_SIZE / PAGE_SIZE; n++) {
     fail_at = n;
-    CHECK(!vmalloc_range(w, KSTACK_SIZE, KSTACK_SIZE, PROT_KERNEL_RW));
+    CHECK(!vmalloc_range(w, KSTACK_SIZE));
     CHECK(frames_out == 0 && w->granules.free == w->granules.count && w->lazy_count == 0);
     for (uint64 p = 0; p < w->granules.count * (KSTACK_SLOT / PAGE_SIZE); p++)
       CHECK(w->ptes[p] == 0);
@@ -265,7 +273,7 @@ static void test_bounds(void) {
   vaddr_t outside[] = {0, VMALLOC_BASE - 1, end, VMALLOC_END, KSTACK_BASE, ~0UL};
   for (uint32 i = 0; i < ARRAY_SIZE(outside); i++)
     CHECK(!vmalloc_find(&vmalloc_general, outside[i]));
-  CHECK(!vmalloc_range(&vmalloc_general, 1UL << 40, PAGE_SIZE, PROT_KERNEL_RW));
+  CHECK(!vmalloc_range(&vmalloc_general, 1UL << 40));
 }
 
 // A fault is not retried for ever.
@@ -284,8 +292,10 @@ int main(void) {
   }
   for (uint32 i = 0; i < 600; i++)
     frames[frame_count++] = ram + i * PAGE_SIZE;
+  vmalloc_add_arena(&window, RAM_SIZE / KSTACK_SIZE * KSTACK_SLOT);
   vmalloc_init();
-  CHECK((uint64)vmalloc_stacks.granules.count * 8 <= PAGES);
+  CHECK(reclaimer == vmalloc_drain);
+  CHECK((uint64)window.granules.count * 8 <= PAGES);
   uint64 sizes[] = {1, 4096, 4097, 61440, 61441, 65536, 131072, 200000};
   for (uint32 i = 0; i < ARRAY_SIZE(sizes); i++)
     test_general(sizes[i]);
@@ -299,6 +309,6 @@ int main(void) {
     free_one();
   vmalloc_drain();
   CHECK(frames_out == 0);
-  CHECK(vmalloc_stacks.granules.free == vmalloc_stacks.granules.count);
+  CHECK(window.granules.free == window.granules.count);
   return 0;
 }

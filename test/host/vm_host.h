@@ -11,13 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "kern/lib/types.h"
-
-typedef uint64 irq_t;
-#include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
-#include "kern/lib/spinlock.h"
 #include "test/host/check.h"
+#include "test/host/spin_host.h"
 #include "vm/layout.h"
 
 #define KASAN    0
@@ -38,11 +34,21 @@ struct machine machine;
 struct hart harts[HART_MAX];
 uint32 hart_count = 8;
 static __thread uint32 this_index;
-static __thread uint32 held;  // spin locks this thread holds
-static uint32 yield_every;    // [a] nonzero: give way before every n-th lock, to find races
 
 static inline uint32 hart_index(void) {
   return this_index;
+}
+static inline struct hart *this_hart(void) {
+  return &harts[this_index];
+}
+static inline irq_t irq_save(void) {
+  return 0;
+}
+static inline void irq_restore(irq_t state) {
+  (void)state;
+}
+static inline bool irq_enabled(void) {
+  return false;
 }
 
 _Noreturn void panic(const char *fmt, ...) {
@@ -54,42 +60,6 @@ _Noreturn void panic(const char *fmt, ...) {
 }
 
 void panic_poll(void) {
-}
-
-void spin_init(struct spinlock *l, const char *name) {
-  *l = (struct spinlock){.name = name};
-}
-
-irq_t spin_lock(struct spinlock *l) {
-  static __thread uint32 locks;
-  if (yield_every && ++locks % yield_every == 0)
-    sched_yield();
-  while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
-    sched_yield();
-  held++;
-  return 0;
-}
-
-void spin_unlock(struct spinlock *l, irq_t state) {
-  (void)state;
-  held--;
-  __atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
-}
-
-static uint64 stack_drains;
-static uint32 draining;
-
-// One at a time, from here to the end of vmalloc_drain(), and with no lock but that of the drain.
-uint64 kstack_drain(void) {
-  __atomic_fetch_add(&stack_drains, 1, __ATOMIC_RELAXED);
-  CHECK(__atomic_fetch_add(&draining, 1, __ATOMIC_RELAXED) == 0 && held == 1);
-  sched_yield();
-  return 0;
-}
-
-uint64 vmalloc_drain(void) {
-  CHECK(__atomic_fetch_sub(&draining, 1, __ATOMIC_RELAXED) == 1 && held == 1);
-  return 0;
 }
 
 // Lay out RAM with firmware, the image, a hole between banks, and reserved ranges that touch and

@@ -3,10 +3,10 @@
 // The shadow: where it lies, what it says, and when it changes.
 //
 // RAM has its shadow from boot on, and the image's is the same memory: that of the frames it lies
-// in.  The arenas' is mapped by pages as their areas come and go (kasan.h, I2).
+// in.  The arenas' is mapped by pages as their areas come and go (kasan_shadow.h, I2).
 // A1. Only code that is not checked runs before kasan_init, and this file is not either.
 // Locks: that of the objects kept, which is never held while another is taken.
-#include "vm/kasan.h"
+#include "vm/kasan_shadow.h"
 
 #include "kern/lib/kasan.h"
 #include "kern/lib/machine.h"
@@ -15,6 +15,7 @@
 #include "kern/lib/trapframe.h"
 #include "vm/buddy.h"
 #include "vm/image.h"
+#include "vm/kstack.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
 #include "vm/tlb.h"
@@ -30,12 +31,12 @@
 _Static_assert(SHADOW_SPAN == KSTACK_SLOT, "a slot has a page of shadow");
 _Static_assert(SHADOW_OFFSET + (DIRECT_BASE >> SHADOW_SHIFT) == SHADOW_BASE, "layout.h");
 
-// What the compiler's code calls; the checks themselves are in kasan.S.
+// What the compiler's code calls; the checks themselves are in kasan_checks.S.
 void __asan_register_globals(const struct kasan_global *first, uint64 count);
 void __asan_unregister_globals(const struct kasan_global *first, uint64 count);
 void __asan_handle_no_return(void);
 
-// Implemented by: vm/kasan.S.
+// Implemented by: vm/kasan_checks.S.
 uint64 kasan_shadow_word(uint64 addr);
 void kasan_bad_access(uint64 addr, uint64 size, uint64 write, uint64 pc);
 extern char kasan_checks[], kasan_checks_end[], kasan_no_shadow[];
@@ -102,6 +103,7 @@ void kasan_init(void) {
   fill(pa_to_ptr(page), PAGE_SIZE, KASAN_AREA);
   nobody = pa_to_pte(page) | prot_bits(PROT_KERNEL_R);
   tlb_mapped();
+  page_add_reclaimer(kasan_drain);
   ready = true;
   for (void (*const *f)(void) = constructors_start; f < constructors_end; f++)
     (*f)();
@@ -140,7 +142,8 @@ const struct kasan_global *kasan_find_global(uint64 addr) {
 
 // --- areas ---------------------------------------------------------------------------------------
 
-bool kasan_area_fill(struct vmalloc_arena *arena, struct vm_area *area) {
+bool kasan_area_fill(struct vm_area *area) {
+  struct vmalloc_arena *arena = area->arena;
   for (uint32 i = area->first; i < area->first + area->granules; i++) {
     arena->areas[i].shadow = page_alloc();
     if (!arena->areas[i].shadow)
@@ -161,20 +164,23 @@ bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live) {
          pagetable_lookup(kernel_pagetable, (vaddr_t)shadow_of(va)) == pte;
 }
 
-void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area) {
+void kasan_area_publish(struct vm_area *area) {
+  struct vmalloc_arena *arena = area->arena;
   for (uint32 i = area->first; i < area->first + area->granules; i++)
     arena->shadow_ptes[i] = own_leaf(&arena->areas[i]);
 }
 
 // Until all harts have fenced, they may still look at the area's own shadow.
-void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area *area) {
+void kasan_area_retire(struct vm_area *area) {
+  struct vmalloc_arena *arena = area->arena;
   for (uint32 i = area->first; i < area->first + area->granules; i++) {
     fill(arena->areas[i].shadow, PAGE_SIZE, KASAN_AREA);
     arena->shadow_ptes[i] = nobody;
   }
 }
 
-void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area) {
+void kasan_area_release(struct vm_area *area) {
+  struct vmalloc_arena *arena = area->arena;
   for (uint32 i = area->first; i < area->first + area->granules; i++) {
     if (arena->areas[i].shadow)
       page_put(arena->areas[i].shadow);
@@ -188,10 +194,21 @@ void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc) {
 }
 
 void kasan_area_free(struct vm_area *area, const void *pc) {
-  if (kasan_first_bad(area->base, 1) == area->base)
+  if (area->state != AREA_LIVE)
     kasan_bad_free((void *)area->base, pc);
   area->note.free = (uint64)pc;
-  kasan_poison((void *)area->base, area->size, KASAN_STACK_FREED);
+}
+
+void kasan_stack_alloc(struct kstack *stack, const void *pc) {
+  stack->note = (struct kasan_note){(uint64)pc, 0, KSTACK_SIZE};
+  kasan_unpoison((void *)stack->lo, KSTACK_SIZE);
+}
+
+void kasan_stack_free(struct kstack *stack, const void *pc) {
+  if (kasan_first_bad(stack->lo, 1) == stack->lo)
+    kasan_bad_free((void *)stack->lo, pc);
+  stack->note.free = (uint64)pc;
+  kasan_poison((void *)stack->lo, KSTACK_SIZE, KASAN_STACK_FREED);
 }
 
 // The frames above the caller's will not be returned to, and so not clean up after themselves.

@@ -11,6 +11,7 @@
 
 #include "kern/lib/types.h"
 
+struct kstack;
 struct page;
 struct trap_frame;
 struct vm_area;
@@ -50,18 +51,22 @@ void kasan_unpoison(const void *p, uint64 size);
 
 // The life of an area: its shadow pages allocated (returns false on no memory), mapped, replaced
 // by the shared page, and freed.  Holds, for the middle two: the arena's lock.
-bool kasan_area_fill(struct vmalloc_arena *arena, struct vm_area *area);
-void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area);
-void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area *area);
-void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area);
+bool kasan_area_fill(struct vm_area *area);
+void kasan_area_publish(struct vm_area *area);
+void kasan_area_retire(struct vm_area *area);
+void kasan_area_release(struct vm_area *area);
 
 // Return whether granule i has the shadow that it must have if in a live area, or not (I2).
 bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live);
 
-// Its bytes may be accessed from now on; they were given to, or given back by, the function pc is
-// in.
+// Its first size bytes may be accessed from now on, and were given to the function pc is in; the
+// area is about to be unmapped for it, and was not before.
 void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc);
 void kasan_area_free(struct vm_area *area, const void *pc);
+
+// The stack may be accessed from now on, or not any more; who it was given to or given back by.
+void kasan_stack_alloc(struct kstack *stack, const void *pc);
+void kasan_stack_free(struct kstack *stack, const void *pc);
 
 // Likewise for a block of pages, and for an object of kmalloc, which may be null, in a block of
 // room bytes.
@@ -118,18 +123,18 @@ static inline void kasan_poison(const void *p, uint64 size, enum kasan_poison po
 static inline void kasan_unpoison(const void *p, uint64 size) {
   (void)p, (void)size;
 }
-static inline bool kasan_area_fill(struct vmalloc_arena *arena, struct vm_area *area) {
-  (void)arena, (void)area;
+static inline bool kasan_area_fill(struct vm_area *area) {
+  (void)area;
   return true;
 }
-static inline void kasan_area_publish(struct vmalloc_arena *arena, struct vm_area *area) {
-  (void)arena, (void)area;
+static inline void kasan_area_publish(struct vm_area *area) {
+  (void)area;
 }
-static inline void kasan_area_retire(struct vmalloc_arena *arena, struct vm_area *area) {
-  (void)arena, (void)area;
+static inline void kasan_area_retire(struct vm_area *area) {
+  (void)area;
 }
-static inline void kasan_area_release(struct vmalloc_arena *arena, struct vm_area *area) {
-  (void)arena, (void)area;
+static inline void kasan_area_release(struct vm_area *area) {
+  (void)area;
 }
 static inline bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live) {
   (void)arena, (void)i, (void)live;
@@ -140,6 +145,12 @@ static inline void kasan_area_alloc(struct vm_area *area, uint64 size, const voi
 }
 static inline void kasan_area_free(struct vm_area *area, const void *pc) {
   (void)area, (void)pc;
+}
+static inline void kasan_stack_alloc(struct kstack *stack, const void *pc) {
+  (void)stack, (void)pc;
+}
+static inline void kasan_stack_free(struct kstack *stack, const void *pc) {
+  (void)stack, (void)pc;
 }
 static inline void kasan_page_alloc(struct page *p, const void *pc) {
   (void)p, (void)pc;
@@ -159,8 +170,6 @@ static inline void kasan_alloc_site(void *object, const void *pc) {
 static inline void *kasan_free(void *object, const void *pc) {
   (void)pc;
   return object;
-}
-static inline void kasan_drain(void) {
 }
 static inline bool kasan_fault(struct trap_frame *frame) {
   (void)frame;
