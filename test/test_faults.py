@@ -158,9 +158,9 @@ def test_no_room_for_the_frame(boot, symbols, sp, trap):
 
 
 def test_room_for_the_frame(boot, symbols):
-    """With exactly one frame's room the stack is good, and trap() is what runs out of it."""
+    """With exactly one frame's room the stack is good; trap_kernel_exception() runs out of it."""
     k = check_common(boot(f"provoke WILD_SP lo+{FRAME} break"), code=PANIC)
-    check_overflow(k, symbols, "trap")
+    check_overflow(k, symbols, "trap_kernel_exception")
     assert k["sp"] < k["lo"] and k["why"] == "interrupts-off"
 
 
@@ -186,10 +186,11 @@ def test_interrupt_stack(boot, symbols):
     assert k["why"] == "interrupt"
     assert f"an interrupt handler in pid {PID} (provoke) ran {k['past']} bytes off" in r.output
     names = re.findall(r"#\d+ +\d+ bytes  (\w+)\+", r.output)
-    assert names.index("exhaust_stack") < names.index("trap_interrupt") < names.index("crash_write")
+    assert (names.index("exhaust_stack") < names.index("trap_kernel_interrupt")
+            < names.index("crash_write"))
     sizes = [int(size) * int(times or 1)
              for size, times in re.findall(r"#\d+ +(\d+) bytes  \S+(?:  x(\d+))?", r.output)]
-    depth = names.index("trap_interrupt") + 1
+    depth = names.index("trap_kernel_interrupt") + 1
     assert k["sp"] + sum(sizes[:depth]) == k["hi"], "each byte of the interrupt stack"
 
 

@@ -52,7 +52,7 @@ def test_backtrace_crosses_to_the_overflowed_stack(tmp_path):
     output = debug(tmp_path, ["break report_print", "continue", "bt"], "-- provoke EXHAUST_STACK")
     names = [a or b for a, b in frames(output)]
     trap = names.index("<signal handler called>")
-    assert "stack_fault" in names[:trap]
+    assert "kernel_fault" in names[:trap]
     assert names[trap + 1:trap + 11] == ["recurse"] * 10
     assert "crash_write" in names[trap + 11:]
     assert "syscall" in names[trap + 11:]
@@ -62,7 +62,7 @@ def test_backtrace_crosses_from_the_interrupt_stack(tmp_path):
     output = debug(tmp_path, ["break report_print", "continue", "bt"],
                    "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=1)
     names = [a or b for a, b in frames(output)]
-    handler = names.index("trap_interrupt")
+    handler = names.index("trap_kernel_interrupt")
     assert names[names.index("<signal handler called>") + 1:][:10] == ["recurse"] * 10
     assert names[handler + 1] == "<signal handler called>"
     assert "crash_write" in names[handler:] and "syscall" in names[handler:]

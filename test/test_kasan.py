@@ -85,9 +85,9 @@ CASES = [
     ("VMALLOC_FREED", "vmalloc-use-after-free", within(VMALLOC), ACCESS,
      "provoke_kasan_vmalloc_freed", "provoke_kasan_vmalloc_freed", r"byte 0 of an area"),
     ("STACK_FREED", "stack-use-after-free", on_own_stack, ACCESS, "thread_create",
-     "thread_discard", r"kernel stack, once that of pid 0 \(gone\)"),
+     "thread_free", r"kernel stack, once that of pid 0 \(gone\)"),
     ("STACK_UNOWNED", "stack-use-after-free", on_own_stack, ACCESS, "thread_create",
-     "thread_discard", r"kernel stack, once that of pid 0 \(gone\)"),
+     "thread_free", r"kernel stack, once that of pid 0 \(gone\)"),
 ]
 
 
@@ -148,7 +148,7 @@ def test_in_an_interrupt(boot_checked, functions):
     check_finding(r, functions, ACCESS, "provoke_kasan_heap", None)
     assert f"an interrupt handler in pid {PID} (provoke) read 1 byte" in r.output
     callers = re.findall(r"^  (?:#\d+ +|-- )(\w+)", r.output, re.MULTILINE)
-    order = ["provoke_kasan_heap", "trap_interrupt", "interrupt", "crash_write", "trap_user"]
+    order = ["provoke_kasan_heap", "trap_kernel_interrupt", "interrupt", "crash_write", "trap_user"]
     assert callers[0] == order[0], "nothing of the checks"
     at = -1
     for name in order:

@@ -118,9 +118,9 @@ static struct stack_bounds stack_around(uint64 address) {
 }
 
 bool unwind_next(struct unwind *u) {
-  if (u->caller_pc == (uint64)trap_returns_to)
+  if (u->caller_pc == (uint64)trap_kernel_returns_to)
     return unwind_trap(u, u->cfa, u->stack);
-  if (u->caller_pc == (uint64)trap_interrupt_returns_to && !u->crossed)
+  if (u->caller_pc == (uint64)trap_kernel_interrupt_returns_to && !u->crossed)
     return unwind_trap(u, u->caller_fp, stack_around(u->caller_fp));
   // A return address is one past the call.
   if (u->caller_pc == (uint64)trap_user_returns_to || !is_kernel_text(u->caller_pc - 4) ||

@@ -7,20 +7,23 @@
 //     tp       | the user's                   | this hart's struct hart *
 //     sp       | the user's                   | the running stack; hart->stack_* records which
 //
-// Interrupts are off wherever sscratch disagrees with the mode: between a step marked [x] and the
-// next.  Nothing is stored through sp before sp is proven good.
+// sscratch disagrees with the mode only in the ranges marked [x ... x]; interrupts are off there.
+// Nothing is stored through sp before sp is proven good.
 //
-// 1. tp and sscratch are exchanged; a nonzero tp says that the trap came from user mode.
-// 2. From the kernel: sp must be a multiple of 16 and the whole frame about to be pushed must lie
-//    in the recorded stack.  From user mode: sp comes from the record, nothing is to be proven.
-//    With VMAP_STACK=n nothing is proven at all, and step 4 is never reached from here.
-// 3. Good: push the frame there and call trap() or trap_user(); for an interrupt of the kernel move
-//    the record and sp to this hart's interrupt stack together, and call trap_interrupt().  Then
-//    back to where the frame is, the running thread's stack, which trap_preempt() may leave.
-//    C keeps s0 to s11, and they are the user's when trap_user() returns, so only the others are
-//    loaded; a frame made for a new program or process is left through trap_user_return.
+// 1. Exchange tp and sscratch.  A nonzero tp says that the trap came from user mode.
+// 2. From the kernel: prove sp.  It must be a multiple of 16, and the whole frame about to be
+//    pushed must lie in the recorded stack.  From user mode: take sp from the record.
+//    With VMAP_STACK=n nothing is proven, and step 4 is never reached from here.
+// 3. Good: push the frame and call C.
+//      trap_user()              whatever came from user mode
+//      trap_kernel_exception()  an exception of the kernel
+//      trap_kernel_interrupt()  an interrupt of the kernel: the record and sp move to this hart's
+//                               interrupt stack together, and back to the thread's stack, where the
+//                               frame is.  trap_preempt() may then switch to another thread.
+//    C preserves s0 to s11, so after trap_user() they still hold the user's values and are not
+//    reloaded.  Frames built by fork and exec leave through trap_user_return, which loads all.
 // 4. Bad: move the record and sp to this hart's emergency stack together, save everything as at
-//    the fault, call stack_fault().
+//    the fault, call kernel_fault().
 // 5. Bad while the record is the emergency stack already: last_resort, which uses no stack.
 //
 // RISC-V privileged 4.1.1 (sstatus), 4.1.5 (sscratch), 4.1.7 (scause); unprivileged 8.2 (sc).
@@ -63,8 +66,8 @@
   sd t1, FRAME_SSTATUS(sp)
 .endm
 
-// Load sstatus and sepc, and store sepc where it stands, which breaks any reservation: whatever the
-// trap came between, an lr and its sc, must begin again.  Clobbers t0, t1.
+// Load sstatus and sepc.  The sc, which rewrites sepc with itself, breaks any reservation: if the
+// trap came between an lr and its sc, that sc must fail.  Clobbers t0, t1.
 .macro frame_restore_csrs
   ld t0, FRAME_SSTATUS(sp)
   ld t1, FRAME_SEPC(sp)
@@ -90,22 +93,22 @@
 trap_entry:
   .cfi_startproc
   cfi_frame
-  csrrw tp, sscratch, tp                  // 1 [x]
+  csrrw tp, sscratch, tp                  // 1 [x
   bnez tp, from_user
-  csrrw tp, sscratch, zero
+  csrrw tp, sscratch, zero                // x]
 
 from_kernel:
   .globl stack_check, stack_check_end
 stack_check:                              // 2
 #if VMAP_STACK
-  sd t0, HART_SPILL(tp)
+  sd t0, HART_SPILL_T0(tp)
   andi t0, sp, 15
   bnez t0, bad_stack
   ld t0, HART_STACK_FLOOR(tp)
   bltu sp, t0, bad_stack
   ld t0, HART_STACK_HI(tp)
   bltu t0, sp, bad_stack
-  ld t0, HART_SPILL(tp)
+  ld t0, HART_SPILL_T0(tp)
 #endif
 stack_check_end:
   addi sp, sp, -TRAP_FRAME_SIZE           // 3
@@ -116,9 +119,9 @@ stack_check_end:
   mv a0, sp
   csrr t0, scause
   bltz t0, interrupt_kernel
-  call trap
-  .globl trap_returns_to
-trap_returns_to:
+  call trap_kernel_exception
+  .globl trap_kernel_returns_to
+trap_kernel_returns_to:
   frame_restore_csrs
   frame_each ld, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
   ld x2, 8*2(sp)
@@ -132,27 +135,27 @@ interrupt_kernel:
   ld t1, HART_INTERRUPT_HI(tp)
   set_record t0, t1, t2
   mv sp, t1
-  call trap_interrupt
-  .globl trap_interrupt_returns_to
-trap_interrupt_returns_to:
+  call trap_kernel_interrupt
+  .globl trap_kernel_interrupt_returns_to
+trap_kernel_interrupt_returns_to:
   ld t2, HART_CURRENT(tp)
   ld t0, THREAD_STACK_LO(t2)
   ld t1, THREAD_STACK_HI(t2)
   set_record t0, t1, t2
   mv sp, s0
   .cfi_restore_state
-  beqz a0, trap_returns_to
+  beqz a0, trap_kernel_returns_to
   mv a0, sp
-  lla ra, trap_returns_to
+  lla ra, trap_kernel_returns_to          // the one address behind which a backtrace finds a frame
   j trap_preempt
 
 from_user:                                // 2
-  sd sp, HART_SPILL(tp)
+  sd sp, HART_SPILL_SP(tp)
   ld sp, HART_STACK_HI(tp)
   addi sp, sp, -TRAP_FRAME_SIZE
   frame_each sd, 1,3,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-  csrrw t0, sscratch, zero
-  ld t1, HART_SPILL(tp)
+  csrrw t0, sscratch, zero                // x]
+  ld t1, HART_SPILL_SP(tp)
   sd t0, 8*4(sp)
   sd t1, 8*2(sp)
   frame_save_csrs
@@ -161,32 +164,32 @@ from_user:                                // 2
   .globl trap_user_returns_to
 trap_user_returns_to:
   frame_restore_csrs
-  csrw sscratch, tp                       // [x]
+  csrw sscratch, tp                       // [x
   frame_each ld, 1,3,5,6,7,10,11,12,13,14,15,16,17,28,29,30,31
   ld x4, 8*4(sp)
   ld x2, 8*2(sp)
-  sret
+  sret                                    // x]
 
 bad_stack:
-  sd t1, HART_SPILL+8(tp)
+  sd t1, HART_SPILL_T1(tp)
   ld t0, HART_EMERGENCY_HI(tp)
   ld t1, HART_STACK_HI(tp)
   beq t0, t1, bad_emergency_stack
-  sd sp, HART_SPILL+16(tp)                // 4
+  sd sp, HART_SPILL_SP(tp)                // 4
   sd t1, HART_VICTIM_HI(tp)
   ld t1, HART_STACK_LO(tp)
   sd t1, HART_VICTIM_LO(tp)
   ld t1, HART_EMERGENCY_LO(tp)
   set_record t1, t0, sp
   addi sp, t0, -TRAP_FRAME_SIZE
-  ld t0, HART_SPILL(tp)
-  ld t1, HART_SPILL+8(tp)
+  ld t0, HART_SPILL_T0(tp)
+  ld t1, HART_SPILL_T1(tp)
   frame_each sd, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-  ld t0, HART_SPILL+16(tp)
+  ld t0, HART_SPILL_SP(tp)
   sd t0, 8*2(sp)
   frame_save_csrs
   mv a0, sp
-  call stack_fault
+  call kernel_fault
   unimp
 
 bad_emergency_stack:                      // 5
@@ -207,7 +210,7 @@ trap_user_return:
   j trap_user_returns_to
 
 // _Noreturn void fault_on_emergency_stack(struct trap_frame *frame)
-// Move this hart from a good stack to its emergency stack and call stack_fault(frame) there.
+// Move this hart from a good stack to its emergency stack and call kernel_fault(frame) there.
 // Interrupts are off.  The frame stays where it is.
   .globl fault_on_emergency_stack
 fault_on_emergency_stack:
@@ -228,7 +231,7 @@ fault_on_emergency_stack:
   ld t1, HART_EMERGENCY_HI(tp)
   set_record t0, t1, t2
   mv sp, t1
-  call stack_fault
+  call kernel_fault
   unimp
   .cfi_endproc
 

@@ -67,7 +67,7 @@ static enum access fault_access(uint64 scause) {
 // A hart may have cached that an address is invalid before it was mapped (vm/tlb.h, I1).  If the
 // page table permits the access now, fence and let it be tried again; not so if there is no mapping
 // for which this hart has not fenced, so it does not go on for ever.
-static bool is_stale_translation(const struct trap_frame *frame) {
+static bool refresh_stale_translation(const struct trap_frame *frame) {
   static const pte_t needed[] = {
       [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
   if (!is_page_fault(frame->scause) || frame->stval < USER_END)
@@ -84,8 +84,8 @@ static bool probe_fault(struct trap_frame *frame) {
   return true;
 }
 
-void trap(struct trap_frame *frame) {
-  if (!probe_fault(frame) && !usercopy_fault(frame) && !is_stale_translation(frame) &&
+void trap_kernel_exception(struct trap_frame *frame) {
+  if (!probe_fault(frame) && !usercopy_fault(frame) && !refresh_stale_translation(frame) &&
       !kasan_fault(frame)) {
     if (this_hart()->stack_hi == this_hart()->emergency_hi)
       last_resort_frame(frame);
@@ -108,7 +108,7 @@ static bool is_preemptible(const struct trap_frame *frame) {
          (uint64)frame - thread_current()->stack_lo >= PREEMPT_ROOM;
 }
 
-bool trap_interrupt(struct trap_frame *frame) {
+bool trap_kernel_interrupt(struct trap_frame *frame) {
   uint64 sepc = frame->sepc;
   interrupt(frame->scause);
   check_interrupted(frame, sepc);
@@ -144,7 +144,7 @@ static void check_user_frame(const struct trap_frame *frame) {
 }
 
 // What came from user mode and is no system call.  Kept apart: the path of those stays short.
-static __attribute__((noinline)) void trap_user_other(struct trap_frame *frame) {
+static __attribute__((noinline)) void user_interrupt_or_fault(struct trap_frame *frame) {
   if (frame->sstatus & SSTATUS_SPP)
     panic("trap in the kernel at 0x%lx (scause 0x%lx, stval 0x%lx) while sscratch says user mode",
           frame->sepc, frame->scause, frame->stval);
@@ -164,7 +164,7 @@ void trap_user(struct trap_frame *frame) {
     syscall(frame);
     irq_off();
   } else {
-    trap_user_other(frame);
+    user_interrupt_or_fault(frame);
   }
   if (__builtin_expect(hart_must_yield(), 0))
     thread_preempt();

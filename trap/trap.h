@@ -9,25 +9,28 @@
 // The trap vector, once a hart's record and emergency stack exist.
 void trap_entry(void);
 
-// Handle a trap from the kernel, or from user mode.  Called by entry.S, interrupts off, with sp
-// just below the frame; the frame is what the trap returns through.
-void trap(struct trap_frame *frame);
+// Handle any trap from user mode, or an exception of the kernel.  entry.S calls these with
+// interrupts off and sp just below the frame, through which the trap returns.
 void trap_user(struct trap_frame *frame);
+void trap_kernel_exception(struct trap_frame *frame);
 
-// Handle an interrupt of the kernel.  Called by entry.S, interrupts off, on this hart's interrupt
-// stack; the frame is on the interrupted thread's.  Returns whether that thread is to be preempted,
-// which trap_preempt does, back on its own stack just below the frame.
-bool trap_interrupt(struct trap_frame *frame);
+// Handle an interrupt of the kernel.  entry.S calls this with interrupts off, on this hart's
+// interrupt stack; the frame is on the interrupted thread's stack.  Returns whether to preempt that
+// thread: trap_preempt does so, back on the thread's own stack, just below the frame.
+bool trap_kernel_interrupt(struct trap_frame *frame);
 void trap_preempt(struct trap_frame *frame);
 
-// Report a kernel fault and decide who has to go.  Called by entry.S on the emergency stack: frame
-// is everything as at the fault, hart->victim_lo and victim_hi are the record as it was.
-_Noreturn void stack_fault(struct trap_frame *frame);
+// Report a fault of the kernel, of any class, and kill the process or panic.  entry.S calls this on
+// the emergency stack: frame is everything as at the fault, and hart->victim_lo and victim_hi are
+// the record as it was.  Interrupts are off.
+_Noreturn void kernel_fault(struct trap_frame *frame);
 
-// Likewise for a fault with a good sp: move to the emergency stack and call stack_fault there.
+// Move from a stack that is good to the emergency stack and call kernel_fault there.  Interrupts
+// are off.  Implemented by: trap/entry.S.
 _Noreturn void fault_on_emergency_stack(struct trap_frame *frame);
 
-// The reporter itself has failed: one line through the firmware, then the end.  Uses no stack.
+// Print one line through the firmware and stop the machine, because the reporter itself has failed.
+// Uses no stack.  Implemented by: trap/last_resort.S.
 _Noreturn void last_resort_frame(const struct trap_frame *frame);
 
 // Go back to the victim's stack, emptied, and call fn(arg) there.  Interrupts off.
@@ -40,10 +43,12 @@ _Noreturn void trap_user_return(struct trap_frame *frame);
 // are.
 bool probe_read(uint64 address, uint64 *value);
 
-// Code addresses: the load that may fault and where it goes on then; where trap() and
-// trap_preempt(), trap_user(), trap_interrupt() return to.
+// The load of probe_read that may fault, and where it goes on then.
 extern char probe_load[], probe_failed[];
-extern char trap_returns_to[], trap_user_returns_to[], trap_interrupt_returns_to[];
+
+// Where in entry.S the handlers return to: trap_user; trap_kernel_exception and trap_preempt;
+// trap_kernel_interrupt.
+extern char trap_user_returns_to[], trap_kernel_returns_to[], trap_kernel_interrupt_returns_to[];
 
 // Return whether pc is in the kernel's text.
 bool is_kernel_text(uint64 pc);

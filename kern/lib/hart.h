@@ -29,7 +29,9 @@ struct hart {
   uint64 emergency_hi;      // [I]
   uint64 interrupt_lo;      // [I] bounds of this hart's interrupt stack
   uint64 interrupt_hi;      // [I]
-  uint64 spill[4];          // [h] scratch of the entry code, before a stack is known to be good
+  uint64 spill_t0;          // [h] kept by the entry code until sp is good: t0 as at the trap
+  uint64 spill_t1;          // [h] t1
+  uint64 spill_sp;          // [h] sp
   uint64 victim_lo;         // [h] the record as it was when a report began
   uint64 victim_hi;         // [h]
   struct thread *current;   // [h] the running thread; never null once boot is over

@@ -14,7 +14,9 @@ static __attribute__((used)) void offsets(void) {
   OFFSET(HART_EMERGENCY_HI, offsetof(struct hart, emergency_hi));
   OFFSET(HART_INTERRUPT_LO, offsetof(struct hart, interrupt_lo));
   OFFSET(HART_INTERRUPT_HI, offsetof(struct hart, interrupt_hi));
-  OFFSET(HART_SPILL, offsetof(struct hart, spill));
+  OFFSET(HART_SPILL_T0, offsetof(struct hart, spill_t0));
+  OFFSET(HART_SPILL_T1, offsetof(struct hart, spill_t1));
+  OFFSET(HART_SPILL_SP, offsetof(struct hart, spill_sp));
   OFFSET(HART_VICTIM_LO, offsetof(struct hart, victim_lo));
   OFFSET(HART_VICTIM_HI, offsetof(struct hart, victim_hi));
   OFFSET(HART_CURRENT, offsetof(struct hart, current));

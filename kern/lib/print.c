@@ -61,7 +61,7 @@ static bool try_console(void) {
 
 void print_release(void) {
   store_release(&printing, false);
-  spin_unlock(&print_lock, 0);
+  spin_unlock_irq_off(&print_lock);
 }
 
 bool print_claim(void) {
@@ -69,7 +69,7 @@ bool print_claim(void) {
   if (!spin_trylock(&print_lock, &off))
     return false;
   if (!try_console()) {
-    spin_unlock(&print_lock, 0);
+    spin_unlock_irq_off(&print_lock);
     return false;
   }
   return true;

@@ -14,10 +14,11 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/types.h"
 
+// [I] fixed after spin_init  [h] the hart that holds the lock  [a] atomic
 struct spinlock {
-  uint32 taken;                // [a] 1: somebody holds it
-  struct hart *owner;          // [a] hart that holds it, or null
-  struct spinlock *held_next;  // [h] next on the holder's list
+  uint32 taken;                // [a] 1: a hart holds it
+  struct hart *owner;          // [a] that hart, or null
+  struct spinlock *held_next;  // [h] next on its list
   const char *name;            // [I]
 };
 
@@ -37,11 +38,14 @@ void spin_init(struct spinlock *l, const char *name);
 SPIN_INLINE irq_t spin_lock(struct spinlock *l);
 
 // Take the lock if it is free, interrupts off from then on.  Returns whether it was taken.
-SPIN_INLINE bool spin_trylock(struct spinlock *l, irq_t *state);
+SPIN_INLINE bool spin_trylock(struct spinlock *l, irq_t *irq);
 
-// Release the lock and restore the interrupt state.  Locks may be released in any order; whoever
-// releases the last restores the state from before the first.
-SPIN_INLINE void spin_unlock(struct spinlock *l, irq_t state);
+// Release the lock and restore the interrupt state.  Locks may be released in any order; the last
+// release restores the state from before the first lock.
+SPIN_INLINE void spin_unlock(struct spinlock *l, irq_t irq);
+
+// Release the lock and leave interrupts off.
+SPIN_INLINE void spin_unlock_irq_off(struct spinlock *l);
 
 // Return whether this hart holds the lock.
 SPIN_INLINE bool spin_holding(const struct spinlock *l);
@@ -65,24 +69,24 @@ static inline void spin_taken(struct spinlock *l, struct hart *h) {
 }
 
 static inline irq_t spin_lock(struct spinlock *l) {
-  irq_t state = irq_save();
+  irq_t irq = irq_save();
   if (__builtin_expect(!spin_try(l), 0))
     spin_wait(l);
   spin_taken(l, this_hart_unchecked());
-  return state;
+  return irq;
 }
 
-static inline bool spin_trylock(struct spinlock *l, irq_t *state) {
-  *state = irq_save();
+static inline bool spin_trylock(struct spinlock *l, irq_t *irq) {
+  *irq = irq_save();
   if (spin_try(l)) {
     spin_taken(l, this_hart_unchecked());
     return true;
   }
-  irq_restore(*state);
+  irq_restore(*irq);
   return false;
 }
 
-static inline void spin_unlock(struct spinlock *l, irq_t state) {
+static inline void spin_unlock_irq_off(struct spinlock *l) {
   struct hart *h = this_hart_unchecked();
   if (__builtin_expect(load_relaxed(&l->owner) != h, 0))
     spin_not_held(l);
@@ -92,13 +96,17 @@ static inline void spin_unlock(struct spinlock *l, irq_t state) {
     spin_unlink(l);
   store_relaxed(&l->owner, NULL);
   store_release(&l->taken, 0);
-  irq_restore(state);
+}
+
+static inline void spin_unlock(struct spinlock *l, irq_t irq) {
+  spin_unlock_irq_off(l);
+  irq_restore(irq);
 }
 
 static inline bool spin_holding(const struct spinlock *l) {
-  irq_t state = irq_save();
+  irq_t irq = irq_save();
   bool holding = load_relaxed(&l->owner) == this_hart_unchecked();
-  irq_restore(state);
+  irq_restore(irq);
   return holding;
 }
 

@@ -47,7 +47,7 @@ struct process *process_create(const char *name, void (*start)(void *)) {
 
 void process_discard(struct process *p) {
   if (p->thread)
-    thread_discard(p->thread);
+    thread_free(p->thread);
   irq_t irq = spin_lock(&process_lock);
   pid_release(p->pid);
   spin_unlock(&process_lock, irq);

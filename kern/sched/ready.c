@@ -28,7 +28,7 @@ static uint64 idle_bit(const struct runqueue *q) {
 static __attribute__((noinline)) struct runqueue *follow(const struct thread *t,
                                                          struct runqueue *q) {
   do {
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
     q = load_relaxed(&t->hart)->queue;
     spin_lock(&q->lock);
   } while (load_acquire(&t->hart) != q->hart);
@@ -68,11 +68,11 @@ static void make_ready(struct thread *t, struct runqueue *from, struct runqueue 
     store_relaxed(&t->state, THREAD_READY);
     t->moved = true;
     store_release(&t->hart, to->hart);
-    spin_unlock(&from->lock, 0);
+    spin_unlock_irq_off(&from->lock);
     spin_lock(&to->lock);
   }
   runq_push(to, t);
-  spin_unlock(&to->lock, 0);
+  spin_unlock_irq_off(&to->lock);
   if (to != runq_mine())
     notify(to);
 }
@@ -83,7 +83,7 @@ void thread_ready(struct thread *t) {
   if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
     make_ready(t, q, choose(q));
   else
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
   irq_restore(irq);
 }
 
@@ -93,7 +93,7 @@ void thread_place(struct thread *t, struct hart *h) {
   if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
     make_ready(t, q, h->queue);
   else
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
   irq_restore(irq);
 }
 
@@ -104,7 +104,7 @@ void thread_kill(struct thread *t) {
   if (t->state == THREAD_SLEEPING && t->interruptible)
     make_ready(t, q, choose(q));
   else
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
   irq_restore(irq);
 }
 
@@ -117,7 +117,7 @@ static bool hand_over(struct runqueue *from, struct runqueue *to, uint32 load) {
   if (t != NULL)
     make_ready(t, from, to);
   else
-    spin_unlock(&from->lock, 0);
+    spin_unlock_irq_off(&from->lock);
   return t != NULL;
 }
 

@@ -54,13 +54,13 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
 }
 
 // Finish the switch by which the running thread came back.
-static void thread_switched(void) {
+static void finish_switch(void) {
   struct runqueue *q = runq_mine();
   struct thread *dead = q->dead;
   q->dead = NULL;
-  spin_unlock(&q->lock, 0);
+  spin_unlock_irq_off(&q->lock);
   if (dead != NULL)
-    thread_discard(dead);
+    thread_free(dead);
 }
 
 // Leave the running thread, whose state says why, for the next one.  Called and returns like
@@ -72,13 +72,13 @@ static void switch_away(struct runqueue *q) {
     next = &q->idle;
   prepare(q, prev, next);
   thread_switch(prev, next);
-  thread_switched();
+  finish_switch();
 }
 
 void runq_yield(struct runqueue *q) {
   struct thread *t = thread_current();
   if (q->count == 0) {
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
     return;
   }
   if (t == &q->idle)
@@ -102,12 +102,12 @@ int thread_block(struct spinlock *lock, bool interruptible) {
   spin_lock(&q->lock);
   // Under the lock that thread_kill takes: it comes before this look, or finds the thread asleep.
   if (interruptible && t->killed) {
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
     return -EINTR;
   }
   t->interruptible = interruptible;
   store_relaxed(&t->state, THREAD_SLEEPING);
-  spin_unlock(lock, 0);
+  spin_unlock_irq_off(lock);
   switch_away(q);
   spin_lock(lock);
   return interruptible && load_relaxed(&t->killed) ? -EINTR : 0;
@@ -148,7 +148,7 @@ void thread_set_space(struct space *space) {
 }
 
 void thread_begin(void) {
-  thread_switched();
+  finish_switch();
   struct thread *t = thread_current();
   irq_on();
   t->start(t->arg);

@@ -49,7 +49,7 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   return t;
 }
 
-void thread_discard(struct thread *t) {
+void thread_free(struct thread *t) {
   assert(list_empty(&t->run_node) && list_empty(&t->wait_node));
   page_fail_end(t);
   kstack_free(t->kstack);

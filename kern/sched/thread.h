@@ -5,7 +5,7 @@
 // A thread that is not running is one saved sp: switch.S pushes the rest on its stack.
 // I1. A thread switches directly to the next; there is no scheduler thread.
 // I2. The run-queue lock of the hart is held across the switch: the old thread takes it, whoever
-//     comes back from the switch releases it (thread_switched), a new thread included.
+//     comes back from the switch releases it (finish_switch), a new thread included.
 // I3. A hart runs on a stack only after it has fenced since that stack was mapped (vm/tlb.h).
 // I4. A dead thread's stack and struct are freed by the next thread on that hart.
 // I5. Only the holder of the lock of t->hart's queue changes t->hart or t->state, so a thread that
@@ -67,8 +67,8 @@ void thread_init_hart(void);
 // must not return (use thread_exit).
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
 
-// Free a thread that never ran.
-void thread_discard(struct thread *t);
+// Free a thread that never ran, or that is dead and no longer on its stack.
+void thread_free(struct thread *t);
 
 // Make a new or sleeping thread ready; nothing happens in any other state.  Any context.
 void thread_ready(struct thread *t);

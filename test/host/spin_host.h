@@ -36,10 +36,14 @@ irq_t spin_lock(struct spinlock *l) {
   return 0;
 }
 
-void spin_unlock(struct spinlock *l, irq_t state) {
-  (void)state;
+void spin_unlock_irq_off(struct spinlock *l) {
   CHECK(spin_holding(l));
   held--;
   __atomic_store_n(&l->owner, NULL, __ATOMIC_RELAXED);
   __atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
+}
+
+void spin_unlock(struct spinlock *l, irq_t irq) {
+  (void)irq;
+  spin_unlock_irq_off(l);
 }

@@ -118,14 +118,14 @@ void runq_yield(struct runqueue *q) {
       panic("a thread runs twice");
     store_relaxed(&t->state, THREAD_RUNNING);
     self->current = t;
-    spin_unlock(&q->lock, 0);
+    spin_unlock_irq_off(&q->lock);
     body(n);
     spin_lock(&q->lock);
     fetch_sub(&running[n], 1);
     store_release(&t->state, THREAD_SLEEPING);
     self->current = &q->idle;
   }
-  spin_unlock(&q->lock, 0);
+  spin_unlock_irq_off(&q->lock);
 }
 
 static void *hart_main(void *h) {

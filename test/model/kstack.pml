@@ -275,7 +275,7 @@ end:
      use(s);
      if
      :: use(s); state[s] = READY // it yields
-     :: state[s] = CACHED        // it ended: thread_discard
+     :: state[s] = CACHED        // it ended: thread_free
      :: unmap_stack()            // likewise, and the cache is full
      fi
   :: atomic { ANY(CACHED) -> choose(CACHED); state[s] = ERASED };

@@ -67,7 +67,7 @@ static void end_victim(int status) {
   process_exit(status);
 }
 
-void stack_fault(struct trap_frame *frame) {
+void kernel_fault(struct trap_frame *frame) {
   struct fault f;
   assert(this_hart()->stack_hi == this_hart()->emergency_hi);
   fetch_add(&reports_pending, 1);
