@@ -197,7 +197,7 @@ $(B)/options: tools
 
 SOURCES := $(filter-out %/offsets.c,$(wildcard $(foreach d,boot trap kern/* vm,$(d)/*.c $(d)/*.S)))
 ifeq ($(PROVOKE),n)
-SOURCES := $(foreach f,$(SOURCES),$(if $(filter provoke%,$(notdir $(f))),,$(f)))
+SOURCES := $(filter-out kern/provoke/%,$(SOURCES))
 endif
 ifeq ($(KASAN),n)
 SOURCES := $(foreach f,$(SOURCES),$(if $(filter %kasan.c vm/kasan%,$(f)),,$(f)))
@@ -212,7 +212,7 @@ $(B)/%.c.o: %.c $(B)/options
 	$(call say,CC,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECKS) $(DEPS) -c -o $@ $<
 
 # KASAN=y checks all C code but what boots, traps, reports, allocates, and provokes (docs/kasan.md).
-UNCHECKED := boot/% trap/% kern/lib/% kern/dev/provoke.c kern/dev/provoke_life.c \
+UNCHECKED := boot/% trap/% kern/lib/% $(filter-out %/kasan.c,$(wildcard kern/provoke/*.c)) \
   $(patsubst %,vm/%.c,check kasan_shadow kasan_report kmalloc page pagetable ram tlb)
 ifeq ($(KASAN),y)
 $(patsubst %,$(B)/%.o,$(filter-out $(UNCHECKED),$(filter %.c,$(SOURCES)))): CHECKS = $(CHECK_FLAGS)

@@ -68,7 +68,7 @@ CASES = [
     ("STACK", "stack-out-of-bounds", on_own_stack, ACCESS, None, None,
      r"provoke_kasan_stack\(\) has on its stack: local at \d+, 20 bytes"),
     ("GLOBAL", "global-out-of-bounds", behind_variable, ACCESS, None, None,
-     r"byte 1 behind the variable variable of kern/dev/provoke_kasan.c, 20 bytes"),
+     r"byte 1 behind the variable variable of kern/provoke/kasan.c, 20 bytes"),
     ("HEAP", "heap-out-of-bounds", within(DIRECT), ACCESS, "provoke_kasan_heap", None,
      r"byte 1 behind an object of 45 bytes"),
     ("BLOCK", "heap-out-of-bounds", within(DIRECT), ACCESS, "provoke_kasan_block", None,
@@ -148,7 +148,8 @@ def test_in_an_interrupt(boot_checked, functions):
     check_finding(r, functions, ACCESS, "provoke_kasan_heap", None)
     assert f"an interrupt handler in pid {PID} (provoke) read 1 byte" in r.output
     callers = re.findall(r"^  (?:#\d+ +|-- )(\w+)", r.output, re.MULTILINE)
-    order = ["provoke_kasan_heap", "trap_kernel_interrupt", "interrupt", "crash_write", "trap_user"]
+    order = ["provoke_kasan_heap", "trap_kernel_interrupt", "provoke_in_interrupt", "crash_write",
+             "trap_user"]
     assert callers[0] == order[0], "nothing of the checks"
     at = -1
     for name in order:

@@ -308,6 +308,16 @@ def test_lint_knows_headers_of_a_library(tmp_path, path, line, good):
     lint_layers(tmp_path, path, line, good, "includes")
 
 
+@pytest.mark.parametrize("path, good", [
+    ("boot/main.c", True),
+    ("trap/trap.c", False),
+    ("kern/sys/sys_file.c", False),
+    ("kern/dev/irq.c", False),
+])
+def test_lint_lets_only_boot_reach_provoke(tmp_path, path, good):
+    lint_layers(tmp_path, path, '#include "kern/provoke/provoke.h"', good, "includes")
+
+
 def lint_layers(tmp_path, path, line, good, says):
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(line + "\n")

@@ -436,7 +436,7 @@ static void shared_memory(char *words[]) {
 
 // --- secrets -------------------------------------------------------------------------------------
 
-enum { ROUNDS = 6, CROWD = 12, KEY = 0x5ec4e7 };  // as in provoke.S
+enum { ROUNDS = 6, CROWD = 12, KEY = 0x5ec4e7 };  // as in kern/provoke/faults.S
 
 static uint64 secret(void) {
   volatile uint64 key = KEY;

@@ -214,7 +214,7 @@ class Observer:
         """What runs as provoke's assembly is that."""
         code = self.guest.build.code
         expect(table.read_virtual(PROVOKE, len(code)) == code,
-               f"the code of kern/dev/provoke.S at {PROVOKE:#x}", "other code, or none")
+               f"the code of kern/provoke/faults.S at {PROVOKE:#x}", "other code, or none")
 
     def quiet(self):
         """Hold off interrupts on the hart that is stopped, until the next report, so that none

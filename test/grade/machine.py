@@ -84,7 +84,7 @@ class Busy(Exception):
 
 
 class Build:
-    """What was made from one kernel: DIR/kernel, DIR/fs.img, DIR/user/*.elf, and provoke's object.
+    """What was made from one kernel: DIR/kernel, DIR/fs.img, DIR/user/*.elf, DIR/kern/provoke/*.o.
 
     Of the kernel's symbols only provoke's are used, and only inside the pages that kernel.ld keeps
     for it; those of its assembly are offsets in its own object file.
@@ -94,12 +94,15 @@ class Build:
         self.directory = Path(directory)
         self.kernel = self.directory / "kernel"
         self.image = self.directory / "fs.img"
-        table, assembly = self.read("kern/dev/provoke.S.o")
+        table, assembly = self.read("kern/provoke/faults.S.o")
         self.assembly = dict(table)
-        table, compiled = self.read("kern/dev/provoke.c.o")
-        own = {name for name, _ in table}
+        own, size = set(), len(assembly)
+        for path in self.directory.glob("kern/provoke/*.c.o"):
+            table, compiled = self.read(path)
+            own.update(name for name, _ in table)
+            size += len(compiled)
         # The linker makes code shorter, other headers perhaps longer.
-        end = PROVOKE + len(assembly) + len(compiled) + PAGE
+        end = PROVOKE + size + PAGE
         table, text = self.read("kernel")
         self.code = text[PROVOKE - IMAGE_BASE:][:len(assembly)]
         self.compiled = {}
@@ -117,7 +120,7 @@ class Build:
             return table, elf.get_section_by_name(".text").data()
 
     def provoke(self, name):
-        """Address of a function or label of kern/dev/provoke.S or provoke.c."""
+        """Address of a function or label of kern/provoke/."""
         if name in self.assembly:
             return PROVOKE + self.assembly[name]
         return self.compiled[name]

@@ -7,7 +7,7 @@ from facts import expect
 from gradeuser import SMALL, verdict
 from suite import case
 
-SECRET = struct.pack("<II", 0x5EC4E7, 0x5EC4E7)  # kern/dev/provoke.S
+SECRET = struct.pack("<II", 0x5EC4E7, 0x5EC4E7)  # kern/provoke/faults.S
 ROUNDS, CROWD = 6, 12  # user/gradeuser.c
 ERASE = "A stack that is used again is erased first, down to the deepest byte its owner used."
 

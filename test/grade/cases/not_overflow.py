@@ -12,7 +12,7 @@ from sv39 import PAGE, U, W, X
 WHOLE_GUARD = "The guards are 16 KiB on either side, unmapped from the first byte to the last."
 BY_SP = "sp is good: classify by sp before stval."
 NINETY = STACK * 9 // 10
-NEW_FRAME = b"\x5a" * PAGE  # provoke.c
+NEW_FRAME = b"\x5a" * PAGE  # kern/provoke/stacks.c
 NEW_STACK = b"\xa5" * PAGE
 
 

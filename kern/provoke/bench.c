@@ -5,7 +5,7 @@
 // A step is run with interrupts off; the least of several rounds counts, less what calling nothing
 // takes.  Where a step's cost comes in lumps (a batch of pages, a fence) it makes BATCH at once,
 // and the figure is for one.  Meant for one hart and QEMU's -icount shift=0; docs/bench.md.
-#include "kern/dev/provoke.h"
+#include "kern/provoke/tests.h"
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/panic.h"

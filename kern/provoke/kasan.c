@@ -2,7 +2,7 @@
 //
 // Bad accesses that only KASAN=y finds, since what they hit is mapped; and two that guards find all
 // the same.  Of all that provokes faults this alone is checked by the compiler.
-#include "kern/dev/provoke.h"
+#include "kern/provoke/tests.h"
 
 #include "kern/dev/timer.h"
 #include "kern/lib/atomic.h"

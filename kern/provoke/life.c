@@ -1,24 +1,48 @@
 // SPDX-License-Identifier: MIT
 //
-// Tests of a stack's life: taken and given back in interrupt handlers, and handed on.
-#include "kern/dev/provoke.h"
+// A stack's life: made and not made, taken and given back in interrupt handlers, handed on.
+#include "kern/provoke/tests.h"
 
 #include "kern/dev/irq.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/print.h"
 #include "kern/lib/sbi.h"
+#include "kern/provoke/faults.h"
+#include "kern/provoke/words.h"
 #include "kern/sched/thread.h"
+#include "vm/kmalloc.h"
 #include "vm/kstack.h"
+#include "vm/page.h"
 
 #define ROUNDS 2000  // of interrupts to all harts
 #define FEW    3     // more than a hart's cache holds
 
 #define LARGE_FRAME (FRAME_MAX - 24)  // and what the compiler adds
 
-// Implemented by: kern/dev/provoke.S.
-void provoke_secret(uint64 n);
-_Noreturn void provoke_secret_far(uint64 sp, uint64 n);
+// --- threads
+// -----------------------------------------------------------------------------------------
+
+void provoke_fail_alloc(char *words[]) {
+  page_fail(word_number(words[0], 0));
+}
+
+static void end_thread(void *done) {
+  provoke_here();
+  store_release((uint32 *)done, 1);
+  thread_exit();
+}
+
+void provoke_make_thread(char *words[]) {
+  (void)words;
+  uint32 *done = kzalloc(sizeof(*done));
+  struct thread *t = done ? thread_create("made", 0, end_thread, done) : NULL;
+  if (t)
+    thread_ready(t);
+  while (t && !load_acquire(done))
+    thread_yield();
+  kfree(done);
+}
 
 // --- interrupt handlers --------------------------------------------------------------------------
 
@@ -66,7 +90,7 @@ static void interrupt_all(void) {
 void provoke_stack_irq(char *words[]) {
   in_irq.calls = 0;
   in_irq.failed = false;
-  store_relaxed(&in_irq.wanted, provoke_number(words[0], FEW));
+  store_relaxed(&in_irq.wanted, word_number(words[0], FEW));
   store_release(&irq_software_test, handler);
   csr_set(sip, SIE_SSIE);  // the first one here and now
   for (uint32 i = 0; i < ROUNDS; i++)
@@ -95,8 +119,8 @@ __attribute__((noinline)) uint64 secret_below(uint64 depth, uint64 n) {
 }
 
 void provoke_stack_secret(char *words[]) {
-  uint64 n = ROUND_UP(provoke_number(words[0], 1024), 16);
-  uint64 depth = provoke_number(words[0] ? words[1] : NULL, 0) * 1024 / FRAME_MAX;
+  uint64 n = ROUND_UP(word_number(words[0], 1024), 16);
+  uint64 depth = word_number(words[0] ? words[1] : NULL, 0) * 1024 / FRAME_MAX;
   if (depth == 0)
     provoke_secret(n);
   else
@@ -104,8 +128,7 @@ void provoke_stack_secret(char *words[]) {
 }
 
 void provoke_stray_secret(char *words[]) {
-  provoke_secret_far(thread_current()->stack_lo + ROUND_UP(provoke_number(words[0], 2048), 16),
-                     256);
+  provoke_secret_far(thread_current()->stack_lo + ROUND_UP(word_number(words[0], 2048), 16), 256);
 }
 
 // --- from one thread to the next -----------------------------------------------------------------
@@ -149,7 +172,7 @@ static uint64 words_used(const struct kstack *stack) {
 // Interrupts stay off here, and the thread turns them off to say that it ends: so if it ended on
 // this hart, nobody has run in between.
 void provoke_reuse_stack(char *words[]) {
-  last.used = ROUND_UP(provoke_number(words[0], 1024), 16);
+  last.used = ROUND_UP(word_number(words[0], 1024), 16);
   irq_t s = irq_save();
   struct kstack *dead = stack_of_ended();
   bool here = dead && last.hart == this_hart()->index;
