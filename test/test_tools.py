@@ -318,6 +318,21 @@ def test_lint_lets_only_boot_reach_provoke(tmp_path, path, good):
     lint_layers(tmp_path, path, '#include "kern/provoke/provoke.h"', good, "includes")
 
 
+@pytest.mark.parametrize("path, line, good", [
+    ("vm/page.c", '#include "vm/kstack.h"', False),
+    ("vm/page.c", '#include "vm/vmalloc.h"', False),
+    ("vm/page.c", '#include "vm/ram.h"', True),
+    ("vm/vmalloc.h", '#include "vm/kstack.h"', False),
+    ("vm/kstack.h", '#include "vm/vmalloc.h"', True),
+    ("vm/kmalloc.c", '#include "vm/kasan_shadow.h"', True),
+    ("vm/kasan_shadow.h", '#include "vm/kstack.h"', False),
+    ("vm/kasan_shadow.c", '#include "vm/kstack.h"', True),
+])
+def test_lint_knows_the_order_within_vm(tmp_path, path, line, good):
+    """docs/layout.md draws it."""
+    lint_layers(tmp_path, path, line, good, "includes")
+
+
 def lint_layers(tmp_path, path, line, good, says):
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(line + "\n")

@@ -14,12 +14,12 @@
 struct spinlock buddy_lock = SPINLOCK_INIT("page");
 struct frames frames;
 
-static struct list lists[PAGE_ORDER_MAX + 1];  // [p]
+static struct list free_lists[PAGE_ORDER_MAX + 1];  // [p]
 
 void buddy_init(struct page *page, uint64 first, uint64 count) {
   frames = (struct frames){page, first, count};
   for (uint32 i = 0; i <= PAGE_ORDER_MAX; i++)
-    list_init(&lists[i]);
+    list_init(&free_lists[i]);
 }
 
 void buddy_put(struct page *p, uint32 order) {
@@ -38,23 +38,23 @@ void buddy_put(struct page *p, uint32 order) {
   p = &frames.page[pfn - frames.first];
   p->state = PAGE_FREE;
   p->order = order;
-  list_push_front(&lists[order], &p->node);
+  list_push_front(&free_lists[order], &p->node);
 }
 
 struct page *buddy_take(uint32 order) {
   uint32 from = order;
-  while (from <= PAGE_ORDER_MAX && list_empty(&lists[from]))
+  while (from <= PAGE_ORDER_MAX && list_empty(&free_lists[from]))
     from++;
   if (from > PAGE_ORDER_MAX)
     return NULL;
-  struct page *p = list_entry(list_pop_front(&lists[from]), struct page, node);
+  struct page *p = list_entry(list_pop_front(&free_lists[from]), struct page, node);
   assert(p->state == PAGE_FREE && p->order == from && p->refs == 0);
   while (from > order) {
     from--;
     struct page *half = p + (1UL << from);
     half->state = PAGE_FREE;
     half->order = from;
-    list_push_front(&lists[from], &half->node);
+    list_push_front(&free_lists[from], &half->node);
   }
   p->order = order;
   p->state = PAGE_CACHED;

@@ -17,7 +17,7 @@
 #define WHERE_SIZE 128
 
 // Write what is at address at, and whose it is, to buf.
-static void describe(vaddr_t at, char *buf, size_t size) {
+static void dma_describe(vaddr_t at, char *buf, size_t size) {
   struct kstack_slot slot;
   kstack_describe(at, &slot);
   const struct vm_area *area = NULL;
@@ -41,7 +41,7 @@ static _Noreturn void dma_refuse(const void *p, uint64 size, uint64 pc) {
   char where[WHERE_SIZE];
   struct symbol caller = {"?", pc, 0};
   symbol_find(pc, &caller);
-  describe((vaddr_t)p, where, sizeof(where));
+  dma_describe((vaddr_t)p, where, sizeof(where));
   panic("dma: %s+0x%lx asks for %lu bytes at %p, %s", caller.name, pc - caller.start, size, p,
         where);
 }

@@ -81,7 +81,7 @@ static const char *classify_area(uint64 addr) {
   return area->state == AREA_LIVE ? "vmalloc-out-of-bounds" : "vmalloc-use-after-free";
 }
 
-static const char *classify(uint64 bad) {
+static const char *kasan_classify(uint64 bad) {
   uint8 poison = poison_at(bad);
   switch (poison) {
   case KASAN_STACK_LEFT:
@@ -196,7 +196,7 @@ static void describe_page(struct finding *f) {
 }
 
 // Say what the address is, and find where that came from.
-static void describe(struct finding *f) {
+static void kasan_describe(struct finding *f) {
   if (arena_of(f->bad))
     describe_area(f);
   else if (f->bad >= DIRECT_BASE && f->bad < DIRECT_END)
@@ -245,7 +245,7 @@ static void print_pc(uint64 pc, uint64 of) {
     kprintf("0x%lx", pc);
 }
 
-static void print_sentence(const struct finding *f) {
+static void kasan_print_sentence(const struct finding *f) {
   if (f->interrupted)
     kprintf("an interrupt handler in ");
   if (f->running.pid > 0)
@@ -309,7 +309,7 @@ static void print_shadow(uint64 bad) {
   }
 }
 
-static void print_machine_line(const struct finding *f, uint32 hart) {
+static void kasan_print_machine_line(const struct finding *f, uint32 hart) {
   char run[64];
   kprintf("\nkasan: class=%s addr=0x%lx size=%lu write=%u pc=0x%lx alloc=0x%lx free=0x%lx",
           f->class, f->bad, f->size, f->write, f->pc, f->note.alloc, f->note.free);
@@ -323,14 +323,14 @@ static void print_machine_line(const struct finding *f, uint32 hart) {
 static void print_finding(struct finding *f, uint64 fp, uint32 hart) {
   print_begin_report();
   kprintf("\n");
-  print_sentence(f);
+  kasan_print_sentence(f);
   print_site("That was", f->pc);
-  describe(f);
+  kasan_describe(f);
   print_site("Allocated", f->note.alloc);
   print_site("Freed", f->note.free);
   print_backtrace(f, fp);
   print_shadow(f->bad);
-  print_machine_line(f, hart);
+  kasan_print_machine_line(f, hart);
   print_end_report();
 }
 
@@ -340,7 +340,7 @@ void kasan_report(uint64 addr, uint64 size, bool write, uint64 pc, const char *c
   uint32 hart = this_hart()->index;
   if (!(fetch_or(&reporting, 1UL << hart) & 1UL << hart)) {
     struct finding f = {.addr = addr, .size = size, .pc = pc, .bad = bad, .write = write};
-    f.class = class ? class : classify(bad);
+    f.class = class ? class : kasan_classify(bad);
     find_stacks(&f, fp);
     fetch_add(&reports_pending, 1);
     print_finding(&f, fp, hart);

@@ -43,8 +43,8 @@ extern char kasan_checks[], kasan_checks_end[], kasan_no_shadow[];
 
 extern void (*const constructors_start[])(void), (*const constructors_end[])(void);
 
-static bool ready;    // [I]
-static pte_t nobody;  // [I] the leaf of granules that are in no live area
+static bool kasan_ready;   // [I]
+static pte_t shared_leaf;  // [I] the leaf of granules that are in no live area
 
 static struct {
   const struct kasan_global *first;
@@ -60,7 +60,7 @@ static int8 *shadow_of(uint64 addr) {
   return (int8 *)((addr >> SHADOW_SHIFT) + SHADOW_OFFSET);
 }
 
-static void fill(void *p, uint64 size, uint8 value) {
+static void shadow_fill(void *p, uint64 size, uint8 value) {
   uint8 *byte = p;
   for (; size > 0 && ((uint64)byte % sizeof(uint64) || size < sizeof(uint64)); size--)
     *byte++ = value;
@@ -73,12 +73,12 @@ static void fill(void *p, uint64 size, uint8 value) {
 }
 
 void kasan_poison(const void *p, uint64 size, enum kasan_poison poison) {
-  fill(shadow_of((uint64)p), size / GRANULE, poison);
+  shadow_fill(shadow_of((uint64)p), size / GRANULE, poison);
 }
 
 void kasan_unpoison(const void *p, uint64 size) {
   int8 *shadow = shadow_of((uint64)p);
-  fill(shadow, size / GRANULE, 0);
+  shadow_fill(shadow, size / GRANULE, 0);
   if (size % GRANULE)
     shadow[size / GRANULE] = size % GRANULE;
 }
@@ -100,11 +100,11 @@ void kasan_init(void) {
   for (uint32 i = 0; i < machine.ram_count; i++)
     map_ram_shadow(&machine.ram[i]);
   pa_t page = boot_alloc(PAGE_SIZE);
-  fill(pa_to_ptr(page), PAGE_SIZE, KASAN_AREA);
-  nobody = pa_to_pte(page) | prot_bits(PROT_KERNEL_R);
+  shadow_fill(pa_to_ptr(page), PAGE_SIZE, KASAN_AREA);
+  shared_leaf = pa_to_pte(page) | prot_bits(PROT_KERNEL_R);
   tlb_mapped();
   page_add_reclaimer(kasan_drain);
-  ready = true;
+  kasan_ready = true;
   for (void (*const *f)(void) = constructors_start; f < constructors_end; f++)
     (*f)();
 }
@@ -113,7 +113,7 @@ void kasan_init_arena(struct vmalloc_arena *arena, uint64 size) {
   uint64 pages = ROUND_UP(size / GRANULE, TABLE_SPAN) / PAGE_SIZE;
   arena->shadow_ptes = pa_to_ptr(boot_alloc(pages * sizeof(pte_t)));
   for (uint64 i = 0; i < pages; i++)
-    arena->shadow_ptes[i] = nobody;
+    arena->shadow_ptes[i] = shared_leaf;
   for (uint64 i = 0; i < pages; i += PT_ENTRIES)
     pagetable_link((vaddr_t)shadow_of(arena->base) + i * PAGE_SIZE, &arena->shadow_ptes[i]);
 }
@@ -148,34 +148,34 @@ bool kasan_area_fill(struct vm_area *area) {
     arena->areas[i].shadow = page_alloc();
     if (!arena->areas[i].shadow)
       return false;
-    fill(arena->areas[i].shadow, PAGE_SIZE, KASAN_AREA);
+    shadow_fill(arena->areas[i].shadow, PAGE_SIZE, KASAN_AREA);
   }
   return true;
 }
 
-static pte_t own_leaf(const struct vm_area *granule) {
+static pte_t shadow_leaf(const struct vm_area *granule) {
   return pa_to_pte(ptr_to_pa(granule->shadow)) | prot_bits(PROT_KERNEL_RW);
 }
 
 bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live) {
   const pte_t *pte = &arena->shadow_ptes[i];
   vaddr_t va = arena->base + ((uint64)i << arena->shift);
-  return *pte == (live ? own_leaf(&arena->areas[i]) : nobody) &&
+  return *pte == (live ? shadow_leaf(&arena->areas[i]) : shared_leaf) &&
          pagetable_lookup(kernel_pagetable, (vaddr_t)shadow_of(va)) == pte;
 }
 
 void kasan_area_publish(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
   for (uint32 i = area->first; i < area->first + area->granules; i++)
-    arena->shadow_ptes[i] = own_leaf(&arena->areas[i]);
+    arena->shadow_ptes[i] = shadow_leaf(&arena->areas[i]);
 }
 
 // Until all harts have fenced, they may still look at the area's own shadow.
 void kasan_area_retire(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
   for (uint32 i = area->first; i < area->first + area->granules; i++) {
-    fill(arena->areas[i].shadow, PAGE_SIZE, KASAN_AREA);
-    arena->shadow_ptes[i] = nobody;
+    shadow_fill(arena->areas[i].shadow, PAGE_SIZE, KASAN_AREA);
+    arena->shadow_ptes[i] = shared_leaf;
   }
 }
 
@@ -326,7 +326,7 @@ void kasan_bad_access(uint64 addr, uint64 size, uint64 write, uint64 pc) {
 }
 
 void kasan_check_range(const void *p, uint64 size, bool write, const void *pc) {
-  if (ready && kasan_first_bad((uint64)p, size) != (uint64)p + size)
+  if (kasan_ready && kasan_first_bad((uint64)p, size) != (uint64)p + size)
     kasan_bad_access((uint64)p, size, write, (uint64)pc);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The shadow of kernel memory (KASAN=y; docs/kasan.md): what allocators tell it.  Without KASAN all
-// of this is nothing.
+// of this is nothing.  Implemented by: vm/kasan_shadow.c, vm/kasan_report.c.
 //
 // I1. A shadow byte of 0: all 8 bytes may be accessed; 1 to 7: so many of them; else none, and why.
 // I2. Each granule of a live area has a page of shadow of its own, mapped, fenced and retired with

@@ -25,8 +25,8 @@ struct vmalloc_arena kstack_window = {
     .base = KSTACK_BASE,
     .end = KSTACK_END,
 };
-static struct kstack *kstacks;   // [I] one a slot
-static uint64 mapped, unmapped;  // [a] stacks, since boot
+static struct kstack *kstacks;                 // [I] one a slot
+static uint64 stacks_mapped, stacks_unmapped;  // [a] since boot
 
 void kstack_init(void) {
   vmalloc_add_arena(&kstack_window, ram_size() / KSTACK_SIZE * KSTACK_SLOT);
@@ -48,14 +48,14 @@ static struct kstack *kstack_map(bool guarded) {
     vmalloc_free(area);
     return NULL;
   }
-  fetch_add(&mapped, 1);
+  fetch_add(&stacks_mapped, 1);
   return stack;
 }
 
 static void kstack_unmap(struct kstack *stack) {
   if (!VMAP_STACK)
     unguarded_give(stack);
-  fetch_add(&unmapped, 1);
+  fetch_add(&stacks_unmapped, 1);
   vmalloc_free(&kstack_window.areas[stack - kstacks]);
 }
 
@@ -174,8 +174,9 @@ void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
 }
 
 void kstack_count(struct kstack_counts *counts) {
-  counts->unmapped = load_acquire(&unmapped);  // first, so that the difference is not negative
-  counts->mapped = load_relaxed(&mapped);
+  counts->unmapped =
+      load_acquire(&stacks_unmapped);  // first, so that the difference is not negative
+  counts->mapped = load_relaxed(&stacks_mapped);
   counts->stacks = counts->mapped - counts->unmapped;
   counts->lazy = load_relaxed(&kstack_window.lazy_count);
   counts->cached = counts->reused = 0;

@@ -11,7 +11,7 @@
 
 #define TAKEN_MAX 16
 
-static struct pa_range taken[TAKEN_MAX];  // what boot_alloc gave out
+static struct pa_range ram_taken[TAKEN_MAX];  // what boot_alloc gave out
 static uint32 taken_count;
 static bool closed;
 
@@ -25,7 +25,7 @@ static struct pa_range hole(uint32 i) {
   if (i < machine.reserved_count)
     r = machine.reserved[i];
   else if (i - machine.reserved_count < taken_count)
-    r = taken[i - machine.reserved_count];
+    r = ram_taken[i - machine.reserved_count];
   pa_t base = ROUND_DOWN(r.base, PAGE_SIZE);
   return (struct pa_range){base, r.size == 0 ? 0 : ROUND_UP(r.base + r.size, PAGE_SIZE) - base};
 }
@@ -79,14 +79,14 @@ pa_t ram_next(pa_t *start) {
 // Record [base, base + size) as taken, as part of the range above it if it touches one.
 static void ram_take(pa_t base, uint64 size) {
   for (uint32 i = 0; i < taken_count; i++) {
-    if (taken[i].base == base + size) {
-      taken[i].base = base;
-      taken[i].size += size;
+    if (ram_taken[i].base == base + size) {
+      ram_taken[i].base = base;
+      ram_taken[i].size += size;
       return;
     }
   }
   assert(taken_count < TAKEN_MAX);
-  taken[taken_count++] = (struct pa_range){base, size};
+  ram_taken[taken_count++] = (struct pa_range){base, size};
 }
 
 pa_t boot_alloc(uint64 size) {
