@@ -80,7 +80,7 @@ static void *block_alloc(size_t size, const void *pc) {
 void *kmalloc(size_t size) {
   if (KASAN || size > OBJECT_MAX)
     return block_alloc(size, __builtin_return_address(0));
-  if (page_fails())
+  if (page_must_fail())
     return NULL;
   uint32 i = class_of(size);
   struct class *c = &classes[i];

@@ -41,7 +41,8 @@ static struct cache caches[HART_MAX];
 static uint64 total;     // [I]
 static uint64 avail;     // [a] page.h, I1
 static uint64 promised;  // [a]
-static uint64 refused;   // [a]
+bool (*page_fail_hook)(void);
+uint64 page_refused;
 
 void *page_ptr(const struct page *p) {
   return pa_to_ptr(buddy_pfn(p) << PAGE_SHIFT);
@@ -147,13 +148,13 @@ static __attribute__((noinline)) bool avail_drain(uint64 n) {
   page_drain();
   bool ok = avail_try(n);
   if (!ok)
-    fetch_add(&refused, 1);
+    fetch_add(&page_refused, 1);
   return ok;
 }
 
 // Take n from avail.  Returns whether there were as many, counting what can be drained.
 static bool avail_take(uint64 n) {
-  return !page_fails() && (__builtin_expect(avail_try(n), 1) || avail_drain(n));
+  return !page_must_fail() && (__builtin_expect(avail_try(n), 1) || avail_drain(n));
 }
 
 // Make a page that was taken from a cache or the buddy the caller's, which is at pc.
@@ -232,7 +233,7 @@ void *page_alloc_order(uint32 order) {
   }
   if (!p) {
     fetch_add(&avail, 1UL << order);
-    fetch_add(&refused, 1);
+    fetch_add(&page_refused, 1);
     return NULL;
   }
   return page_use(p, __builtin_return_address(0));
@@ -329,28 +330,6 @@ uint64 page_available(void) {
 
 uint64 page_promised(void) {
   return load_relaxed(&promised);
-}
-
-#if PROVOKE
-
-struct page_failure page_failure;
-
-void page_fail(uint64 n) {
-  page_failure.thread = thread_current();
-  page_failure.left = n;
-}
-
-bool page_fail_count(void) {
-  if (page_failure.thread != thread_current() || --page_failure.left > 0)
-    return false;
-  fetch_add(&refused, 1);
-  return true;
-}
-
-#endif
-
-uint64 page_refused(void) {
-  return load_relaxed(&refused);
 }
 
 void page_init(void) {

@@ -9,13 +9,12 @@
 //     caches, lazily unmapped areas.
 #pragma once
 
+#include "kern/lib/atomic.h"
 #include "kern/lib/list.h"
 #include "kern/lib/types.h"
 #include "vm/kasan_shadow.h"
 #include "vm/layout.h"
 #include "vm/ram.h"
-
-struct thread;
 
 #define PAGE_ORDER_MAX 10  // largest block: 4 MiB
 
@@ -94,46 +93,23 @@ void page_drain(void);
 // added before.  Boot only.
 void page_add_reclaimer(void (*reclaim)(void));
 
+// Asked at each allocation (page, block, promise, object of kmalloc) whether it is to fail, unless
+// null.  For tests.
+extern bool (*page_fail_hook)(void);
+extern uint64 page_refused;  // [a] allocations and promises that failed since boot
+
+// Return whether a test wants this allocation to fail.
+static inline bool page_must_fail(void) {
 #if PROVOKE
-
-// Which allocation is to fail; 0 left: none.
-struct page_failure {
-  const struct thread *thread;  // of this thread
-  uint64 left;                  // [a] counted down to it
-};
-extern struct page_failure page_failure;
-
-// Make the n-th allocation that the running thread makes from now on fail; 0: none.  Every page,
-// block, promise and kmalloc counts.  For tests.
-void page_fail(uint64 n);
-
-// Count an allocation.  Returns whether it is the one.
-bool page_fail_count(void);
-
-// That thread ends, and with it what page_fail() has set.
-static inline void page_fail_end(const struct thread *t) {
-  if (page_failure.thread == t)
-    page_failure.left = 0;
-}
-
-// Return whether this allocation is to fail.
-static inline bool page_fails(void) {
-  return __builtin_expect(page_failure.left != 0, 0) && page_fail_count();
-}
-
-#else
-static inline void page_fail_end(const struct thread *t) {
-  (void)t;
-}
-static inline bool page_fails(void) {
+  if (__builtin_expect(page_fail_hook != NULL, 0) && page_fail_hook()) {
+    fetch_add(&page_refused, 1);
+    return true;
+  }
+#endif
   return false;
 }
-#endif
 
 // Pages managed, pages available (I1), pages promised.
 uint64 page_total(void);
 uint64 page_available(void);
 uint64 page_promised(void);
-
-// Return how many allocations and promises have failed since boot.
-uint64 page_refused(void);

@@ -23,8 +23,21 @@
 // --- threads
 // -----------------------------------------------------------------------------------------
 
+// Which allocation is to fail.  A process that ends may leave this behind: its number does not come
+// back soon.
+static struct {
+  int pid;
+  uint64 left;  // counted down to it; 0: none
+} failing;
+
+static bool alloc_fails(void) {
+  return failing.left > 0 && failing.pid == thread_current()->pid && --failing.left == 0;
+}
+
 void provoke_fail_alloc(char *words[]) {
-  page_fail(word_number(words[0], 0));
+  failing.pid = thread_current()->pid;
+  failing.left = word_number(words[0], 0);
+  page_fail_hook = alloc_fails;
 }
 
 static void end_thread(void *done) {

@@ -6,7 +6,6 @@
 #include "kern/lib/string.h"
 #include "kern/sched/runq.h"
 #include "vm/kmalloc.h"
-#include "vm/page.h"
 
 // Where a new thread's first switch goes.  Implemented by: kern/sched/switch.S.
 void thread_entry(void);
@@ -51,7 +50,6 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
 
 void thread_free(struct thread *t) {
   assert(list_empty(&t->run_node) && list_empty(&t->wait_node));
-  page_fail_end(t);
   kstack_free(t->kstack);
   kfree(t);
 }

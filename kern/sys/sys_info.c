@@ -7,6 +7,7 @@
 #include "kern/dev/uart.h"
 #include "kern/fs/log.h"
 #include "kern/lib/abi.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/power.h"
 #include "kern/lib/print.h"
@@ -70,7 +71,7 @@ int64 sys_meminfo(const uint64 *arg) {
       .reused = stacks.reused,
       .unmapped = stacks.unmapped,
       .fences = fences,
-      .refused = page_refused(),
+      .refused = load_relaxed(&page_refused),
   };
   return copy_to_user(arg[0], &info, sizeof(info));
 }
