@@ -41,41 +41,36 @@ static uint32 find_clear(const uint64 *words, uint32 from, uint32 to) {
   return to;
 }
 
-// Find a free block; *home gets a reference to its block of the bitmap.  Holds: the lock.
-static int find_free(uint32 *block, struct buf **home) {
+// Move bitmap.lowest on to a free block; *home gets a reference to its block of the bitmap.
+// Holds: the lock.
+static int find_free(struct buf **home) {
   assert(sleep_holding(&bitmap.lock));
-  uint32 at = bitmap.lowest;
-  while (at < fs.size) {
-    struct buf *b = buf_get(bitmap_home(at));
-    if (!b)
+  while (bitmap.lowest < fs.size) {
+    *home = buf_get(bitmap_home(bitmap.lowest));
+    if (!*home)
       return -EIO;
-    uint32 base = (uint32)ROUND_DOWN(at, BITS_PER_BLOCK);
+    uint32 base = (uint32)ROUND_DOWN(bitmap.lowest, BITS_PER_BLOCK);
     uint32 bits = fs.size - base < BITS_PER_BLOCK ? fs.size - base : BITS_PER_BLOCK;
-    uint32 bit = find_clear((const uint64 *)b->data, at - base, bits);
-    if (bit < bits) {
-      *block = base + bit;
-      *home = b;
+    uint32 bit = find_clear((const uint64 *)(*home)->data, bitmap.lowest - base, bits);
+    bitmap.lowest = base + bit;
+    if (bit < bits)
       return 0;
-    }
-    buf_put(b);
-    at = base + bits;
+    buf_put(*home);
   }
-  bitmap.lowest = fs.size;
   return -ENOSPC;
 }
 
 int bitmap_alloc(struct buf **b) {
-  uint32 block;
   struct buf *home;
   sleep_lock(&bitmap.lock);
-  int err = find_free(&block, &home);
+  int err = find_free(&home);
   if (err == 0) {
+    uint32 block = bitmap.lowest++;
     *b = buf_get_zeroed(block);
     home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
     log_write(home);
     log_write(*b);
     buf_put(home);
-    bitmap.lowest = block + 1;
   }
   sleep_unlock(&bitmap.lock);
   return err;

@@ -31,23 +31,21 @@ static struct {
   struct waitq free;  // [b]
 } bufs = {.lock = SPINLOCK_INIT("buffers"), .free = {LIST_INIT(bufs.free.waiters)}};
 
-static void buf_create(struct buf *b, uint8 *data) {
-  b->data = data;
-  sleep_init(&b->filling, "buffer");
-  b->ring_next = bufs.hand ? bufs.hand->ring_next : b;
-  if (bufs.hand)
-    bufs.hand->ring_next = b;
-  bufs.hand = b;
-  bufs.count++;
-}
-
+// Make the buffers of another page.  Returns 0 or -ENOMEM.
 static int buf_create_page(void) {
   uint8 *page = page_alloc();
   struct buf *b = kzalloc(BLOCKS_PER_PAGE * sizeof(*b));
   if (!page || !b)
     return -ENOMEM;
-  for (uint32 i = 0; i < BLOCKS_PER_PAGE; i++)
-    buf_create(b + i, page + i * BLOCK_SIZE);
+  for (uint32 i = 0; i < BLOCKS_PER_PAGE; i++, b++) {
+    b->data = page + i * BLOCK_SIZE;
+    sleep_init(&b->filling, "buffer");
+    b->ring_next = bufs.hand ? bufs.hand->ring_next : b;
+    if (bufs.hand)
+      bufs.hand->ring_next = b;
+    bufs.hand = b;
+    bufs.count++;
+  }
   return 0;
 }
 

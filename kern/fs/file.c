@@ -21,49 +21,38 @@
 
 #define WRITE_PIECE 8192  // bytes copied in before each transaction
 
-enum file_kind { FILE_INODE, FILE_DEVICE, FILE_PIPE };
-
 // [I] fixed after creation  [l] the inode's lock  [a] atomic
 struct file {
-  enum file_kind kind;          // [I]
   bool readable, writable;      // [I]
   uint32 refs;                  // [a]
   uint64 offset;                // [l], or [a] for a device: bytes read
+  struct pipe *pipe;            // [I] null unless it is the end of one
   struct inode *inode;          // [I] null for a pipe
-  struct pipe *pipe;            // [I]
-  const struct device *device;  // [I] null if the kernel has none of that number
+  const struct device *device;  // [I] null unless the inode is a device's
 };
 
 // --- Opening and closing ---
 
-static int find_inode(struct inode *cwd, const char *path, int flags, struct inode **ip) {
-  if (flags & O_CREATE)
-    return name_create(cwd, path, T_FILE, 0, 0, ip);
-  return name_lookup(cwd, path, ip);
-}
-
-// Set the file up for its inode, which is locked.
-static int attach(struct file *f, struct inode *ip, int flags) {
-  if (ip->disk.type == T_DIR && flags != O_RDONLY)
-    return -EISDIR;
-  f->kind = ip->disk.type == T_DEVICE ? FILE_DEVICE : FILE_INODE;
+// Set the file up for the inode, which O_TRUNC empties.
+static int open_inode(struct file *f, struct inode *ip, int flags) {
+  static const struct device unknown;  // a number for which the kernel has no device
+  int err = inode_lock(ip);
+  if (err < 0)
+    return err;
   f->inode = ip;
   f->refs = 1;
   f->readable = !(flags & O_WRONLY);
   f->writable = flags & (O_WRONLY | O_RDWR);
-  if (f->kind == FILE_DEVICE)
+  if (ip->disk.type == T_DEVICE) {
     f->device = device_find(ip->disk.major);
-  return 0;
-}
-
-static int open_inode(struct inode *ip, int flags, struct file *f) {
-  int err = inode_lock(ip);
-  if (err < 0)
-    return err;
-  err = attach(f, ip, flags);
+    if (!f->device)
+      f->device = &unknown;
+  }
+  if (ip->disk.type == T_DIR && flags != O_RDONLY)
+    err = -EISDIR;
   bool cut = (flags & O_TRUNC) && ip->disk.type == T_FILE && ip->disk.size > 0;
   inode_unlock(ip);
-  return err == 0 && cut ? inode_truncate(ip) : err;
+  return cut ? inode_truncate(ip) : err;
 }
 
 int file_open(struct inode *cwd, const char *path, int flags, struct file **out) {
@@ -71,9 +60,10 @@ int file_open(struct inode *cwd, const char *path, int flags, struct file **out)
   if (!f)
     return -ENOMEM;
   struct inode *ip = NULL;
-  int err = find_inode(cwd, path, flags, &ip);
+  int err =
+      flags & O_CREATE ? name_create(cwd, path, T_FILE, 0, 0, &ip) : name_lookup(cwd, path, &ip);
   if (err == 0)
-    err = open_inode(ip, flags, f);
+    err = open_inode(f, ip, flags);
   if (err == 0) {
     *out = f;
     return 0;
@@ -89,31 +79,23 @@ struct file *file_console(void) {
   struct file *f = kzalloc(sizeof(*f));
   sleep_init(&nowhere.lock, "console");
   if (f)
-    open_inode(inode_hold(&nowhere), O_RDWR, f);
-  return f;
-}
-
-static struct file *create_end(struct pipe *pipe, bool writable) {
-  struct file *f = kmalloc(sizeof(*f));
-  if (f)
-    *f = (struct file){
-        .kind = FILE_PIPE, .refs = 1, .pipe = pipe, .readable = !writable, .writable = writable};
+    open_inode(f, inode_hold(&nowhere), O_RDWR);
   return f;
 }
 
 int file_pipe(struct file **read_end, struct file **write_end) {
-  struct pipe *pipe = pipe_create();
-  if (!pipe)
+  struct file *r = kmalloc(sizeof(*r)), *w = kmalloc(sizeof(*w));
+  struct pipe *pipe = r && w ? pipe_create() : NULL;
+  if (!pipe) {
+    kfree(r);
+    kfree(w);
     return -ENOMEM;
-  *read_end = create_end(pipe, false);
-  *write_end = create_end(pipe, true);
-  if (*read_end && *write_end)
-    return 0;
-  kfree(*read_end);
-  kfree(*write_end);
-  pipe_close(pipe, false);
-  pipe_close(pipe, true);
-  return -ENOMEM;
+  }
+  *r = (struct file){.readable = true, .refs = 1, .pipe = pipe};
+  *w = (struct file){.writable = true, .refs = 1, .pipe = pipe};
+  *read_end = r;
+  *write_end = w;
+  return 0;
 }
 
 struct file *file_dup(struct file *f) {
@@ -126,7 +108,7 @@ void file_close(struct file *f) {
   assert(before > 0);
   if (before > 1)
     return;
-  if (f->kind == FILE_PIPE)
+  if (f->pipe)
     pipe_close(f->pipe, f->writable);
   else
     inode_put(f->inode);
@@ -147,7 +129,7 @@ static int64 read_inode(struct file *f, uva_t dst, uint64 n) {
 }
 
 static int64 read_device(struct file *f, uva_t dst, uint64 n) {
-  if (!f->device || !f->device->read)
+  if (!f->device->read)
     return -ENODEV;
   int64 got = f->device->read(dst, n, load_relaxed(&f->offset));
   if (got > 0)
@@ -156,17 +138,13 @@ static int64 read_device(struct file *f, uva_t dst, uint64 n) {
 }
 
 int64 file_read(struct file *f, uva_t dst, uint64 n) {
-  if (!f->readable)
+  if (!f || !f->readable)
     return -EBADF;
-  switch (f->kind) {
-  case FILE_INODE:
-    return read_inode(f, dst, n);
-  case FILE_DEVICE:
-    return read_device(f, dst, n);
-  case FILE_PIPE:
+  if (f->pipe)
     return pipe_read(f->pipe, dst, n);
-  }
-  panic("file: kind %d", f->kind);
+  if (f->device)
+    return read_device(f, dst, n);
+  return read_inode(f, dst, n);
 }
 
 // --- Writing ---
@@ -226,29 +204,25 @@ static int64 write_inode(struct file *f, uva_t src, uint64 n) {
 }
 
 static int64 write_device(struct file *f, uva_t src, uint64 n) {
-  if (!f->device || !f->device->write)
+  if (!f->device->write)
     return -ENODEV;
   return f->device->write(src, n, load_relaxed(&f->offset));
 }
 
 int64 file_write(struct file *f, uva_t src, uint64 n) {
-  if (!f->writable)
+  if (!f || !f->writable)
     return -EBADF;
-  switch (f->kind) {
-  case FILE_INODE:
-    return write_inode(f, src, n);
-  case FILE_DEVICE:
-    return write_device(f, src, n);
-  case FILE_PIPE:
+  if (f->pipe)
     return pipe_write(f->pipe, src, n);
-  }
-  panic("file: kind %d", f->kind);
+  if (f->device)
+    return write_device(f, src, n);
+  return write_inode(f, src, n);
 }
 
 // --- Status ---
 
 int file_stat(struct file *f, uva_t dst) {
-  struct inode *ip = f->inode;
+  struct inode *ip = f ? f->inode : NULL;
   if (!ip)
     return -EBADF;
   int err = inode_lock(ip);

@@ -25,11 +25,12 @@ struct file *file_dup(struct file *f);
 // Drop a reference; the last one closes the file.  Sleeps.
 void file_close(struct file *f);
 
-// Transfer at most n bytes.  Return the count, 0 at end of file, or negative errno.  A bad address
-// has no other effect, except that a transfer to or from a pipe or device may report what was
-// moved before.  Sleep.
+// Transfer at most n bytes.  Return the count, 0 at end of file, or negative errno: -EBADF for no
+// file (null) or one not open for that.  A bad address has no other effect, except that a transfer
+// to or from a pipe or device may report what was moved before.  Sleep.
 int64 file_read(struct file *f, uva_t dst, uint64 n);
 int64 file_write(struct file *f, uva_t src, uint64 n);
 
-// Write the file's struct stat.  Returns 0, -EBADF for a pipe, -EFAULT or -EIO.  Sleeps.
+// Write the file's struct stat.  Returns 0, -EBADF for no file (null) or a pipe, -EFAULT or -EIO.
+// Sleeps.
 int file_stat(struct file *f, uva_t dst);

@@ -47,23 +47,16 @@ static struct inode *inode_find(uint32 inum) {
   return NULL;
 }
 
-static struct inode *inode_create(uint32 inum) {
-  struct inode *ip = kzalloc(sizeof(*ip));
-  if (!ip)
-    return NULL;
-  ip->inum = inum;
-  sleep_init(&ip->lock, "inode");
-  list_push_front(&inodes.buckets[inum % TABLE_BUCKETS], &ip->node);
-  return ip;
-}
-
 int inode_get(uint32 inum, struct inode **out) {
   if (inum == 0 || inum >= fs.ninodes)
     return fs_damage("no such inode", inum);
   irq_t irq = spin_lock(&inodes.lock);
   struct inode *ip = inode_find(inum);
-  if (!ip)
-    ip = inode_create(inum);
+  if (!ip && (ip = kzalloc(sizeof(*ip)))) {
+    ip->inum = inum;
+    sleep_init(&ip->lock, "inode");
+    list_push_front(&inodes.buckets[inum % TABLE_BUCKETS], &ip->node);
+  }
   if (ip)
     ip->refs++;
   spin_unlock(&inodes.lock, irq);
@@ -177,35 +170,18 @@ void inode_update(struct inode *ip) {
   buf_put(b);
 }
 
-// Find the lowest free slot; *home gets a reference to its block.  Holds: slots.lock.
-static int find_slot(uint32 *inum, struct buf **home) {
+// Move slots.lowest on to a free slot; *home gets a reference to its block.  Holds: slots.lock.
+static int find_slot(struct buf **home) {
+  assert(sleep_holding(&slots.lock));
   for (; slots.lowest < fs.ninodes; slots.lowest++) {
-    struct buf *b = slot_buf(slots.lowest);
-    if (!b)
+    *home = slot_buf(slots.lowest);
+    if (!*home)
       return -EIO;
-    if (slot_in(b, slots.lowest)->type == 0) {
-      *inum = slots.lowest;
-      *home = b;
+    if (slot_in(*home, slots.lowest)->type == 0)
       return 0;
-    }
-    buf_put(b);
+    buf_put(*home);
   }
   return -ENOSPC;
-}
-
-static int take_slot(const struct dinode *d, struct inode **ip) {
-  uint32 inum;
-  struct buf *home;
-  int err = find_slot(&inum, &home);
-  if (err < 0)
-    return err;
-  err = inode_get(inum, ip);
-  if (err == 0) {
-    *slot_in(home, inum) = *d;
-    log_write(home);
-  }
-  buf_put(home);
-  return err;
 }
 
 static void free_slot(struct inode *ip) {
@@ -220,8 +196,17 @@ static void free_slot(struct inode *ip) {
 
 int inode_alloc(short type, short major, short minor, struct inode **out) {
   struct dinode d = {.type = type, .major = major, .minor = minor};
+  struct buf *home;
   sleep_lock(&slots.lock);
-  int err = take_slot(&d, out);
+  int err = find_slot(&home);
+  if (err == 0) {
+    err = inode_get(slots.lowest, out);
+    if (err == 0) {
+      *slot_in(home, slots.lowest) = d;
+      log_write(home);
+    }
+    buf_put(home);
+  }
   sleep_unlock(&slots.lock);
   if (err < 0)
     return err;
@@ -267,7 +252,10 @@ static int ensure_data(uint32 *slot, struct buf **b) {
   return err;
 }
 
-static int ensure_indirect_data(struct inode *ip, uint32 index, struct buf **b) {
+// Like inode_block, but allocate what is missing.  May change the inode.
+static int ensure_block(struct inode *ip, uint32 index, struct buf **b) {
+  if (index < NDIRECT)
+    return ensure_data(&ip->disk.addrs[index], b);
   struct buf *indirect;
   int err = ensure_data(&ip->disk.addrs[NDIRECT], &indirect);
   if (err < 0)
@@ -281,30 +269,15 @@ static int ensure_indirect_data(struct inode *ip, uint32 index, struct buf **b) 
   return err;
 }
 
-// Like inode_block, but allocate what is missing.  May change the inode.
-static int ensure_block(struct inode *ip, uint32 index, struct buf **b) {
-  if (index < NDIRECT)
-    return ensure_data(&ip->disk.addrs[index], b);
-  return ensure_indirect_data(ip, index, b);
-}
-
 // --- Reading and writing ---
 
-// Where a read goes: kernel memory, or user memory where that is null.
-struct target {
-  uint8 *kernel;
-  uva_t user;
-};
-
-static int put_out(const struct target *to, uint64 at, const uint8 *data, uint64 n) {
-  if (!to->kernel)
-    return copy_to_user(to->user + at, data, n);
-  memcpy(to->kernel + at, data, n);
-  return 0;
-}
-
-// Read n bytes, all of which lie in the file, at off.
-static int read_blocks(struct inode *ip, const struct target *to, uint64 off, uint64 n) {
+// Read to kernel memory or, where that is null, to user memory.
+static int64 read_to(struct inode *ip, uint8 *kernel, uva_t user, uint64 off, uint64 n) {
+  assert(sleep_holding(&ip->lock));
+  if (off >= ip->disk.size)
+    return 0;
+  if (n > ip->disk.size - off)
+    n = ip->disk.size - off;
   struct buf *indirect = NULL;
   int err = 0;
   uint64 step;
@@ -315,32 +288,23 @@ static int read_blocks(struct inode *ip, const struct target *to, uint64 off, ui
     err = walk_block(ip, (uint32)((off + done) / BLOCK_SIZE), &indirect, &b);
     if (err < 0)
       break;
-    err = put_out(to, done, b->data + within, step);
+    if (kernel)
+      memcpy(kernel + done, b->data + within, step);
+    else
+      err = copy_to_user(user + done, b->data + within, step);
     buf_put(b);
   }
   if (indirect)
     buf_put(indirect);
-  return err;
-}
-
-static int64 read_to(struct inode *ip, const struct target *to, uint64 off, uint64 n) {
-  assert(sleep_holding(&ip->lock));
-  if (off >= ip->disk.size)
-    return 0;
-  if (n > ip->disk.size - off)
-    n = ip->disk.size - off;
-  int err = read_blocks(ip, to, off, n);
   return err < 0 ? err : (int64)n;
 }
 
 int64 inode_read(struct inode *ip, void *dst, uint64 off, uint64 n) {
-  struct target to = {.kernel = dst};
-  return read_to(ip, &to, off, n);
+  return read_to(ip, dst, 0, off, n);
 }
 
 int64 inode_read_user(struct inode *ip, uva_t dst, uint64 off, uint64 n) {
-  struct target to = {.user = dst};
-  return read_to(ip, &to, off, n);
+  return read_to(ip, NULL, dst, off, n);
 }
 
 // Return how many blocks of a file one transaction can write: beside them it changes the inode,
@@ -360,17 +324,6 @@ static uint64 clip_write(uint64 off, uint64 n) {
   return n < end - off ? n : end - off;
 }
 
-static int write_block(struct inode *ip, const uint8 *src, uint64 off, uint64 n) {
-  struct buf *b;
-  int err = ensure_block(ip, (uint32)(off / BLOCK_SIZE), &b);
-  if (err < 0)
-    return err;
-  memcpy(b->data + off % BLOCK_SIZE, src, n);
-  log_write(b);
-  buf_put(b);
-  return 0;
-}
-
 int64 inode_write(struct inode *ip, const void *src, uint64 off, uint64 n) {
   assert(sleep_holding(&ip->lock));
   if (off > ip->disk.size)
@@ -383,9 +336,13 @@ int64 inode_write(struct inode *ip, const void *src, uint64 off, uint64 n) {
   while (done < n) {
     uint64 step = BLOCK_SIZE - (off + done) % BLOCK_SIZE;
     step = step < n - done ? step : n - done;
-    err = write_block(ip, (const uint8 *)src + done, off + done, step);
+    struct buf *b;
+    err = ensure_block(ip, (uint32)((off + done) / BLOCK_SIZE), &b);
     if (err < 0)
       break;
+    memcpy(b->data + (off + done) % BLOCK_SIZE, (const uint8 *)src + done, step);
+    log_write(b);
+    buf_put(b);
     done += step;
   }
   if (off + done > ip->disk.size)
@@ -469,18 +426,6 @@ int inode_truncate(struct inode *ip) {
   return shrink(ip, false);
 }
 
-// Free the inode if it is an orphan.
-static int reclaim(uint32 inum) {
-  struct inode *ip;
-  int err = inode_get(inum, &ip);
-  if (err < 0)
-    return err;
-  if (inode_lock(ip) == 0)
-    inode_unlock(ip);
-  inode_put(ip);
-  return 0;
-}
-
 int inode_reclaim_orphans(void) {
   for (uint32 i = ROOT_INO; i < fs.ninodes; i++) {
     struct buf *b = slot_buf(i);
@@ -489,9 +434,15 @@ int inode_reclaim_orphans(void) {
     struct dinode *d = slot_in(b, i);
     bool orphan = d->type != 0 && d->nlink == 0;
     buf_put(b);
-    int err = orphan ? reclaim(i) : 0;
+    if (!orphan)
+      continue;
+    struct inode *ip;
+    int err = inode_get(i, &ip);
     if (err < 0)
       return err;
+    if (inode_lock(ip) == 0)  // loads it, so that inode_put sees that it has no links
+      inode_unlock(ip);
+    inode_put(ip);
   }
   return 0;
 }

@@ -52,12 +52,6 @@ static int write_header(uint32 n) {
   return err < 0 ? err : disk_flush();
 }
 
-// Return whether recovery may write the block: anything of this image but boot block, superblock
-// and the log itself.
-static bool may_install(uint32 block) {
-  return block >= fs.inode_start && block < fs.size;
-}
-
 static int check_header(const char **why) {
   *why = "the log's header takes two sectors, and one may be old: recover it where it was written";
   if (log.header->n > LOG_BLOCKS_MAX && log.header->n <= fs.log_size)
@@ -66,8 +60,8 @@ static int check_header(const char **why) {
   if (log.header->n > fs.log_size)
     return -EIO;
   for (uint32 i = 0; i < log.header->n; i++)
-    if (!may_install(log.header->block[i]))
-      return -EIO;
+    if (log.header->block[i] < fs.inode_start || log.header->block[i] >= fs.size)
+      return -EIO;  // not for boot block, superblock or the log itself, nor beyond the image
   return 0;
 }
 
@@ -142,74 +136,55 @@ void log_fail(const char *what) {
     kprintf("fs: %s; the file system is read-only from now on\n", what);
 }
 
-static int write_to_log(void) {
+// Write the collected blocks to where log.list says.
+static int write_list(void) {
+  int err = disk_write_all(log.list, log.n);
+  return err < 0 ? err : disk_flush();
+}
+
+// Write everything collected, in the four steps.  No transaction is open and none begins:
+// log.sealed.
+static int commit(void) {
+  if (log.n == 0)
+    return 0;
   for (uint32 i = 0; i < log.n; i++) {
     log.header->block[i] = log.bufs[i]->block;
     log.list[i] = (struct disk_block){fs.log_start + 1 + i, log.bufs[i]->data};
   }
-  int err = disk_write_all(log.list, log.n);
-  return err < 0 ? err : disk_flush();
-}
-
-static int install(void) {
+  int err = write_list();                     // 1
+  err = err < 0 ? err : write_header(log.n);  // 2
   for (uint32 i = 0; i < log.n; i++)
-    log.list[i].block = log.bufs[i]->block;
-  int err = disk_write_all(log.list, log.n);
-  return err < 0 ? err : disk_flush();
-}
-
-// Release the buffers of a finished commit.
-static void forget(void) {
+    log.list[i].block = log.header->block[i];
+  err = err < 0 ? err : write_list();     // 3
+  err = err < 0 ? err : write_header(0);  // 4
+  if (err < 0) {
+    log_fail("a commit failed");
+    return err;
+  }
   for (uint32 i = 0; i < log.n; i++) {
     log.bufs[i]->logged = false;
     buf_put(log.bufs[i]);
   }
-}
-
-// Write everything collected.  No transaction is open and none begins: log.sealed.
-static int commit(void) {
-  if (log.n == 0)
-    return 0;
-  int err = write_to_log();
-  err = err < 0 ? err : write_header(log.n);
-  err = err < 0 ? err : install();
-  err = err < 0 ? err : write_header(0);
-  if (err < 0)
-    log_fail("a commit failed");
-  else
-    forget();
-  return err;
-}
-
-// Leave the transaction.  Returns whether the caller has to commit.
-static bool log_leave(int *err) {
-  irq_t irq = spin_lock(&log.lock);
-  assert(log.open > 0);
-  bool last = --log.open == 0 && !log.failed;
-  log.sealed |= last;
-  *err = log.failed ? -EIO : 0;
-  waitq_wake_all(&log.waiting);
-  spin_unlock(&log.lock, irq);
-  return last;
-}
-
-static void end_commit(void) {
-  irq_t irq = spin_lock(&log.lock);
-  log.sealed = false;
-  log.n = 0;
-  log.commits++;
-  waitq_wake_all(&log.waiting);
-  spin_unlock(&log.lock, irq);
+  return 0;
 }
 
 int log_end(void) {
   struct thread *t = thread_current();
   assert(t->in_transaction);
-  int err;
-  if (log_leave(&err)) {
+  irq_t irq = spin_lock(&log.lock);
+  assert(log.open > 0);
+  int err = log.failed ? -EIO : 0;
+  if (--log.open == 0 && !log.failed) {
+    log.sealed = true;
+    spin_unlock(&log.lock, irq);
     err = commit();
-    end_commit();
+    irq = spin_lock(&log.lock);
+    log.sealed = false;
+    log.n = 0;
+    log.commits++;
   }
+  waitq_wake_all(&log.waiting);
+  spin_unlock(&log.lock, irq);
   t->in_transaction = false;  // only now: nobody can be ended in the middle of a commit
   return err;
 }

@@ -24,82 +24,56 @@ void name_init(void) {
 
 // --- Directories ---
 
-// A walk over the entries of a locked directory.
-struct cursor {
-  struct inode *dir;
-  uint64 next;      // offset of the entry that comes next
-  struct buf *buf;  // block of the entry returned last, or null
+// Where an entry stands in its directory, and which inode it names.
+struct place {
+  uint64 off;
+  uint32 inum;
 };
 
-static void cursor_end(struct cursor *c) {
-  if (c->buf)
-    buf_put(c->buf);
-  c->buf = NULL;
-}
-
-// Get the next entry, or NULL at the end.
-static int cursor_next(struct cursor *c, const struct dirent **entry) {
-  *entry = NULL;
-  if (c->next >= c->dir->disk.size)
-    return 0;
-  if (c->next % BLOCK_SIZE == 0) {
-    cursor_end(c);
-    int err = inode_block(c->dir, (uint32)(c->next / BLOCK_SIZE), &c->buf);
+// Find the first entry of the locked directory that matches.  Without one: -ENOENT, and at->off is
+// the end of the directory.
+static inline int scan(struct inode *dir, bool (*matches)(const struct dirent *, const char *),
+                       const char *name, struct place *at) {
+  for (at->off = 0; at->off < dir->disk.size;) {
+    struct buf *b;
+    int err = inode_block(dir, (uint32)(at->off / BLOCK_SIZE), &b);
     if (err < 0)
       return err;
+    do {
+      const struct dirent *e = (const struct dirent *)(b->data + at->off % BLOCK_SIZE);
+      if (matches(e, name)) {
+        at->inum = e->inum;
+        buf_put(b);
+        return 0;
+      }
+      at->off += sizeof(*e);
+    } while (at->off % BLOCK_SIZE != 0 && at->off < dir->disk.size);
+    buf_put(b);
   }
-  *entry = (const struct dirent *)(c->buf->data + c->next % BLOCK_SIZE);
-  c->next += sizeof(struct dirent);
-  return 0;
+  return -ENOENT;
 }
 
-static bool same_name(const struct dirent *e, const char *name) {
-  return e->name[0] == name[0] && strncmp(e->name, name, DIRSIZ) == 0;
+static bool is_named(const struct dirent *e, const char *name) {
+  return e->inum != 0 && e->name[0] == name[0] && strncmp(e->name, name, DIRSIZ) == 0;
 }
 
-// Find the entry of that name.  *inum gets its inode, *off its place.  -ENOENT if there is none.
-static int find_entry(struct inode *dir, const char *name, uint32 *inum, uint64 *off) {
-  struct cursor c = {.dir = dir};
-  const struct dirent *e;
-  int err;
-  while ((err = cursor_next(&c, &e)) == 0 && e)
-    if (e->inum != 0 && same_name(e, name))
-      break;
-  if (e) {
-    *inum = e->inum;
-    *off = c.next - sizeof(*e);
-  }
-  cursor_end(&c);
-  return err < 0 ? err : e ? 0 : -ENOENT;
-}
-
-// Find where a new entry goes: a free one, or the end.
-static int find_room(struct inode *dir, uint64 *off) {
-  struct cursor c = {.dir = dir};
-  const struct dirent *e;
-  int err;
-  while ((err = cursor_next(&c, &e)) == 0 && e)
-    if (e->inum == 0)
-      break;
-  *off = e ? c.next - sizeof(*e) : dir->disk.size;
-  cursor_end(&c);
-  return err;
+static bool is_free(const struct dirent *e, const char *unused) {
+  (void)unused;
+  return e->inum == 0;
 }
 
 static bool is_dots(const char *name) {
   return strncmp(name, ".", DIRSIZ) == 0 || strncmp(name, "..", DIRSIZ) == 0;
 }
 
-// Return 0, or -ENOTEMPTY when the directory has entries beside "." and "..".
-static int check_empty(struct inode *dir) {
-  struct cursor c = {.dir = dir};
-  const struct dirent *e;
-  int err;
-  while ((err = cursor_next(&c, &e)) == 0 && e)
-    if (e->inum != 0 && !is_dots(e->name))
-      break;
-  cursor_end(&c);
-  return err < 0 ? err : e ? -ENOTEMPTY : 0;
+static bool is_child(const struct dirent *e, const char *unused) {
+  (void)unused;
+  return e->inum != 0 && !is_dots(e->name);
+}
+
+// Find the entry of that name.  Returns 0, -ENOENT or -EIO.
+static int find_entry(struct inode *dir, const char *name, struct place *at) {
+  return scan(dir, is_named, name, at);
 }
 
 static int write_entry(struct inode *dir, uint64 off, const char *name, uint32 inum) {
@@ -110,11 +84,11 @@ static int write_entry(struct inode *dir, uint64 off, const char *name, uint32 i
   return n < 0 ? (int)n : 0;
 }
 
-// Enter a name that the directory does not have.
+// Enter a name that the directory does not have, in a free entry or at the end.
 static int add_entry(struct inode *dir, const char *name, uint32 inum) {
-  uint64 off;
-  int err = find_room(dir, &off);
-  return err < 0 ? err : write_entry(dir, off, name, inum);
+  struct place at;
+  int err = scan(dir, is_free, NULL, &at);
+  return err < 0 && err != -ENOENT ? err : write_entry(dir, at.off, name, inum);
 }
 
 // --- Paths ---
@@ -148,12 +122,11 @@ static int path_step(struct inode **ip, const char *name) {
   int err = lock_directory(*ip);
   if (err < 0)
     return err;
-  uint32 inum;
-  uint64 off;
+  struct place at;
   struct inode *next = NULL;
-  err = find_entry(*ip, name, &inum, &off);
+  err = find_entry(*ip, name, &at);
   if (err == 0)
-    err = inode_get(inum, &next);
+    err = inode_get(at.inum, &next);
   inode_unlock(*ip);
   if (err < 0)
     return err;
@@ -162,28 +135,35 @@ static int path_step(struct inode **ip, const char *name) {
   return 0;
 }
 
-static int path_start(struct inode *cwd, const char *path, struct inode **out) {
+// Walk the path: to its end, or if to_parent to the directory that has, or would have, its last
+// element; name gets that.
+static int path_walk(struct inode *cwd, const char *path, bool to_parent, char name[DIRSIZ],
+                     struct inode **out) {
+  struct inode *ip;
+  int err = 0;
   if (*path == '/')
-    return inode_get(ROOT_INO, out);
-  *out = inode_hold(cwd);
-  return 0;
+    err = inode_get(ROOT_INO, &ip);
+  else
+    ip = inode_hold(cwd);
+  if (err < 0)
+    return err;
+  path = next_element(path, name);
+  if (to_parent && !path)
+    err = -EEXIST;
+  while (err == 0 && path && (*path || !to_parent)) {
+    err = path_step(&ip, name);
+    path = next_element(path, name);
+  }
+  if (err < 0)
+    inode_put(ip);
+  else
+    *out = ip;
+  return err;
 }
 
 int name_lookup(struct inode *cwd, const char *path, struct inode **out) {
   char name[DIRSIZ];
-  struct inode *ip;
-  int err = path_start(cwd, path, &ip);
-  if (err < 0)
-    return err;
-  while ((path = next_element(path, name))) {
-    err = path_step(&ip, name);
-    if (err < 0) {
-      inode_put(ip);
-      return err;
-    }
-  }
-  *out = ip;
-  return 0;
+  return path_walk(cwd, path, false, name, out);
 }
 
 int name_lookup_directory(struct inode *cwd, const char *path, struct inode **out) {
@@ -198,50 +178,42 @@ int name_lookup_directory(struct inode *cwd, const char *path, struct inode **ou
   return err;
 }
 
-// Find the directory that has, or would have, the last element of the path; name gets that.
-static int lookup_parent(struct inode *cwd, const char *path, char name[DIRSIZ],
-                         struct inode **out) {
-  struct inode *ip;
-  int err = path_start(cwd, path, &ip);
-  if (err < 0)
-    return err;
-  path = next_element(path, name);
-  err = path ? 0 : -EEXIST;
-  while (err == 0 && *path) {
-    err = path_step(&ip, name);
-    path = next_element(path, name);
-  }
-  if (err < 0)
-    inode_put(ip);
-  else
-    *out = ip;
-  return err;
-}
-
 // --- Changes ---
 
-// Begin to change the directory: a transaction, `changing`, the directory's lock.
-static int begin_change(struct inode *dir) {
-  int err = log_begin();
+// Begin to change the directory that has, or would have, the last element of the path: a
+// transaction, `changing`, the lock of the directory.  name gets the element.
+static int begin_change(struct inode *cwd, const char *path, char name[DIRSIZ],
+                        struct inode **out) {
+  struct inode *dir;
+  int err = path_walk(cwd, path, true, name, &dir);
   if (err < 0)
     return err;
+  err = log_begin();
+  if (err < 0)
+    goto put;
   sleep_lock(&changing);
   err = lock_directory(dir);
-  if (err == 0 && dir->disk.nlink > 0)
-    return 0;
-  if (err == 0) {
+  if (err == 0 && dir->disk.nlink == 0) {
     inode_unlock(dir);
     err = -ENOENT;
   }
+  if (err == 0) {
+    *out = dir;
+    return 0;
+  }
   sleep_unlock(&changing);
   log_end();
+put:
+  inode_put(dir);
   return err;
 }
 
+// Returns the error of the change, or that of ending it.
 static int end_change(struct inode *dir, int err) {
   inode_unlock(dir);
   sleep_unlock(&changing);
   int end = log_end();
+  inode_put(dir);
   return err < 0 ? err : end;
 }
 
@@ -259,19 +231,18 @@ static int use_existing(struct inode *dir, uint32 inum, short type, struct inode
   return err;
 }
 
-// Give a new directory its first two entries.
-static int fill_directory(struct inode *ip, uint32 parent) {
-  static const char dot[DIRSIZ] = ".", dotdot[DIRSIZ] = "..";
-  int err = write_entry(ip, 0, dot, ip->inum);
-  return err < 0 ? err : write_entry(ip, sizeof(struct dirent), dotdot, parent);
-}
-
 // Enter the new inode in dir, both locked.
 static int enter_new(struct inode *dir, const char *name, struct inode *ip) {
   bool is_dir = ip->disk.type == T_DIR;
   if (is_dir && dir->disk.nlink == LINK_MAX)
     return -EMLINK;
-  int err = is_dir ? fill_directory(ip, dir->inum) : 0;
+  int err = 0;
+  if (is_dir) {
+    static const char dot[DIRSIZ] = ".", dotdot[DIRSIZ] = "..";
+    err = write_entry(ip, 0, dot, ip->inum);
+    if (err == 0)
+      err = write_entry(ip, sizeof(struct dirent), dotdot, dir->inum);
+  }
   if (err == 0)
     err = add_entry(dir, name, ip->inum);
   if (err < 0)
@@ -287,11 +258,10 @@ static int enter_new(struct inode *dir, const char *name, struct inode *ip) {
 
 static int create_in(struct inode *dir, const char *name, const struct dinode *like,
                      struct inode **out) {
-  uint32 inum;
-  uint64 off;
-  int err = find_entry(dir, name, &inum, &off);
+  struct place at;
+  int err = find_entry(dir, name, &at);
   if (err == 0)
-    return use_existing(dir, inum, like->type, out);
+    return use_existing(dir, at.inum, like->type, out);
   if (err != -ENOENT)
     return err;
   err = inode_alloc(like->type, like->major, like->minor, out);
@@ -307,13 +277,9 @@ int name_create(struct inode *cwd, const char *path, enum file_type type, short 
   struct dinode like = {.type = (short)type, .major = major, .minor = minor};
   char name[DIRSIZ];
   struct inode *dir, *ip = NULL;
-  int err = lookup_parent(cwd, path, name, &dir);
-  if (err < 0)
-    return err;
-  err = begin_change(dir);
+  int err = begin_change(cwd, path, name, &dir);
   if (err == 0)
     err = end_change(dir, create_in(dir, name, &like, &ip));
-  inode_put(dir);
   if (err == 0 && out)
     *out = ip;
   else
@@ -339,11 +305,10 @@ static int change_links(struct inode *ip, int by) {
 }
 
 static int link_in(struct inode *dir, const char *name, struct inode *ip) {
-  uint32 inum;
-  uint64 off;
+  struct place at;
   if (ip == dir)
     return -EISDIR;
-  int err = find_entry(dir, name, &inum, &off);
+  int err = find_entry(dir, name, &at);
   if (err != -ENOENT)
     return err < 0 ? err : -EEXIST;
   err = change_links(ip, 1);
@@ -361,13 +326,9 @@ int name_link(struct inode *cwd, const char *old_path, const char *new_path) {
   int err = name_lookup(cwd, old_path, &ip);
   if (err < 0)
     return err;
-  err = lookup_parent(cwd, new_path, name, &dir);
-  if (err == 0) {
-    err = begin_change(dir);
-    if (err == 0)
-      err = end_change(dir, link_in(dir, name, ip));
-    inode_put(dir);
-  }
+  err = begin_change(cwd, new_path, name, &dir);
+  if (err == 0)
+    err = end_change(dir, link_in(dir, name, ip));
   inode_put(ip);
   return err;
 }
@@ -375,9 +336,10 @@ int name_link(struct inode *cwd, const char *old_path, const char *new_path) {
 // Remove the entry at off of dir, which names ip; both locked.
 static int remove_entry(struct inode *dir, uint64 off, struct inode *ip) {
   bool is_dir = ip->disk.type == T_DIR;
-  int err = is_dir ? check_empty(ip) : 0;
-  if (err < 0)
-    return err;
+  struct place child;
+  int err = is_dir ? scan(ip, is_child, NULL, &child) : -ENOENT;
+  if (err != -ENOENT)
+    return err < 0 ? err : -ENOTEMPTY;
   if (ip->disk.nlink < 1 || (is_dir && dir->disk.nlink < 2))
     return fs_damage("too few links: inode", ip->inum);
   err = write_entry(dir, off, NULL, 0);
@@ -393,19 +355,20 @@ static int remove_entry(struct inode *dir, uint64 off, struct inode *ip) {
 }
 
 static int unlink_in(struct inode *dir, const char *name, struct inode **out) {
-  uint32 inum;
-  uint64 off;
-  int err = find_entry(dir, name, &inum, &off);
+  struct place at;
+  if (is_dots(name))
+    return -EINVAL;
+  int err = find_entry(dir, name, &at);
   if (err == 0)
-    err = inode_get(inum, out);
+    err = inode_get(at.inum, out);
   if (err < 0)
     return err;
   if (*out == dir)
-    return fs_damage("a directory in itself: inode", inum);
+    return fs_damage("a directory in itself: inode", at.inum);
   err = inode_lock(*out);
   if (err < 0)
     return err;
-  err = remove_entry(dir, off, *out);
+  err = remove_entry(dir, at.off, *out);
   inode_unlock(*out);
   return err;
 }
@@ -413,13 +376,9 @@ static int unlink_in(struct inode *dir, const char *name, struct inode **out) {
 int name_unlink(struct inode *cwd, const char *path) {
   char name[DIRSIZ];
   struct inode *dir, *ip = NULL;
-  int err = lookup_parent(cwd, path, name, &dir);
-  if (err < 0)
-    return err;
-  err = is_dots(name) ? -EINVAL : begin_change(dir);
+  int err = begin_change(cwd, path, name, &dir);
   if (err == 0)
     err = end_change(dir, unlink_in(dir, name, &ip));
   inode_put(ip);
-  inode_put(dir);
   return err;
 }

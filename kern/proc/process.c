@@ -31,17 +31,17 @@ struct process *process_create(const char *name, void (*start)(void *)) {
     kfree(p);
     return NULL;
   }
+  list_init(&p->children);
+  list_init(&p->zombies);
+  list_init(&p->sibling);
+  waitq_init(&p->child_exited);
+  string_copy(p->name, name, sizeof(p->name));
   p->thread = thread_create(name, p->pid, start, NULL);
   if (!p->thread) {
     process_discard(p);
     return NULL;
   }
   p->thread->process = p;
-  list_init(&p->children);
-  list_init(&p->zombies);
-  list_init(&p->sibling);
-  waitq_init(&p->child_exited);
-  string_copy(p->name, name, sizeof(p->name));
   return p;
 }
 
@@ -49,6 +49,7 @@ void process_discard(struct process *p) {
   if (p->thread)
     thread_free(p->thread);
   irq_t irq = spin_lock(&process_lock);
+  list_remove(&p->sibling);
   pid_release(p->pid);
   spin_unlock(&process_lock, irq);
   kfree(p);
@@ -183,11 +184,7 @@ int process_wait(uva_t status, bool may_sleep) {
   if (status != 0 && copy_to_user(status, &zombie->status, sizeof(int)) < 0)
     return -EFAULT;
   int pid = zombie->pid;
-  irq_t irq = spin_lock(&process_lock);
-  list_remove(&zombie->sibling);
-  pid_release(pid);
-  spin_unlock(&process_lock, irq);
-  kfree(zombie);
+  process_discard(zombie);
   return pid;
 }
 

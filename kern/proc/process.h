@@ -51,7 +51,7 @@ void process_init(void);
 // many processes as there may be.
 struct process *process_create(const char *name, void (*start)(void *));
 
-// Undo process_create.
+// Free a process that was not published, or a zombie.
 void process_discard(struct process *p);
 
 // Put a finished process into the tree, parent NULL for the first one, and let it run.

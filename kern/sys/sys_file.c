@@ -13,6 +13,7 @@
 #include "kern/sys/sys.h"
 #include "vm/usercopy.h"
 
+// Return the open file, or NULL.
 static struct file *fd_file(uint64 arg) {
   int fd = arg;
   return fd >= 0 && fd < FILES_MAX ? process_current()->files[fd] : NULL;
@@ -31,24 +32,17 @@ static int64 copy_path(char *path, uva_t from) {
 }
 
 int64 sys_read(const uint64 *arg) {
-  struct file *f = fd_file(arg[0]);
   int n = arg[2];
-  if (!f)
-    return -EBADF;
-  return n >= 0 ? file_read(f, arg[1], n) : -EINVAL;
+  return n < 0 ? -EINVAL : file_read(fd_file(arg[0]), arg[1], n);
 }
 
 int64 sys_write(const uint64 *arg) {
-  struct file *f = fd_file(arg[0]);
   int n = arg[2];
-  if (!f)
-    return -EBADF;
-  return n >= 0 ? file_write(f, arg[1], n) : -EINVAL;
+  return n < 0 ? -EINVAL : file_write(fd_file(arg[0]), arg[1], n);
 }
 
 int64 sys_fstat(const uint64 *arg) {
-  struct file *f = fd_file(arg[0]);
-  return f ? file_stat(f, arg[1]) : -EBADF;
+  return file_stat(fd_file(arg[0]), arg[1]);
 }
 
 int64 sys_dup(const uint64 *arg) {
