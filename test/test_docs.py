@@ -86,6 +86,41 @@ def test_up_calls():
     assert set(rows) == there
 
 
+OUTSIDE = {"guest_errors"}  # of QEMU
+
+
+def test_names():
+    """What the pages name is in the tree: functions, invariants, cases, mutants, sections."""
+    tracked = [path for folder in ("boot", "trap", "kern", "vm", "user", "test")
+               for path in (guest.TOP / folder).rglob("*") if path.suffix in
+               (".c", ".h", ".S", ".ld", ".py", ".patch", ".pml", "") and path.is_file()]
+    code = {path: path.read_text(errors="replace") for path in tracked}
+    words = set(re.findall(r"\w+", "\n".join(code.values()))) | OUTSIDE
+    numbers = {path.name[:2] for path in (guest.TOP / "test/mutants").glob("*.patch")}
+    cases = "".join(path.read_text() for path in (guest.TOP / "test/grade/cases").glob("*.py"))
+    for page, text in TEXT.items():
+        wrong = []
+        plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        for shown_ in re.findall(r"`([^`\n]+)`", plain):
+            names = re.findall(r"(?<![\w/])[a-z]\w*_\w+(?![\w.]*\.\w|/)", shown_)
+            wrong += [name for name in names if name not in words]
+        for name, mark in re.findall(r"`([\w/.]+\.[chS])`, ([AI]\d)", plain):
+            if not any(f"// {mark}. " in text_ for path, text_ in code.items()
+                       if str(path).endswith("/" + name)):
+                wrong.append(f"{name}, {mark}")
+        for case in re.findall(r"`((?:layout|overflow|not_overflow|wild_sp|evidence|survival"
+                               r"|hygiene|dma|lkdtm)\.\w{2,})`", plain):
+            wrong += [case] if f'"{case}"' not in cases and page.name != "cases.md" else []
+        for listed in re.findall(r"[Mm]utants? (\d[\d, ]*(?:(?:to|and) \d+)?)", plain):
+            wrong += [f"mutant {n}" for n in re.findall(r"\d+", listed) if n not in numbers]
+        for target, anchor in re.findall(r"\]\(([\w./-]*)#([\w-]+)\)", text):
+            there = page.parent / target if target else page
+            heads = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
+            marks = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            wrong += [f"{target}#{anchor}"] if anchor not in marks else []
+        assert wrong == [], page.name
+
+
 def test_words_of_provoke():
     known = set()
     for path in (guest.TOP / "kern/provoke").glob("*.h"):
