@@ -99,7 +99,7 @@ def test_names():
     numbers = {path.name[:2] for path in (guest.TOP / "test/mutants").glob("*.patch")}
     cases = "".join(path.read_text() for path in (guest.TOP / "test/grade/cases").glob("*.py"))
     for page, text in TEXT.items():
-        wrong = []
+        wrong = [name for name in re.findall(r" bytes  (\w+)\+0x", text) if name not in words]
         plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         for shown_ in re.findall(r"`([^`\n]+)`", plain):
             names = re.findall(r"(?<![\w/])[a-z]\w*_\w+(?![\w.]*\.\w|/)", shown_)
