@@ -288,8 +288,8 @@ def test_make_help_names_every_command():
     ("kern/fs/buf.h", "#define PHYSICAL(p) ((uint64)(p) - DIRECT_BASE)", False),
     ("kern/dev/queue.S", "li t0, DIRECT_END", False),
     ("kern/dev/disk.c", "pa_t pa = boot_alloc(PAGE_SIZE);", False),
-    ("kern/sched/runq.c", "kernel_satp = pagetable_satp(kernel_pagetable);", True),
-    ("kern/sched/runq.c", "kernel_satp = pagetable_satp(kernel_pagetable) + DIRECT_BASE;", False),
+    ("kern/sched/switch.c", "kernel_satp = pagetable_satp(kernel_pagetable);", True),
+    ("kern/sched/switch.c", "kernel_satp = pagetable_satp(kernel_pagetable) + DIRECT_BASE;", False),
     ("vm/dma.c", "return ptr_to_pa(p);", True),
 ])
 def test_lint_knows_physical_addresses(tmp_path, path, line, good):

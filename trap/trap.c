@@ -18,7 +18,9 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/print.h"
 #include "kern/proc/process.h"
-#include "kern/sched/thread.h"
+#include "kern/sched/fpu.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "trap/fault.h"
 #include "trap/syscall.h"
 #include "vm/kasan_shadow.h"
@@ -117,7 +119,7 @@ bool trap_kernel_interrupt(struct trap_frame *frame) {
 
 void trap_preempt(struct trap_frame *frame) {
   uint64 sepc = frame->sepc;
-  thread_preempt();
+  thread_yield();
   check_interrupted(frame, sepc);
 }
 
@@ -167,7 +169,7 @@ void trap_user(struct trap_frame *frame) {
     user_interrupt_or_fault(frame);
   }
   if (__builtin_expect(hart_must_yield(), 0))
-    thread_preempt();
+    thread_yield();
   if (__builtin_expect(load_relaxed(&thread_current()->killed), 0)) {
     irq_on();
     process_exit(-1);

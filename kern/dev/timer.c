@@ -12,6 +12,8 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/sbi.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
 
 #define SLICE (machine.timebase / 100)

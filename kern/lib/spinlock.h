@@ -47,7 +47,9 @@ SPIN_INLINE void spin_unlock(struct spinlock *l, irq_t irq);
 // Release the lock and leave interrupts off.
 SPIN_INLINE void spin_unlock_irq_off(struct spinlock *l);
 
-// Return whether this hart holds the lock.
+// Return whether this hart holds the lock.  Exact with interrupts off.  With interrupts on the hart
+// holds no lock; then the answer is wrong only if the thread moves away just here from a hart that
+// held it, so an assert may miss a mistake but never makes one up.
 SPIN_INLINE bool spin_holding(const struct spinlock *l);
 
 // The rare ends: wait for a lock, or panic when this hart holds it; find it on the list of those
@@ -104,10 +106,7 @@ static inline void spin_unlock(struct spinlock *l, irq_t irq) {
 }
 
 static inline bool spin_holding(const struct spinlock *l) {
-  irq_t irq = irq_save();
-  bool holding = load_relaxed(&l->owner) == this_hart_unchecked();
-  irq_restore(irq);
-  return holding;
+  return load_relaxed(&l->owner) == this_hart_unchecked();
 }
 
 #endif

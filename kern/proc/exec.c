@@ -10,6 +10,7 @@
 #include "kern/lib/string.h"
 #include "kern/proc/elf.h"
 #include "kern/proc/process.h"
+#include "kern/sched/fpu.h"
 #include "vm/page.h"
 #include "vm/space.h"
 #include "vm/usercopy.h"

@@ -11,6 +11,8 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
 #include "vm/kstack.h"
 #include "vm/kstack_cache.h"

@@ -8,6 +8,8 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
 #include "vm/check.h"
 #include "vm/dma.h"

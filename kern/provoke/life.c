@@ -10,6 +10,8 @@
 #include "kern/lib/sbi.h"
 #include "kern/provoke/faults.h"
 #include "kern/provoke/words.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
 #include "vm/kmalloc.h"
 #include "vm/kstack.h"

@@ -11,6 +11,8 @@
 #include "kern/lib/string.h"
 #include "kern/provoke/faults.h"
 #include "kern/provoke/words.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
 #include "vm/kstack.h"
 #include "vm/page.h"

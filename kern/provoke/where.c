@@ -9,6 +9,8 @@
 #include "kern/lib/print.h"
 #include "kern/provoke/provoke.h"
 #include "kern/provoke/words.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/kmalloc.h"

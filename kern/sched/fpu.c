@@ -5,17 +5,20 @@
 // The FS field of the user frame's sstatus says what the registers hold: off, not this thread's;
 // clean, the same as thread->fpu; dirty, newer.  The kernel itself uses none, and its live FS is
 // off.
+//
 // I1. FS is off in the frame of every thread that is not running, so the registers are never
 //     another thread's: the first instruction that uses them after a switch traps.
-// I2. FS is not off only if thread->fpu_used.  The room is part of the thread, so that neither a
+//
+// I2. FS is other than off only if thread->fpu_used.  The room is part of the thread, so neither a
 //     switch nor a first use needs memory.
+#include "kern/sched/fpu.h"
+
 #include "kern/lib/csr.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/string.h"
-#include "kern/sched/runq.h"
 
-// Store the registers to state, load them from it.  Hold: interrupts off.
+// Store the registers to state, load them from it.  Interrupts are off.
 // Implemented by: kern/sched/fpu.S.
 void fpu_save(uint64 *state);
 void fpu_load(const uint64 *state);
@@ -30,6 +33,7 @@ static void fpu_set_status(struct thread *t, uint64 fs) {
 }
 
 void fpu_leave(struct thread *t) {
+  assert(!irq_enabled());
   if (fpu_status(t) == SSTATUS_FS_DIRTY)
     fpu_save(t->fpu);
   fpu_set_status(t, SSTATUS_FS_OFF);

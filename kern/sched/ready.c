@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
-// Ready threads: which hart they wait for, and harts that wait for them.
+// Placing ready threads on harts, waking idle harts, balancing.
 //
 // I1. A hart enters its bit in idle_mask, then looks at its queue, then waits.  A waker pushes its
 //     thread, then looks at idle_mask.  With a full fence between the two steps on both sides, one
 //     of them sees the other, so no thread waits on the queue of a hart that sleeps.
-// I2. Whoever clears a hart's bit but the hart itself sends it an interrupt: one at most is under
-//     way to a hart.
+// I2. A hart that clears another hart's bit sends it an IPI, so at most one is in flight to it.
 // I3. A waiting hart has interrupts off; wfi ends for a pending one all the same (RISC-V privileged
 //     3.3.3), so what becomes pending after the look at the queue still ends the wait.
 // I4. A single thread made ready by the running thread of a busy hart waits there, because wakers
 //     tend to sleep soon (a pipe, fork and wait), and two switches cost less than an interrupt.
 //     At the next tick it is handed to an idle hart.
+#include "kern/sched/ready.h"
+
 #include "kern/lib/atomic.h"
 #include "kern/lib/sbi.h"
 #include "kern/sched/runq.h"
+#include "kern/sched/switch.h"
 
 static uint64 idle_mask;  // [a] harts that wait, or are about to, one bit by index
 
@@ -24,7 +26,7 @@ static uint64 idle_bit(const struct runqueue *q) {
   return 1UL << q->hart->index;
 }
 
-// Trade the lock of q, which t has left, for that of the queue that guards t.
+// t has moved: release q's lock and lock the queue it is on now.
 static __attribute__((noinline)) struct runqueue *follow(const struct thread *t,
                                                          struct runqueue *q) {
   do {
@@ -35,7 +37,7 @@ static __attribute__((noinline)) struct runqueue *follow(const struct thread *t,
   return q;
 }
 
-// Lock the queue that guards t.  Holds: interrupts off.
+// Lock the queue that guards t.  Interrupts are off.
 // The second look is an acquire: t may just have come from another hart, under that one's lock.
 static inline struct runqueue *lock_of(const struct thread *t) {
   struct runqueue *q = load_relaxed(&t->hart)->queue;
@@ -54,15 +56,8 @@ static struct runqueue *choose(struct runqueue *last) {
   return harts[__builtin_ctzl(idle)].queue;
 }
 
-// Wake q's hart if it waits.  After a push on q.
-static void notify(struct runqueue *q) {
-  fence_all();  // I1
-  uint64 bit = idle_bit(q);
-  if ((load_relaxed(&idle_mask) & bit) && (fetch_and(&idle_mask, ~bit) & bit))
-    sbi_send_ipi(q->hart->id);
-}
-
-// Make t, which is on no queue, ready on to.  Holds: from->lock, which guards t and is released.
+// Make t, which is on no queue, ready on to, and wake that hart if it waits.  Holds: from->lock,
+// which guards t and is released.
 static void make_ready(struct thread *t, struct runqueue *from, struct runqueue *to) {
   if (to != from) {
     store_relaxed(&t->state, THREAD_READY);
@@ -73,39 +68,39 @@ static void make_ready(struct thread *t, struct runqueue *from, struct runqueue 
   }
   runq_push(to, t);
   spin_unlock_irq_off(&to->lock);
-  if (to != runq_mine())
-    notify(to);
+  if (to == runq_mine())
+    return;
+  fence_all();  // I1
+  uint64 bit = idle_bit(to);
+  if ((load_relaxed(&idle_mask) & bit) && (fetch_and(&idle_mask, ~bit) & bit))
+    sbi_send_ipi(to->hart->id);
+}
+
+// Make t ready if it is new or asleep: on h, or where choose() says if h is null.  A kill wakes it
+// only from an interruptible sleep.
+static void wake(struct thread *t, const struct hart *h, bool kill) {
+  irq_t irq = irq_save();
+  struct runqueue *q = lock_of(t);
+  bool waits = t->state == THREAD_SLEEPING || t->state == THREAD_NEW;
+  if (kill)
+    store_relaxed(&t->killed, true);
+  if (waits && (!kill || t->interruptible))
+    make_ready(t, q, h ? h->queue : choose(q));
+  else
+    spin_unlock_irq_off(&q->lock);
+  irq_restore(irq);
 }
 
 void thread_ready(struct thread *t) {
-  irq_t irq = irq_save();
-  struct runqueue *q = lock_of(t);
-  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
-    make_ready(t, q, choose(q));
-  else
-    spin_unlock_irq_off(&q->lock);
-  irq_restore(irq);
+  wake(t, NULL, false);
 }
 
 void thread_place(struct thread *t, struct hart *h) {
-  irq_t irq = irq_save();
-  struct runqueue *q = lock_of(t);
-  if (t->state == THREAD_SLEEPING || t->state == THREAD_NEW)
-    make_ready(t, q, h->queue);
-  else
-    spin_unlock_irq_off(&q->lock);
-  irq_restore(irq);
+  wake(t, h, false);
 }
 
 void thread_kill(struct thread *t) {
-  irq_t irq = irq_save();
-  struct runqueue *q = lock_of(t);
-  store_relaxed(&t->killed, true);
-  if (t->state == THREAD_SLEEPING && t->interruptible)
-    make_ready(t, q, choose(q));
-  else
-    spin_unlock_irq_off(&q->lock);
-  irq_restore(irq);
+  wake(t, NULL, true);
 }
 
 // Hand the first thread of from to to, if from has more than load.  Returns whether it did.
@@ -114,11 +109,11 @@ static bool hand_over(struct runqueue *from, struct runqueue *to, uint32 load) {
     return false;
   spin_lock(&from->lock);
   struct thread *t = runq_pop(from);
-  if (t != NULL)
+  if (t)
     make_ready(t, from, to);
   else
     spin_unlock_irq_off(&from->lock);
-  return t != NULL;
+  return t;
 }
 
 static void steal(struct runqueue *mine, uint32 load) {
@@ -137,31 +132,24 @@ void runq_balance(struct runqueue *q) {
     steal(q, load_relaxed(&q->count) + 1);
 }
 
-static void idle_wait(struct runqueue *q) {
-  uint64 bit = idle_bit(q);
-  panic_poll();
-  fetch_or(&idle_mask, bit);
-  fence_all();  // I1
-  if (load_relaxed(&q->count) == 0)
-    wait_for_interrupt();
-  fetch_and(&idle_mask, ~bit);
-}
-
-static void leave(struct runqueue *q) {
-  thread_start_slices();
-  spin_lock(&q->lock);
-  runq_yield(q);
-}
-
 void thread_idle(void) {
   irq_off();
   struct runqueue *q = runq_mine();  // an idle thread never moves
+  uint64 bit = idle_bit(q);
   for (;;) {
     if (load_relaxed(&q->count) == 0)
       steal(q, 1);  // I4
-    if (load_relaxed(&q->count) != 0)
-      leave(q);
-    idle_wait(q);
+    if (load_relaxed(&q->count) != 0) {
+      thread_start_slices();
+      spin_lock(&q->lock);
+      runq_yield(q);
+    }
+    panic_poll();
+    fetch_or(&idle_mask, bit);
+    fence_all();  // I1
+    if (load_relaxed(&q->count) == 0)
+      wait_for_interrupt();
+    fetch_and(&idle_mask, ~bit);
     irq_on();
     irq_off();
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Run queues, for the rest of kern/sched.  One a hart: the threads ready to run there.
+// Run queues, for switch.c and ready.c.  One a hart: the threads ready to run there.
 //
 // I1. Everything but count is guarded by the lock; count is also read without it, as a hint.
 // I2. One run-queue lock is held at a time, after any other lock.
@@ -40,6 +40,7 @@ static inline bool runq_is_idle(const struct runqueue *q) {
 
 // Append t, which becomes ready.  Holds: q->lock.
 static inline void runq_push(struct runqueue *q, struct thread *t) {
+  assert(spin_holding(&q->lock));
   store_relaxed(&t->state, THREAD_READY);
   list_push_back(&q->ready, &t->run_node);
   store_relaxed(&q->count, q->count + 1);
@@ -47,20 +48,10 @@ static inline void runq_push(struct runqueue *q, struct thread *t) {
 
 // Take the first thread, or NULL.  Holds: q->lock.
 static inline struct thread *runq_pop(struct runqueue *q) {
+  assert(spin_holding(&q->lock));
   struct list *node = list_pop_front(&q->ready);
-  if (node == NULL)
+  if (!node)
     return NULL;
   store_relaxed(&q->count, q->count - 1);
   return list_entry(node, struct thread, run_node);
 }
-
-// Let another thread run if there is one.  Holds: q->lock of this hart, and no other.  Returns when
-// the thread runs again, maybe on another hart, the lock released and interrupts off.
-void runq_yield(struct runqueue *q);
-
-// Even out the queues: hand a thread of q, this hart's queue, to an idle hart; if all are busy,
-// take one over from a longer queue.  From the timer interrupt.
-void runq_balance(struct runqueue *q);
-
-// Save what t leaves in the floating-point registers.  Holds: interrupts off.
-void fpu_leave(struct thread *t);

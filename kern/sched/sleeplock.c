@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+//
+// Sleep locks: an owner, guarded by a spin lock, and a wait queue.
 #include "kern/sched/sleeplock.h"
+
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
@@ -15,7 +18,7 @@ void sleep_lock(struct sleeplock *l) {
   struct thread *t = thread_current();
   irq_t irq = spin_lock(&l->guard);
   assert(l->owner != t);
-  while (l->owner != NULL)
+  while (l->owner)
     waitq_sleep_through(&l->waiters, &l->guard);
   l->owner = t;
   t->sleeplocks++;

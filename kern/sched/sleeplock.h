@@ -8,15 +8,17 @@
 
 struct thread;
 
+// [g] guard
 struct sleeplock {
   struct spinlock guard;
-  struct waitq waiters;  // [guard]
-  struct thread *owner;  // [guard] null: free
+  struct waitq waiters;  // [g]
+  struct thread *owner;  // [g] null: free
 };
 
 void sleep_init(struct sleeplock *l, const char *name);
 
-// Take the lock, sleeping as needed (a kill does not end it).  Process context, no spin lock held.
+// Take the lock, sleeping as needed, which a kill does not end; release it.  Thread context.
+// Holds: no spin lock.
 void sleep_lock(struct sleeplock *l);
 void sleep_unlock(struct sleeplock *l);
 

@@ -2,6 +2,7 @@
 //
 // Threads made and freed.
 #include "kern/sched/thread.h"
+
 #include "kern/lib/errno.h"
 #include "kern/lib/string.h"
 #include "kern/sched/runq.h"
@@ -21,12 +22,12 @@ static void stack_prepare(struct thread *t) {
 
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg) {
   struct thread *t = kmalloc(sizeof(*t));
-  if (t == NULL)
+  if (!t)
     return NULL;
   memset(t, 0, offsetof(struct thread, fpu));
-  struct account *account = pid != 0 ? thread_current()->kstack->account : &account_root;
+  struct account *account = pid ? thread_current()->kstack->account : &account_root;
   t->kstack = kstack_alloc(pid, name, STACK_THREAD, account);
-  if (t->kstack == NULL) {
+  if (!t->kstack) {
     kfree(t);
     return NULL;
   }

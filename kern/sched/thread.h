@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Threads and run queues.
+// Threads: what one is, how it is made and freed.  kern/sched/switch.h has how it leaves its hart
+// for another thread, kern/sched/ready.h how it becomes ready.
 //
 // A thread that is not running is one saved sp: switch.S pushes the rest on its stack.
-// I1. A thread switches directly to the next; there is no scheduler thread.
-// I2. The run-queue lock of the hart is held across the switch: the old thread takes it, whoever
-//     comes back from the switch releases it (finish_switch), a new thread included.
-// I3. A hart runs on a stack only after it has fenced since that stack was mapped (vm/tlb.h).
-// I4. A dead thread's stack and struct are freed by the next thread on that hart.
-// I5. Only the holder of the lock of t->hart's queue changes t->hart or t->state, so a thread that
+// I1. Only the holder of the lock of t->hart's queue changes t->hart or t->state, so a thread that
 //     is seen ready or asleep under that lock has left its stack.
 #pragma once
 
@@ -56,75 +52,16 @@ static inline struct trap_frame *thread_user_frame(const struct thread *t) {
   return (struct trap_frame *)(t->stack_hi - sizeof(struct trap_frame));
 }
 
-// Make the run queues and turn the boot flow into the idle thread of this hart.  Boot hart once;
-// each other hart calls thread_init_hart with its own idle stack in the record.
-void thread_init(void);
-void thread_init_hart(void);
-
-// Make a thread that will run start(arg) in the kernel, below a user frame's room at the top of its
-// stack.  A process's is paid for by the account of the running thread, a kernel thread's by the
-// root.  Returns NULL on no memory or at the account's limit.  It runs after thread_ready.  start
-// must not return (use thread_exit).
-struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
-
-// Free a thread that never ran, or that is dead and no longer on its stack.
-void thread_free(struct thread *t);
-
-// Make a new or sleeping thread ready; nothing happens in any other state.  Any context.
-void thread_ready(struct thread *t);
-
-// Make a new or sleeping thread ready to run on h, unless other harts even out their load first;
-// nothing happens in any other state.  Any context.
-void thread_place(struct thread *t, struct hart *h);
-
-// Let another ready thread run, if there is one.  Holds: no spin lock.
-void thread_yield(void);
-
-// Sleep until thread_ready.  Called with lock held; it is released once this thread can no longer
-// miss a wake-up, and held again on return.  Returns 0, or -EINTR when interruptible and the
-// thread is (or was) killed; then it may still be linked where the caller put it.
-int thread_block(struct spinlock *lock, bool interruptible);
-
-// End the running thread; its stack and struct go when another thread runs.  Holds: no lock of any
-// kind; and no space.  A process's thread has disowned its stack.
-_Noreturn void thread_exit(void);
-
-// Mark a thread to die on its way to user mode, and break its sleep if that is interruptible.
-void thread_kill(struct thread *t);
-
-// Reschedule if the running thread should give way.  Called on the way out of a trap, interrupts
-// off.
-void thread_preempt(void);
-
-// A time slice has passed on this hart.  From the timer interrupt.  Returns whether another one is
-// wanted; not so on an idle hart.
-bool thread_tick(void);
-
-// Time slices are wanted again: this hart leaves its idle thread.  Holds: interrupts off.
-// Implemented by: kern/dev/timer.c.
-void thread_start_slices(void);
-
-// Give the running thread a new space (exec) or none (exit): sets thread->space and this hart's
-// satp.  The code in the space is written already.
-void thread_set_space(struct space *space);
-
-// The idle loop of this hart; never returns.
-_Noreturn void thread_idle(void);
-
 // Return what t is doing; it may have changed already.
 static inline enum thread_state thread_state(const struct thread *t) {
   return load_relaxed(&t->state);
 }
 
-// Give the running thread its floating-point registers after an illegal instruction at frame, with
-// which it came from user mode.  Returns false when that was not the cause or the machine has no
-// such registers.
-bool fpu_first_use(struct trap_frame *frame);
+// Make a thread that will run start(arg) in the kernel, once thread_ready is called for it.  The
+// top of its stack is reserved for a user trap frame.  The account of the running thread pays for
+// the stack of a process (pid not 0), the root account for that of a kernel thread.  start must not
+// return (use thread_exit).  Returns NULL when there is no memory or the account is at its limit.
+struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
 
-// Copy the running thread's floating-point state to a forked child that has not run.
-void fpu_fork(struct thread *child);
-
-// The running thread begins a new program, whose frame has FS off: it has used no floating point.
-static inline void fpu_drop(void) {
-  thread_current()->fpu_used = false;
-}
+// Free a thread that never ran, or that is dead and no longer on its stack.
+void thread_free(struct thread *t);

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
-// Wait queues: the node is in the thread, never on its stack, so a waker that comes while the
-// sleeper's stack is gone from this hart touches only the heap.
+// Wait queues: the node is in the thread, never on its stack, so a waker touches only the heap.
 #include "kern/sched/waitq.h"
+
 #include "kern/lib/hart.h"
-#include "kern/sched/thread.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/switch.h"
 
 void waitq_init(struct waitq *q) {
   list_init(&q->waiters);
+  q->lock = NULL;
 }
 
 static int waitq_block(struct waitq *q, struct spinlock *lock, bool interruptible) {
   struct thread *t = thread_current();
+  assert(spin_holding(lock));
+  q->lock = lock;
   list_push_back(&q->waiters, &t->wait_node);
-  int error = thread_block(lock, interruptible);
+  int err = thread_block(lock, interruptible);
   if (list_empty(&t->wait_node))
     return 0;  // a waker chose this thread: its wake-up is used even if a kill came as well
   list_remove(&t->wait_node);
-  return error;
+  return err;
 }
 
 int waitq_sleep(struct waitq *q, struct spinlock *lock) {
@@ -29,8 +33,9 @@ void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
 }
 
 void waitq_wake_one(struct waitq *q) {
+  assert(!q->lock || spin_holding(q->lock));
   struct list *node = list_pop_front(&q->waiters);
-  if (node != NULL)
+  if (node)
     thread_ready(list_entry(node, struct thread, wait_node));
 }
 

@@ -6,17 +6,20 @@
 #include "kern/lib/list.h"
 #include "kern/lib/spinlock.h"
 
+// [l] lock
 struct waitq {
-  struct list waiters;  // threads, by wait_node
+  struct list waiters;    // [l] threads, by wait_node
+  struct spinlock *lock;  // [l] the caller's, once a thread has slept here
 };
 
 void waitq_init(struct waitq *q);
 
-// Sleep on q until woken; lock guards q, is held, and is held again on return.
-// Returns 0, or -EINTR when the thread was killed.  Check the condition again in a loop.
+// Sleep on q until woken.  lock guards q; it is released during the sleep.  Returns 0, or -EINTR
+// when the thread was killed.  Check the condition again in a loop.  Holds: lock, and no other spin
+// lock.
 int waitq_sleep(struct waitq *q, struct spinlock *lock);
 
-// Likewise, but a kill does not end the sleep.
+// The same, but a kill does not end the sleep.
 void waitq_sleep_through(struct waitq *q, struct spinlock *lock);
 
 // Wake the first, or all.  Holds: the lock that guards q.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The life of a stack's slot, on two harts that cache as much as the specification lets them:
-// vm/vmalloc.c, vm/tlb.c, vm/kstack.c and the switch in kern/sched/runq.c, for spin.
+// vm/vmalloc.c, vm/tlb.c, vm/kstack.c and the switch in kern/sched/switch.c, for spin.
 // docs/fences.md draws the states and says which line of the kernel each switch is about.
 //
 // 1. A hart that runs on a stack finds it mapped, and in the frame that the table says (use).

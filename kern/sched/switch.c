@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// Run queues and the switch.
+// The switch from the running thread to the next.
 //
 // S1. The lock of this hart's queue is held from before the old thread's state changes until the
 //     new thread runs, so nobody finds a thread whose registers are not on its stack yet.
 // S2. Interrupts are off across the switch; the state a thread had is a value on its own stack.
 // S3. After thread_switch the hart may be another one: everything of the hart is looked up again.
-#include "kern/sched/runq.h"
+#include "kern/sched/switch.h"
+
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/string.h"
+#include "kern/sched/fpu.h"
+#include "kern/sched/ready.h"
+#include "kern/sched/runq.h"
 #include "vm/kmalloc.h"
 #include "vm/pagetable.h"
 #include "vm/space.h"
@@ -19,7 +23,7 @@
 // Implemented by: kern/sched/switch.S.
 void thread_switch(struct thread *prev, struct thread *next);
 
-// The rest of a new thread's way to its start function; switch.S calls it.
+// Finish the first switch to a thread and call its start function.  Called by switch.S.
 _Noreturn void thread_begin(void);
 
 static struct runqueue runqueues[HART_MAX];
@@ -27,13 +31,13 @@ static uint64 kernel_satp;  // [I]
 
 static void enter_space(struct hart *h, struct space *space) {
   h->space = space;
-  tlb_switch(space != NULL ? space_satp(space) : kernel_satp);
+  tlb_switch(space ? space_satp(space) : kernel_satp);
 }
 
 // Make this hart ready for next: nothing of prev is left in it but what switch.S saves.
 static void prepare(struct runqueue *q, struct thread *prev, struct thread *next) {
   struct hart *h = q->hart;
-  assert(h->held == &q->lock && q->lock.held_next == NULL);
+  assert(h->held == &q->lock && !q->lock.held_next);
   assert(next != prev && next->hart == h);
   assert(!(csr_read(sstatus) & (SSTATUS_SUM | SSTATUS_FS)));
   assert(h->stack_lo == prev->stack_lo && h->stack_hi == prev->stack_hi);
@@ -59,7 +63,7 @@ static void finish_switch(void) {
   struct thread *dead = q->dead;
   q->dead = NULL;
   spin_unlock_irq_off(&q->lock);
-  if (dead != NULL)
+  if (dead)
     thread_free(dead);
 }
 
@@ -68,7 +72,7 @@ static void finish_switch(void) {
 static void switch_away(struct runqueue *q) {
   struct thread *prev = thread_current();
   struct thread *next = runq_pop(q);
-  if (next == NULL)
+  if (!next)
     next = &q->idle;
   prepare(q, prev, next);
   thread_switch(prev, next);
@@ -89,6 +93,7 @@ void runq_yield(struct runqueue *q) {
 }
 
 void thread_yield(void) {
+  assert(!hart_held());
   irq_t irq = irq_save();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);
@@ -97,6 +102,7 @@ void thread_yield(void) {
 }
 
 int thread_block(struct spinlock *lock, bool interruptible) {
+  assert(spin_holding(lock));
   struct thread *t = thread_current();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);
@@ -115,8 +121,8 @@ int thread_block(struct spinlock *lock, bool interruptible) {
 
 void thread_exit(void) {
   struct thread *t = thread_current();
-  assert(t->sleeplocks == 0 && !t->in_transaction && t->space == NULL);
-  assert(t->pid == 0 || t->kstack->account == NULL);  // kstack_disown
+  assert(t->sleeplocks == 0 && !t->in_transaction && !t->space);
+  assert(t->pid == 0 || !t->kstack->account);  // kstack_disown
   irq_off();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);
@@ -124,11 +130,6 @@ void thread_exit(void) {
   q->dead = t;
   switch_away(q);
   panic("thread %d (%s) ran after its end", t->pid, t->name);
-}
-
-void thread_preempt(void) {
-  if (this_hart()->need_resched)
-    thread_yield();
 }
 
 bool thread_tick(void) {
@@ -162,7 +163,7 @@ void thread_init_hart(void) {
   t->stack_lo = h->stack_lo;
   t->stack_hi = h->stack_hi;
   t->kstack = kstack_at(h->stack_lo);
-  assert(t->kstack != NULL);
+  assert(t->kstack);
   t->state = THREAD_RUNNING;
   t->hart = h;
   list_init(&t->run_node);

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+//
+// User floating point.
+#pragma once
+
+#include "kern/lib/hart.h"
+#include "kern/lib/trapframe.h"
+#include "kern/sched/thread.h"
+
+// Give the running thread its floating-point registers after an illegal instruction at frame, with
+// which it came from user mode.  Returns false when that was not the cause or the machine has no
+// such registers.
+bool fpu_first_use(struct trap_frame *frame);
+
+// Save what t, which is about to leave this hart, has in the floating-point registers.
+// Holds: interrupts off.
+void fpu_leave(struct thread *t);
+
+// Copy the running thread's floating-point state to a forked child that has not run.
+void fpu_fork(struct thread *child);
+
+// The running thread begins a new program, whose frame has FS off: it has used no floating point.
+static inline void fpu_drop(void) {
+  thread_current()->fpu_used = false;
+}
