@@ -124,9 +124,8 @@ def refers(file, name, to):
     thing = built(file)
     if to in thing.refers.get(name, ()):
         return True
-    everywhere = set().union(*thing.refers.values()) if thing.refers else set()
-    text = body(file, name) or ""
-    return to in everywhere and re.search(rf"\b{to}\b", text) is not None
+    known = body(file, to) is not None or any(to in names for names in thing.refers.values())
+    return known and re.search(rf"\b{to}\b", body(file, name) or "") is not None
 
 
 def calls(caller, callee):
@@ -137,6 +136,8 @@ def calls(caller, callee):
     if callee.name in thing.falls.get(caller.name, ()) and caller.file.endswith(".S"):
         return True
     text = body(caller.file, caller.name) or ""
+    if caller.file.endswith(".S") and callee.file == caller.file:  # settled by the assembler
+        return re.search(rf"^ +(b\w+|j|call) .*\b{callee.name}$", text, re.MULTILINE) is not None
     inside = callee.file == caller.file or callee.file.endswith(".h")
     reached = inside or any(callee.name in names for names in thing.refers.values())
     return reached and re.search(rf"\b{callee.name}\(", text) is not None
