@@ -121,6 +121,17 @@ def test_names():
         assert wrong == [], page.name
 
 
+def test_locks():
+    """docs/locks.md has each lock that has a name of its own."""
+    page = TEXT[guest.TOP / "docs/locks.md"]
+    code = "".join(path.read_text() for folder in ("trap", "kern", "vm")
+                   for path in (guest.TOP / folder).rglob("*.c"))
+    names = re.findall(r"struct (?:spin|sleep)lock (\w+)(?:;| = )", code)
+    names += re.findall(r"struct vmalloc_arena (\w+) = ", code)
+    own = {name for name in names if name not in ("lock", "guard", "filling")}
+    assert len(own) > 10 and [name for name in own if f"`{name}`" not in page] == []
+
+
 def test_words_of_provoke():
     known = set()
     for path in (guest.TOP / "kern/provoke").glob("*.h"):
