@@ -166,6 +166,7 @@ bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live) {
 
 void kasan_area_publish(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
+  assert(spin_holding(&arena->lock));
   for (uint32 i = area->first; i < area->first + area->granules; i++)
     arena->shadow_ptes[i] = shadow_leaf(&arena->areas[i]);
 }
@@ -173,6 +174,7 @@ void kasan_area_publish(struct vm_area *area) {
 // Until all harts have fenced, they may still look at the area's own shadow.
 void kasan_area_retire(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
+  assert(spin_holding(&arena->lock));
   for (uint32 i = area->first; i < area->first + area->granules; i++) {
     shadow_fill(arena->areas[i].shadow, PAGE_SIZE, KASAN_AREA);
     arena->shadow_ptes[i] = shared_leaf;

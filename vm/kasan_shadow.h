@@ -3,7 +3,8 @@
 // The shadow of kernel memory (KASAN=y; docs/kasan.md): what allocators tell it.  Without KASAN all
 // of this is nothing.  Implemented by: vm/kasan_shadow.c, vm/kasan_report.c.
 //
-// I1. A shadow byte of 0: all 8 bytes may be accessed; 1 to 7: so many of them; else none, and why.
+// I1. A shadow byte says what may be accessed of 8 bytes: 0: all; 1-7: only that many; any other
+//     value: none, and the value says why.
 // I2. Each granule of a live area has a page of shadow of its own, mapped, fenced and retired with
 //     it; all other granules of the arenas share one poisoned page that is read-only.
 // I3. Where there is no shadow anything may be accessed, as far as the page table lets it.
@@ -32,9 +33,12 @@ enum kasan_poison {
 
 #if KASAN
 
-// What is known of an object, block, area or stack: return addresses in whatever allocated and
-// freed it last, or 0, and how many bytes were asked for.
-#define KASAN_NOTE struct kasan_note note;
+// What is known of an object, block, area or stack: return addresses in the functions that
+// allocated and freed it last, or 0, and how many bytes were asked for.  And fields of
+// vm/vmalloc.h.
+#define KASAN_NOTE           struct kasan_note note;
+#define KASAN_GRANULE_SHADOW void *shadow;
+#define KASAN_ARENA_SHADOW   uint64 *shadow_ptes;
 struct kasan_note {
   uint64 alloc, free, size;
 };
@@ -50,7 +54,7 @@ void kasan_poison(const void *p, uint64 size, enum kasan_poison poison);
 void kasan_unpoison(const void *p, uint64 size);
 
 // The life of an area: its shadow pages allocated (returns false on no memory), mapped, replaced
-// by the shared page, and freed.  Holds, for the middle two: the arena's lock.
+// by the shared page, and freed.  The middle two hold the arena's lock.
 bool kasan_area_fill(struct vm_area *area);
 void kasan_area_publish(struct vm_area *area);
 void kasan_area_retire(struct vm_area *area);
@@ -84,7 +88,7 @@ void kasan_alloc_site(void *object, const void *pc);
 // now in its place, or NULL: one that was kept long enough, or one of several pages, which is not.
 void *kasan_free(void *object, const void *pc);
 
-// Free all that is kept.  Holds: no lock of this room.
+// Free all that is kept.  The caller holds no lock of this room.
 void kasan_drain(void);
 
 // Go on after a fault that says that some address has no shadow.  Returns whether it was one.
@@ -111,6 +115,8 @@ const struct kasan_global *kasan_find_global(uint64 addr);
 #else
 
 #define KASAN_NOTE
+#define KASAN_GRANULE_SHADOW
+#define KASAN_ARENA_SHADOW
 
 static inline void kasan_init(void) {
 }

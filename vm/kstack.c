@@ -4,8 +4,9 @@
 //
 // A stack comes from this hart's cache (vm/kstack_cache.h), or is made: vmalloc_range takes a slot,
 // puts pages behind its entries, sets V in them, and fences this hart.
-// I4. An owner is complete before kind says that there is one, and goes under the window's lock.
-// I5. A stack that nobody owns and no cache holds is unmapped: its slot is free, or lazy.
+// I1. An owner is complete before kind says that there is one, and is taken away under the window's
+//     lock.
+// I2. Each mapped stack has an owner or is in a cache.
 // Locks: the window's.
 #include "vm/kstack.h"
 
@@ -78,20 +79,16 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   stack->distrusted = false;
   stack->account = account;
   stack->account_id = account->id;
-  store_release(&stack->kind, kind);  // I4
+  store_release(&stack->kind, kind);  // I1
   return stack;
-}
-
-static void uncharge(struct kstack *stack) {
-  struct account *account = stack->account;
-  stack->account = NULL;
-  store_relaxed(&stack->account_id, 0);
-  account_return(account, KSTACK_PAGES);
 }
 
 void kstack_disown(struct kstack *stack) {
   assert(!irq_enabled());
-  uncharge(stack);
+  struct account *account = stack->account;
+  stack->account = NULL;
+  store_relaxed(&stack->account_id, 0);
+  account_return(account, KSTACK_PAGES);
 }
 
 int kstack_limit(struct kstack *stack, uint64 limit) {
@@ -107,7 +104,7 @@ int kstack_limit(struct kstack *stack, uint64 limit) {
 void kstack_free(struct kstack *stack) {
   kasan_stack_free(stack, __builtin_return_address(0));
   if (stack->account)
-    uncharge(stack);
+    account_return(stack->account, KSTACK_PAGES);
   irq_t irq = spin_lock(&kstack_window.lock);
   assert(stack->kind != 0 && stack->lo != this_hart()->stack_lo);
   stack->kind = 0;
@@ -173,26 +170,18 @@ void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
   slot->name[sizeof(slot->name) - 1] = '\0';
 }
 
-void kstack_count(struct kstack_counts *counts) {
-  counts->unmapped =
-      load_acquire(&stacks_unmapped);  // first, so that the difference is not negative
-  counts->mapped = load_relaxed(&stacks_mapped);
-  counts->stacks = counts->mapped - counts->unmapped;
-  counts->lazy = load_relaxed(&kstack_window.lazy_count);
-  counts->cached = counts->reused = 0;
+void kstack_count(struct memory_info *info) {
+  // Unmapped ones first, so that the difference is not negative.
+  info->unmapped = load_acquire(&stacks_unmapped);
+  info->mapped = load_relaxed(&stacks_mapped);
+  info->stacks = info->mapped - info->unmapped;
+  info->lazy = load_relaxed(&kstack_window.lazy_count);
+  info->cached = info->reused = 0;
   for (uint32 i = 0; i < hart_count; i++) {
-    counts->reused += load_relaxed(&kstack_caches[i].reused);
+    info->reused += load_relaxed(&kstack_caches[i].reused);
     for (uint32 k = 0; k < kstack_cache_size; k++)
-      counts->cached += load_relaxed(&kstack_caches[i].stack[k]) != NULL;
+      info->cached += load_relaxed(&kstack_caches[i].stack[k]) != NULL;
   }
-}
-
-// Return the hart that runs on the stack, or NULL.
-static const struct hart *running_on(const struct kstack *stack) {
-  for (uint32 i = 0; i < hart_count; i++)
-    if (load_relaxed(&harts[i].stack_lo) == stack->lo)
-      return &harts[i];
-  return NULL;
 }
 
 // Return the owner's sp: now, if it is the caller; else as of its last switch.  0: unknown.
@@ -207,7 +196,10 @@ static uint64 owner_sp(const struct kstack *stack) {
 static void fill_info(const struct kstack *stack, struct stack_info *info) {
   assert(spin_holding(&kstack_window.lock));
   uint64 hi = stack->lo + KSTACK_SIZE, sp = owner_sp(stack);
-  const struct hart *running = running_on(stack);
+  const struct hart *running = NULL;
+  for (uint32 i = 0; i < hart_count; i++)
+    if (load_relaxed(&harts[i].stack_lo) == stack->lo)
+      running = &harts[i];
   const struct hart *hart = running || !stack->hart ? running : *stack->hart;
   *info = (struct stack_info){.lo = stack->lo, .hi = hi, .pid = stack->pid, .kind = stack->kind};
   string_copy(info->name, stack->name, sizeof(info->name));

@@ -30,8 +30,8 @@ struct kstack {
   struct hart *const *hart;  // [k] where that thread's hart stands, or null
   uint32 kind;               // [k] enum stack_kind; 0: no owner
   bool distrusted;           // [o] anything may stand on it: do not cache it
-  struct account *account;   // [o] who pays for it, or null
-  int account_id;            // [a] the account's number; 0: none
+  struct account *account;   // [o] that pays for it; null after kstack_disown
+  int account_id;            // [a] its number; 0: none
   int pid;                   // [a] owner or last owner; 0: the kernel; -1: never owned
   char name[NAME_SIZE];      // [a] of the owner or last owner
   KASAN_NOTE                 // [o]
@@ -39,7 +39,7 @@ struct kstack {
 
 extern struct vmalloc_arena kstack_window;  // a granule is a slot
 
-// What the window says of an address.
+// What the window says about an address.
 struct kstack_slot {
   bool in_window;   // the rest is meaningful only if so
   bool in_guard;    // in the guard half, else in the stack half
@@ -54,29 +54,30 @@ struct kstack_slot {
 // page table exists and before page_init.
 void kstack_init(void);
 
-// Allocate a stack for the thread of that pid and name (copied), at the cost of the account.  NULL
-// on no memory or at the account's limit.
-// Does not sleep.  The one path by which every thread gets its stack.
+// Allocate a stack for the thread of that pid and name (copied), and charge the account for it.
+// Returns NULL on no memory or at the account's limit.  Does not sleep; any context.
+// The one path by which every thread gets its stack.
 struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
                             struct account *account);
 
-// Give a stack back.  Not the running one.  Any context, interrupts on or off.
+// Give a stack back, and stop charging for it.  Not the running one.  Any context, interrupts on or
+// off.
 void kstack_free(struct kstack *stack);
 
 // Stop charging the owner for its stack while it still runs on it.  Interrupts stay off until the
-// next switch, so at most one such stack exists per hart.  kstack_free does it for all others.
-// Holds: interrupts off.
+// next switch, so at most one such stack exists per hart.  Holds: interrupts off.
 void kstack_disown(struct kstack *stack);
 
 // Move the running thread's stack to a new account, of limit pages, within the one that pays for
 // it.  Returns the account's id, or an error as account_create does.
 int kstack_limit(struct kstack *stack, uint64 limit);
 
-// Mark the stack as untrusted after a fault: it is unmapped, not cached.  Takes no lock.
+// Mark the stack as untrusted after a fault: kstack_free unmaps it and does not cache it.  Takes no
+// lock.
 void kstack_distrust(struct kstack *stack);
 
-// Tell kstack_info where the owner's thread keeps its saved sp, and the hart it is or was on.  Both
-// are read until kstack_free, so the thread's struct is freed after its stack.
+// Tell kstack_info where the owner's thread keeps its saved sp, and the hart it is or was on.
+// kstack_info reads both until kstack_free, so the thread's struct is freed after its stack.
 void kstack_set_thread(struct kstack *stack, const uint64 *saved_sp, struct hart *const *hart);
 
 // Change the name shown for the owner.
@@ -85,21 +86,18 @@ void kstack_rename(struct kstack *stack, const char *name);
 // Return the stack of the slot that va is in, whoever has it, or NULL.  Takes no lock.
 struct kstack *kstack_at(vaddr_t va);
 
-// Describe the slot of va.  Takes no lock, reads no user memory: for the fault path.
+// Describe the slot of va.  Takes no lock and reads no user memory: for the fault path.
 void kstack_describe(vaddr_t va, struct kstack_slot *slot);
 
-struct kstack_counts {
-  uint64 stacks;                    // mapped now, cached ones included
-  uint64 cached, lazy;              // in caches; unmapped, but not given back yet
-  uint64 mapped, reused, unmapped;  // since boot
-};
+// Count the stacks: sets stacks, cached, lazy, mapped, reused and unmapped of info.  A stack that
+// changes meanwhile may be counted or not.
+void kstack_count(struct memory_info *info);
 
-// Count stacks.  What changes meanwhile may be counted or not.
-void kstack_count(struct kstack_counts *counts);
-
-// Fill info for slot number i; returns false when it has no owner.  i from 0 to kstack_slots() - 1.
-bool kstack_info(uint64 i, struct stack_info *info);
+// Return the number of slots.
 uint64 kstack_slots(void);
+
+// Fill info for slot i, below kstack_slots().  Returns false when it has no owner.
+bool kstack_info(uint64 i, struct stack_info *info);
 
 // Unmap every cached stack of every hart.
 void kstack_drain(void);

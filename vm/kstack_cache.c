@@ -2,14 +2,14 @@
 //
 // Erasing, and what follows from it: how deep a stack was used.  kstack_cache.h has the caches.
 //
-// I3. A stack is all zeros when it is handed out, so the lowest nonzero word is the deepest its
-//     owner ever went.
+// I3. A stack is all zeros when it is handed out, so its lowest nonzero word is the deepest place
+//     that its owner used.
 // I4. Frames are at most ERASE_GAP bytes and each stores a nonzero ra or fp, so ERASE_GAP zero
 // bytes
-//     mean that nothing lower was used (A1).  Where sp may have jumped (kstack_distrust) that is
-//     not so, and the stack is unmapped instead.
-// A1. Later frames do not leave that long a run of zeros where earlier ones were: the largest have
-//     a third of it, and buffers in them less.
+//     mean that nothing lower was used (A1).  That is not so where sp may have jumped
+//     (kstack_distrust): such a stack is unmapped.
+// A1. Later frames do not leave that many zero bytes in a row where earlier ones were: the largest
+//     frame has a third of them, and the largest buffer less.
 #include "vm/kstack_cache.h"
 
 #include "kern/lib/kasan.h"

@@ -3,13 +3,13 @@
 // A few stacks that each hart keeps for its next threads, and what makes a used stack new again.
 // For vm/kstack.c.
 //
-// I1. A cached stack stays mapped, has no owner (kind 0, no account), and keeps its last owner's
-//     name.
+// I1. A cached stack stays mapped, has no owner (kind 0), is paid for by no account, and keeps its
+//     last owner's name.
 // I2. A place in a cache is swapped atomically, so only one taker gets the stack, from whatever
-// hart or
-//     context.
+// hart
+//     or context.
 //
-// The two ways that each thread goes are inline: a call would add a tenth to them.
+// Taking and putting are inline, since each thread does both: a call would add a tenth.
 #pragma once
 
 #include "kern/lib/atomic.h"

@@ -41,8 +41,8 @@ static struct cache caches[HART_MAX];
 static uint64 total;     // [I]
 static uint64 avail;     // [a] page.h, I1
 static uint64 promised;  // [a]
+static uint64 refused;   // [a]
 bool (*page_fail_hook)(void);
-uint64 page_refused;
 
 void *page_ptr(const struct page *p) {
   return pa_to_ptr(buddy_pfn(p) << PAGE_SHIFT);
@@ -144,17 +144,23 @@ static bool avail_try(uint64 n) {
   return true;
 }
 
-static __attribute__((noinline)) bool avail_drain(uint64 n) {
-  page_drain();
+// A test may want a failure, or there are not as many.
+static __attribute__((noinline)) bool avail_take_slow(uint64 n) {
+  if (page_must_fail())
+    return false;
   bool ok = avail_try(n);
+  if (!ok) {
+    page_drain();
+    ok = avail_try(n);
+  }
   if (!ok)
-    fetch_add(&page_refused, 1);
+    fetch_add(&refused, 1);
   return ok;
 }
 
 // Take n from avail.  Returns whether there were as many, counting what can be drained.
 static bool avail_take(uint64 n) {
-  return !page_must_fail() && (__builtin_expect(avail_try(n), 1) || avail_drain(n));
+  return __builtin_expect(!page_fail_hook && avail_try(n), 1) || avail_take_slow(n);
 }
 
 // Make a page that was taken from a cache or the buddy the caller's, which is at pc.
@@ -233,7 +239,7 @@ void *page_alloc_order(uint32 order) {
   }
   if (!p) {
     fetch_add(&avail, 1UL << order);
-    fetch_add(&page_refused, 1);
+    fetch_add(&refused, 1);
     return NULL;
   }
   return page_use(p, __builtin_return_address(0));
@@ -330,6 +336,17 @@ uint64 page_available(void) {
 
 uint64 page_promised(void) {
   return load_relaxed(&promised);
+}
+
+uint64 page_refused(void) {
+  return load_relaxed(&refused);
+}
+
+bool page_ask_hook(void) {
+  bool fail = page_fail_hook();
+  if (fail)
+    fetch_add(&refused, 1);
+  return fail;
 }
 
 void page_init(void) {

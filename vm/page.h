@@ -9,7 +9,6 @@
 //     caches, lazily unmapped areas.
 #pragma once
 
-#include "kern/lib/atomic.h"
 #include "kern/lib/list.h"
 #include "kern/lib/types.h"
 #include "vm/kasan_shadow.h"
@@ -96,20 +95,19 @@ void page_add_reclaimer(void (*reclaim)(void));
 // Asked at each allocation (page, block, promise, object of kmalloc) whether it is to fail, unless
 // null.  For tests.
 extern bool (*page_fail_hook)(void);
-extern uint64 page_refused;  // [a] allocations and promises that failed since boot
+
+// Ask the hook.  A failure counts as refused.
+bool page_ask_hook(void);
 
 // Return whether a test wants this allocation to fail.
 static inline bool page_must_fail(void) {
-#if PROVOKE
-  if (__builtin_expect(page_fail_hook != NULL, 0) && page_fail_hook()) {
-    fetch_add(&page_refused, 1);
-    return true;
-  }
-#endif
-  return false;
+  return PROVOKE && __builtin_expect(page_fail_hook != NULL, 0) && page_ask_hook();
 }
 
 // Pages managed, pages available (I1), pages promised.
 uint64 page_total(void);
 uint64 page_available(void);
 uint64 page_promised(void);
+
+// Return how many allocations and promises have failed since boot.
+uint64 page_refused(void);

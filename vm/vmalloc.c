@@ -2,14 +2,17 @@
 //
 // Virtually contiguous kernel memory.
 //
-// I1. ptes[p] maps page p of an arena, so mapping a stack is four stores and no walk.
-// I2. While an area is being filled or is lazy, its entries hold the frames without V: the page
-//     table itself remembers what to give back, and a failure half-way was never visible.
-// I3. V is set and cleared, and the state changed, under the arena's lock: whoever holds it sees
-//     live areas mapped and all others not.
-// I4. One drain runs at a time; whoever waited can use the memory it returned.
-// Locks: page_drain's, vmalloc_drain_lock, then an arena's.  Neither is held while pages are
-// allocated, as page_alloc itself drains before it fails.
+// An area is made in four steps: it takes granules, gets a frame behind each of its entries, gets V
+// set in them, and this hart fences.  It ends in two: V is cleared at once, and frames and granules
+// come back after a fence of all harts, which a batch of areas shares.
+// I1. ptes[p] maps page p of an arena, so mapping a stack takes four stores and no walk.
+// I2. While an area is being filled or is lazy, its entries hold the frames without V.  So the page
+//     table itself remembers what to give back, and no hart saw an area that failed half-way.
+// I3. V and an area's state change under the arena's lock: its holder sees that exactly the live
+//     areas are mapped.
+// I4. One drain runs at a time; a caller that waited can use the memory it returned.
+// Locks: page_drain's, vmalloc_drain_lock, then an arena's.  None of them is held while a page is
+// allocated, because page_alloc drains before it fails.
 #include "vm/vmalloc.h"
 
 #include "kern/lib/hart.h"
@@ -52,11 +55,6 @@ void vmalloc_add_arena(struct vmalloc_arena *arena, uint64 size) {
   for (uint64 at = 0; at < size; at += table_size)
     pagetable_link(arena->base + at, &arena->ptes[at / PAGE_SIZE]);
   arena->areas = pa_to_ptr(boot_alloc(count * sizeof(struct vm_area)));
-  for (uint64 i = 0; i < count; i++) {
-    arena->areas[i].arena = arena;
-    arena->areas[i].base = arena->base + (i << arena->shift) + arena->guard_below;
-    arena->areas[i].first = i;
-  }
   kasan_init_arena(arena, size);
   arena->next = arenas;
   arenas = arena;
@@ -64,11 +62,11 @@ void vmalloc_add_arena(struct vmalloc_arena *arena, uint64 size) {
 }
 
 void vmalloc_init(void) {
-  vmalloc_add_arena(&vmalloc_general, 2 * ram_size());  // sizes that do not fit leave holes
+  vmalloc_add_arena(&vmalloc_general, 2 * ram_size());  // areas leave parts of granules unused
   page_add_reclaimer(vmalloc_drain);
 }
 
-// Take granules for size bytes and the guards.  NULL when there is no such run.
+// Take granules for size bytes and the guards.  NULL when no such run is free.
 static struct vm_area *area_take(struct vmalloc_arena *arena, uint64 size) {
   uint64 all = ROUND_UP(arena->guard_below + size + arena->guard_above, 1UL << arena->shift);
   uint32 n = all >> arena->shift;
@@ -81,12 +79,15 @@ static struct vm_area *area_take(struct vmalloc_arena *arena, uint64 size) {
     return NULL;
   struct vm_area *area = &arena->areas[first];
   assert(area->state == AREA_FREE);
+  area->arena = arena;
+  area->base = arena->base + ((uint64)first << arena->shift) + arena->guard_below;
   area->size = size;
   area->granules = n;
   return area;
 }
 
-// Give back the area's frames and granules.  No hart can have an entry for it (I2, or fenced).
+// Give back the area's frames and granules.  No hart has a translation for it: it was never live
+// (I2), or all have fenced since.
 static void area_release(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
   pte_t *pte = area_ptes(area);
@@ -102,7 +103,7 @@ static void area_release(struct vm_area *area) {
   spin_unlock(&arena->lock, irq);
 }
 
-// Fence all harts and return the arena's lazily freed frames and addresses (I4).
+// Fence all harts and give back the arena's lazy areas (I4).
 static void arena_drain(struct vmalloc_arena *arena) {
   irq_t outer = spin_lock(&vmalloc_drain_lock);
   irq_t irq = spin_lock(&arena->lock);
@@ -124,7 +125,7 @@ void vmalloc_drain(void) {
     arena_drain(arena);
 }
 
-// Put a frame behind each entry, without V (I2).  Returns false when memory ran out.
+// Put a frame of zeros behind each entry, without V (I2).  Returns false when memory ran out.
 static bool area_fill(struct vm_area *area) {
   pte_t bits = prot_bits(PROT_KERNEL_RW) & ~PTE_V;
   pte_t *pte = area_ptes(area);
@@ -152,10 +153,6 @@ static void area_publish(struct vm_area *area) {
 
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size) {
   struct vm_area *area = area_take(arena, ROUND_UP(size, PAGE_SIZE));
-  if (!area) {
-    arena_drain(arena);
-    area = area_take(arena, ROUND_UP(size, PAGE_SIZE));
-  }
   if (!area)
     return NULL;
   if (!area_fill(area)) {

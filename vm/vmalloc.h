@@ -16,9 +16,9 @@
 
 enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 
-// [v] arena's lock  [I] while live; arena: always
+// [v] arena's lock  [I] from when its granules are taken until they are given back
 struct vm_area {
-  struct vmalloc_arena *arena;  // [I]
+  struct vmalloc_arena *arena;  // [I] that it is in
   vaddr_t base;                 // [I] first mapped byte
   uint64 size;                  // [I] bytes mapped, a multiple of the page size
   uint32 granules;              // [I] granules the area takes, guards included
@@ -27,10 +27,8 @@ struct vm_area {
   uint64 maker;                 // [I] address of the code that asked for it
   struct vm_area *lazy_next;    // [v]
   enum area_state state;        // [v]
-#if KASAN
-  void *shadow;  // [I] of this granule, whichever area it is in
-#endif
-  KASAN_NOTE  // [I]
+  KASAN_NOTE                    // [I]
+      KASAN_GRANULE_SHADOW      // [I] of this granule, whichever area it is in
 };
 
 // [v] lock  [I] fixed after boot
@@ -46,9 +44,7 @@ struct vmalloc_arena {
   pte_t *ptes;            // [I] the level-0 entries of all granules, in one array
   struct vm_area *areas;  // [I] one a granule
   struct vmalloc_arena *next;  // [I] arena added before this one
-#if KASAN
-  pte_t *shadow_ptes;  // [I] the level-0 entries of the granules' shadow
-#endif
+  KASAN_ARENA_SHADOW           // [I] the level-0 entries of the granules' shadow
 };
 
 extern struct vmalloc_arena vmalloc_general;  // granule 32 KiB, a page of guard above
@@ -57,21 +53,21 @@ extern struct vmalloc_arena vmalloc_general;  // granule 32 KiB, a page of guard
 void vmalloc_init(void);
 
 // Lay out an arena, whose lock, shift, guards, base and end are set, over size bytes of its window
-// or all of it, and fill its page tables.  When: as vmalloc_init.
+// (all of it if that is less), and link its page tables.  Boot only, as vmalloc_init.
 void vmalloc_add_arena(struct vmalloc_arena *arena, uint64 size);
 
-// Allocate size bytes (rounded up to pages) at the start of a granule, guard_below left out: pages
-// zeroed and taken one by one, mapped for reading and writing.  Fences this hart.  Returns NULL on
-// no memory or no room, having undone everything.  Size 0 reserves an address and maps nothing.
-// Does not sleep.  Holds: no lock of this room.
+// Allocate size bytes (rounded up to pages), guard_below above the start of a granule: pages zeroed
+// and taken one by one, mapped for reading and writing.  Fences this hart.  Returns NULL when
+// memory or addresses ran out, having undone everything.  Size 0 reserves an address and maps
+// nothing. Does not sleep.  The caller holds no lock of this room.
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size);
 
-// Unmap the area.  Its frames and addresses return after the next fence of all harts.
+// Unmap the area.  Its frames and addresses come back after the next fence of all harts.
 // Does not sleep.  Any context.
 void vmalloc_free(struct vm_area *area);
 
 // Return the area, live or lazy, whose granules contain va, or NULL.  Takes no lock.
 struct vm_area *vmalloc_find(struct vmalloc_arena *arena, vaddr_t va);
 
-// Fence all harts and return every lazily freed frame and address.
+// Fence all harts and give back the frames and addresses of all lazy areas.
 void vmalloc_drain(void);

@@ -7,7 +7,6 @@
 #include "kern/dev/uart.h"
 #include "kern/fs/log.h"
 #include "kern/lib/abi.h"
-#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/power.h"
 #include "kern/lib/print.h"
@@ -56,22 +55,12 @@ int64 sys_procinfo(const uint64 *arg) {
 }
 
 int64 sys_meminfo(const uint64 *arg) {
-  struct kstack_counts stacks;
-  kstack_count(&stacks);
-  uint64 fences = tlb_fence_count();
+  struct memory_info info = {.fences = tlb_fence_count()};
+  kstack_count(&info);
   page_drain();  // what caches hold is free
-  struct memory_info info = {
-      .total = page_total() * PAGE_SIZE,
-      .free = page_available() * PAGE_SIZE,
-      .reserved = page_promised() * PAGE_SIZE,
-      .stacks = stacks.stacks,
-      .cached = stacks.cached,
-      .lazy = stacks.lazy,
-      .mapped = stacks.mapped,
-      .reused = stacks.reused,
-      .unmapped = stacks.unmapped,
-      .fences = fences,
-      .refused = load_relaxed(&page_refused),
-  };
+  info.total = page_total() * PAGE_SIZE;
+  info.free = page_available() * PAGE_SIZE;
+  info.reserved = page_promised() * PAGE_SIZE;
+  info.refused = page_refused();
   return copy_to_user(arg[0], &info, sizeof(info));
 }

@@ -162,7 +162,7 @@ static void *live(void *arg) {
 }
 
 static void check_counts(uint64 stacks, uint64 cached) {
-  struct kstack_counts counts;
+  struct memory_info counts;
   kstack_count(&counts);
   CHECK(counts.stacks == stacks && counts.cached == cached);
   CHECK(counts.mapped - counts.unmapped == stacks);
