@@ -58,6 +58,13 @@ def test_backtrace_crosses_to_the_overflowed_stack(tmp_path):
     assert "syscall" in names[trap + 11:]
 
 
+def test_backtrace_crosses_to_a_stack_that_is_good(tmp_path):
+    output = debug(tmp_path, ["break report_print", "continue", "bt"], "-- provoke ACCESS_NULL")
+    names = [a or b for a, b in frames(output)]
+    assert names[:4] == ["report_print", "kernel_fault", "<signal handler called>", "provoke_load"]
+    assert "crash_write" in names and "syscall" in names
+
+
 def test_backtrace_crosses_from_the_interrupt_stack(tmp_path):
     output = debug(tmp_path, ["break report_print", "continue", "bt"],
                    "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=1)

@@ -85,6 +85,18 @@
   sd \hi, HART_STACK_HI(tp)
 .endm
 
+// Make this hart's emergency stack its recorded one, and remember which stack that was before.
+// Leaves the bounds of the emergency stack in lo and hi, clobbers tmp.  sp must follow, as above.
+.macro set_record_to_emergency lo, hi, tmp
+  ld \lo, HART_STACK_LO(tp)
+  ld \hi, HART_STACK_HI(tp)
+  sd \lo, HART_VICTIM_LO(tp)
+  sd \hi, HART_VICTIM_HI(tp)
+  ld \lo, HART_EMERGENCY_LO(tp)
+  ld \hi, HART_EMERGENCY_HI(tp)
+  set_record \lo, \hi, \tmp
+.endm
+
   .text
 
 // void trap_entry(void): the trap vector of every hart.
@@ -176,12 +188,8 @@ bad_stack:
   ld t1, HART_STACK_HI(tp)
   beq t0, t1, bad_emergency_stack
   sd sp, HART_SPILL_SP(tp)                // 4
-  sd t1, HART_VICTIM_HI(tp)
-  ld t1, HART_STACK_LO(tp)
-  sd t1, HART_VICTIM_LO(tp)
-  ld t1, HART_EMERGENCY_LO(tp)
-  set_record t1, t0, sp
-  addi sp, t0, -TRAP_FRAME_SIZE
+  set_record_to_emergency t0, t1, sp      // sp is saved, so it is free
+  addi sp, t1, -TRAP_FRAME_SIZE
   ld t0, HART_SPILL_T0(tp)
   ld t1, HART_SPILL_T1(tp)
   frame_each sd, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
@@ -211,25 +219,14 @@ trap_user_return:
 
 // _Noreturn void fault_on_emergency_stack(struct trap_frame *frame)
 // Move this hart from a good stack to its emergency stack and call kernel_fault(frame) there.
-// Interrupts are off.  The frame stays where it is.
+// Interrupts are off.  The frame stays where it is; a debugger goes on there.
   .globl fault_on_emergency_stack
 fault_on_emergency_stack:
   .cfi_startproc
-  addi sp, sp, -16
-  .cfi_def_cfa_offset 16
-  sd ra, 8(sp)
-  sd s0, 0(sp)
-  .cfi_offset ra, -8
-  .cfi_offset s0, -16
-  addi s0, sp, 16
-  .cfi_def_cfa s0, 0
-  ld t0, HART_STACK_LO(tp)
-  ld t1, HART_STACK_HI(tp)
-  sd t0, HART_VICTIM_LO(tp)
-  sd t1, HART_VICTIM_HI(tp)
-  ld t0, HART_EMERGENCY_LO(tp)
-  ld t1, HART_EMERGENCY_HI(tp)
-  set_record t0, t1, t2
+  mv s0, a0
+  cfi_frame
+  .cfi_def_cfa s0, TRAP_FRAME_SIZE
+  set_record_to_emergency t0, t1, t2
   mv sp, t1
   call kernel_fault
   unimp

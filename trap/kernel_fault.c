@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Kernel faults: collect, classify, report, and decide who has to go.
+// Kernel faults: collect the facts, classify, report, and kill the process or panic.
 //
 // I1. All of this runs on the hart's emergency stack, interrupts off, and takes no lock.
 // I2. The victim's stack is untouched until the report is out.
-// I3. Nothing but the way into process_exit leaves the emergency stack, and nothing sleeps on it.
+// I3. The only way off the emergency stack is into process_exit, and nothing sleeps on it.
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
@@ -35,33 +35,34 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
   return NULL;
 }
 
-// Find whose slot the fault is about: that of the address, or of a wild sp.
-static void describe_other(struct fault *f) {
-  uint64 va = f->class == FAULT_WILD_SP ? frame_reg(f->frame, REG_SP) : f->frame->stval;
-  kstack_describe(va, &f->other);
-  if (f->other.in_guard && !f->other.live)
-    kstack_describe(va - KSTACK_SLOT, &f->other);
-}
-
 static void collect(struct fault *f, const struct trap_frame *frame) {
   struct hart *h = this_hart();
-  uint64 stval = frame->stval;
+  struct thread *t = h->current;
+  uint64 stval = frame->stval, sp = frame_reg(frame, REG_SP);
   int level;
   *f = (struct fault){
       .frame = frame,
       .hart = h,
-      .thread = h->current,
+      .thread = t,
+      .name = t ? t->name : "boot",
+      .pid = t ? t->pid : 0,
       .stack = {h->victim_lo, h->victim_hi},
+      .sp = sp,
   };
   struct kstack_slot slot;
   kstack_describe(stval, &slot);
   pte_t pte = stval < USER_END ? 0 : pagetable_leaf(kernel_pagetable, stval, &level);
-  f->class = classify(frame->scause, stval, frame_reg(frame, REG_SP), f->stack, slot, pte);
-  describe_other(f);
-  f->why = why_panic(h, f->thread, frame, f->stack);
+  f->class = classify(frame->scause, stval, sp, f->stack, slot, pte);
+  f->past = fault_past(f->class, stval, sp, f->stack);
+  // A guard without an owner above it belongs to the stack below it.
+  uint64 va = f->class == FAULT_WILD_SP ? sp : stval;
+  kstack_describe(va, &f->other);
+  if (f->other.in_guard && !f->other.live)
+    kstack_describe(va - KSTACK_SLOT, &f->other);
+  f->why = why_panic(h, t, frame, f->stack);
 }
 
-// What is left of the victim, on its own stack again: an ordinary exit.
+// Runs on the victim's own, emptied stack: exit.
 static void end_victim(int status) {
   irq_on();
   process_exit(status);

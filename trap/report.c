@@ -13,29 +13,6 @@
 #include "trap/backtrace.h"
 #include "vm/layout.h"
 
-static const char *thread_name(const struct fault *f) {
-  return f->thread ? f->thread->name : "boot";
-}
-
-static int thread_pid(const struct fault *f) {
-  return f->thread ? f->thread->pid : 0;
-}
-
-static uint64 fault_sp(const struct fault *f) {
-  return frame_reg(f->frame, REG_SP);
-}
-
-static uint64 past(const struct fault *f) {
-  return fault_past(f->class, f->frame->stval, fault_sp(f), f->stack);
-}
-
-// What it did to the address, as "wrote to".
-static const char *did(const struct fault *f) {
-  if (f->frame->scause == CAUSE_FETCH_PAGE)
-    return "jumped to";
-  return f->frame->scause == CAUSE_STORE_PAGE ? "wrote to" : "read from";
-}
-
 // --- one sentence --------------------------------------------------------------------------------
 
 static bool on_interrupt_stack(const struct fault *f) {
@@ -49,10 +26,10 @@ static const char *stack_name(const struct fault *f) {
 static void print_who(const struct fault *f) {
   if (on_interrupt_stack(f))
     kprintf("an interrupt handler in ");
-  if (thread_pid(f))
-    kprintf("pid %d (%s) ", thread_pid(f), thread_name(f));
+  if (f->pid)
+    kprintf("pid %d (%s) ", f->pid, f->name);
   else
-    kprintf("kernel thread %s ", thread_name(f));
+    kprintf("kernel thread %s ", f->name);
 }
 
 static void print_where(const struct fault *f) {
@@ -72,13 +49,6 @@ static void print_owner(const struct fault *f) {
     kprintf("%s", f->other.pid == 0 ? f->other.name : "nobody");
 }
 
-static void print_overflow(const struct fault *f) {
-  if (fault_sp(f) < f->stack.lo)
-    kprintf("ran %lu bytes off the end of its %s", past(f), stack_name(f));
-  else
-    kprintf("has so little %s left that a trap frame lacks %lu bytes", stack_name(f), past(f));
-}
-
 static void print_address_fault(const struct fault *f) {
   static const char *const what[FAULT_CLASSES] = {
       [FAULT_NULL] = "a null pointer",
@@ -87,13 +57,16 @@ static void print_address_fault(const struct fault *f) {
       [FAULT_WRITE_RODATA] = "which is read-only",
       [FAULT_UNMAPPED] = "where nothing is mapped",
   };
-  kprintf("%s ", did(f));
+  uint64 scause = f->frame->scause;
+  kprintf("%s ", scause == CAUSE_FETCH_PAGE   ? "jumped to"
+                 : scause == CAUSE_STORE_PAGE ? "wrote to"
+                                              : "read from");
   if (what[f->class]) {
     kprintf("0x%lx, %s,", f->frame->stval, what[f->class]);
   } else if (f->class == FAULT_GUARD_BELOW) {
-    kprintf("the guard of its own %s, %lu bytes below it", stack_name(f), past(f));
+    kprintf("the guard of its own %s, %lu bytes below it", stack_name(f), f->past);
   } else if (f->class == FAULT_GUARD_ABOVE) {
-    kprintf("the guard of its own %s, byte %lu above it", stack_name(f), past(f));
+    kprintf("the guard of its own %s, byte %lu above it", stack_name(f), f->past);
   } else if (f->class == FAULT_GUARD_OTHER) {
     kprintf("the guard of another kernel stack, that of ");
     print_owner(f);
@@ -108,13 +81,16 @@ static void print_sentence(const struct fault *f) {
   print_who(f);
   switch (f->class) {
   case FAULT_OVERFLOW:
-    print_overflow(f);
+    if (f->sp < f->stack.lo)
+      kprintf("ran %lu bytes off the end of its %s", f->past, stack_name(f));
+    else
+      kprintf("has so little %s left that a trap frame lacks %lu bytes", stack_name(f), f->past);
     break;
   case FAULT_UNDERFLOW:
-    kprintf("has its stack pointer %lu bytes above the top of its %s", past(f), stack_name(f));
+    kprintf("has its stack pointer %lu bytes above the top of its %s", f->past, stack_name(f));
     break;
   case FAULT_WILD_SP:
-    kprintf("has a stack pointer that is not on its %s (0x%lx", stack_name(f), fault_sp(f));
+    kprintf("has a stack pointer that is not on its %s (0x%lx", stack_name(f), f->sp);
     if (f->other.in_window && !f->other.in_guard && f->other.live) {
       kprintf(", on the stack of ");
       print_owner(f);
@@ -134,7 +110,7 @@ static void print_sentence(const struct fault *f) {
 // --- the stack drawn -----------------------------------------------------------------------------
 
 static void print_marks(const struct fault *f, uint64 from, uint64 to) {
-  uint64 sp = fault_sp(f), address = f->frame->stval;
+  uint64 sp = f->sp, address = f->frame->stval;
   if (sp >= from && sp < to)
     kprintf("  <- sp      0x%lx", sp);
   if (f->class >= FAULT_GUARD_BELOW && address >= from && address < to)
@@ -153,7 +129,7 @@ static void print_box(const struct fault *f, const char *text, uint64 bytes, uin
 }
 
 static void print_stack(const struct fault *f) {
-  uint64 lo = f->stack.lo, hi = f->stack.hi, sp = fault_sp(f);
+  uint64 lo = f->stack.lo, hi = f->stack.hi, sp = f->sp;
   uint64 used = sp >= lo && sp <= hi ? hi - sp : hi - lo;
   const char *guard = lo < KSTACK_BASE ? "no guard" : "guard";
   kprintf("\nIts %s, on hart %u (not to scale):\n", stack_name(f), f->hart->index);
@@ -220,11 +196,11 @@ static bool has_owner(const struct fault *f) {
 static void print_machine_line(const struct fault *f) {
   char run[64];
   const struct trap_frame *frame = f->frame;
-  kprintf("\nkstack: class=%s pid=%d name=", fault_class_name(f->class), thread_pid(f));
-  print_encoded(thread_name(f));
+  kprintf("\nkstack: class=%s pid=%d name=", fault_class_name(f->class), f->pid);
+  print_encoded(f->name);
   kprintf(" hart=%u scause=0x%lx sepc=0x%lx stval=0x%lx sp=0x%lx lo=0x%lx hi=0x%lx past=%lu",
-          f->hart->index, frame->scause, frame->sepc, frame->stval, fault_sp(f), f->stack.lo,
-          f->stack.hi, past(f));
+          f->hart->index, frame->scause, frame->sepc, frame->stval, f->sp, f->stack.lo, f->stack.hi,
+          f->past);
   kprintf(" verdict=%s owner=", f->why ? "panic" : "killed");
   if (has_owner(f))
     kprintf("%d", f->other.pid);

@@ -2,15 +2,30 @@
 //
 // Traps, once entry.S has saved them.
 //
-// I1. Everything here runs with interrupts off, but for system calls, faults of user mode and of
-//     the user copy.
-// I2. What a frame restores is checked on the way out: SPP and sepc.  An interrupt may find any
-//     sepc, since it can come between a wild jump and the fault of its target; so it must not
-//     change it, and a fault must go on in the text.
+//   scause             | from user mode             | from the kernel
+//   -------------------+----------------------------+----------------------------
+//   interrupt          | trap_user()                | trap_kernel_interrupt()
+//      1 software      |   irq_software()           |   irq_software()
+//      5 timer         |   timer_interrupt()        |   timer_interrupt()
+//      9 external      |   irq_external()           |   irq_external()
+//   exception          | trap_user()                | trap_kernel_exception()
+//      8 ecall         |   syscall()                |
+//      2 illegal       |   fpu_first_use(), or kill |   kernel_fault()
+//      12, 13, 15 page |   space_fault(), or kill   |   probe_read(), usercopy_fault(),
+//                      |                            |   refresh_stale_translation(),
+//                      |                            |   kasan_fault(), or kernel_fault()
+//      other           |   kill                     |   kernel_fault()
+//
+// I1. Everything here runs with interrupts off, except system calls, faults of user mode and faults
+//     of the user copy.
+// I2. sepc and SPP are checked on every return.  To the kernel: after an interrupt sepc must be
+//     unchanged, even if wild (a bad jump may be interrupted before it faults); after an exception
+//     it must be in the text.  To user mode any sepc is good, since with SPP clear it faults there.
 // I3. Interrupts of the kernel are handled on the hart's interrupt stack; those of user mode on the
-//     thread's, which is empty but for the frame.  No thread switches on an interrupt stack.
+//     thread's, which is empty except for the frame.  No thread switches on an interrupt stack.
 // I4. A kernel fault that nothing here resolves leaves this stack at once, for the emergency stack.
 #include "trap/trap.h"
+
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/atomic.h"
@@ -33,8 +48,8 @@ extern char _start[], text_end[];
 
 enum { ECALL_SIZE = 4 };
 
-// Stack that a thread must have left to be preempted in the kernel: that takes up to 700 bytes,
-// with a dead thread to free.
+// Bytes of stack that a thread must have left to be preempted in the kernel.  The switch takes up
+// to 700 of them, with a dead thread to free.
 #define PREEMPT_ROOM (KASAN ? 4096 : 1024)
 
 bool is_kernel_text(uint64 pc) {
@@ -66,9 +81,9 @@ static enum access fault_access(uint64 scause) {
   return scause == CAUSE_FETCH_PAGE ? ACCESS_EXEC : ACCESS_READ;
 }
 
-// A hart may have cached that an address is invalid before it was mapped (vm/tlb.h, I1).  If the
-// page table permits the access now, fence and let it be tried again; not so if there is no mapping
-// for which this hart has not fenced, so it does not go on for ever.
+// This hart may still cache the address as unmapped (vm/tlb.h, I1).  If the table now allows the
+// access and there are mappings newer than our last fence, fence and retry: at most once per
+// change.  Returns whether to retry.
 static bool refresh_stale_translation(const struct trap_frame *frame) {
   static const pte_t needed[] = {
       [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
@@ -79,21 +94,15 @@ static bool refresh_stale_translation(const struct trap_frame *frame) {
   return (pte & needed[fault_access(frame->scause)]) && tlb_refresh();
 }
 
-static bool probe_fault(struct trap_frame *frame) {
-  if (frame->sepc != (uint64)probe_load)
-    return false;
-  frame->sepc = (uint64)probe_failed;
-  return true;
-}
-
 void trap_kernel_exception(struct trap_frame *frame) {
-  if (!probe_fault(frame) && !usercopy_fault(frame) && !refresh_stale_translation(frame) &&
-      !kasan_fault(frame)) {
+  if (frame->sepc == (uint64)probe_load) {
+    frame->sepc = (uint64)probe_failed;
+  } else if (!usercopy_fault(frame) && !refresh_stale_translation(frame) && !kasan_fault(frame)) {
     if (this_hart()->stack_hi == this_hart()->emergency_hi)
       last_resort_frame(frame);
     fault_on_emergency_stack(frame);
   }
-  assert(frame->sstatus & SSTATUS_SPP);
+  assert(frame->sstatus & SSTATUS_SPP);  // I2
   assert(is_kernel_text(frame->sepc));
 }
 
@@ -103,18 +112,14 @@ static void check_interrupted(const struct trap_frame *frame, uint64 sepc) {
   assert(frame->sepc == sepc);
 }
 
-// Return whether the thread may be preempted where it was interrupted.  If it is at the end of its
-// stack it goes on instead, and dies of that or comes back: an overflow here could not be survived.
-static bool is_preemptible(const struct trap_frame *frame) {
-  return (frame->sstatus & SSTATUS_SPIE) &&
-         (uint64)frame - thread_current()->stack_lo >= PREEMPT_ROOM;
-}
-
 bool trap_kernel_interrupt(struct trap_frame *frame) {
   uint64 sepc = frame->sepc;
   interrupt(frame->scause);
   check_interrupted(frame, sepc);
-  return hart_must_yield() && is_preemptible(frame);
+  // A thread at the end of its stack goes on instead, and dies of that or comes back: an overflow
+  // in trap_preempt, with interrupts off, would be a panic.
+  return hart_must_yield() && (frame->sstatus & SSTATUS_SPIE) &&
+         (uint64)frame - thread_current()->stack_lo >= PREEMPT_ROOM;
 }
 
 void trap_preempt(struct trap_frame *frame) {
@@ -123,29 +128,24 @@ void trap_preempt(struct trap_frame *frame) {
   check_interrupted(frame, sepc);
 }
 
-// A fault in user mode: resolved, or the end of the process.
+// A fault in user mode: resolve it, or kill the process.
 static void user_fault(struct trap_frame *frame) {
   struct thread *t = thread_current();
-  int error = -1;
+  int err = -1;
   if (is_page_fault(frame->scause))
-    error = space_fault(t->space, frame->stval, fault_access(frame->scause));
+    err = space_fault(t->space, frame->stval, fault_access(frame->scause));
   else if (frame->scause == CAUSE_ILLEGAL && !(frame->sstatus & SSTATUS_FS))
-    error = fpu_first_use(frame) ? 0 : -1;
-  if (!error)
+    err = fpu_first_use(frame) ? 0 : -1;
+  if (!err)
     return;
   kprintf("pid %d (%s) was killed: %s.\n  scause %lu, pc 0x%lx, address 0x%lx\n", t->pid, t->name,
-          error == -ENOMEM ? "no memory for the page it uses" : exception_name(frame->scause),
+          err == -ENOMEM ? "no memory for the page it uses" : exception_name(frame->scause),
           frame->scause, frame->sepc, frame->stval);
   thread_kill(t);
 }
 
-// A program may have jumped anywhere, and been interrupted before that faulted: then it faults as
-// soon as it is back in user mode, which SPP sees to.
-static void check_user_frame(const struct trap_frame *frame) {
-  assert(!(frame->sstatus & SSTATUS_SPP));
-}
-
-// What came from user mode and is no system call.  Kept apart: the path of those stays short.
+// Handle what came from user mode and is not a system call.  Not inlined, so that the path of a
+// system call stays short.
 static __attribute__((noinline)) void user_interrupt_or_fault(struct trap_frame *frame) {
   if (frame->sstatus & SSTATUS_SPP)
     panic("trap in the kernel at 0x%lx (scause 0x%lx, stval 0x%lx) while sscratch says user mode",
@@ -174,12 +174,12 @@ void trap_user(struct trap_frame *frame) {
     irq_on();
     process_exit(-1);
   }
-  check_user_frame(frame);
+  assert(!(frame->sstatus & SSTATUS_SPP));  // I2
 }
 
 void user_return(void) {
   irq_off();
   struct trap_frame *frame = thread_user_frame(thread_current());
-  check_user_frame(frame);
+  assert(!(frame->sstatus & SSTATUS_SPP));  // I2
   trap_user_return(frame);
 }
