@@ -37,6 +37,9 @@ class Failed(Exception):
         super().__init__(f"expected {expected}; seen {seen}")
         self.expected, self.seen = expected, seen
 
+    def __reduce__(self):
+        return Failed, (self.expected, str(self.seen))
+
 
 def expect(condition, expected, seen):
     if not condition:
@@ -268,18 +271,19 @@ class Observer:
         memory, stacks = {}, mapped_stacks(table)
         expect(len(stacks) <= STACKS_MAX, f"at most {STACKS_MAX} stacks mapped", len(stacks))
         for stack, leaves in stacks.items():
-            memory[stack] = b"".join(self.guest.stub.read_memory(leaf.pa, PAGE) for leaf in leaves)
+            memory[stack] = b"".join(self.guest.read_memory(leaf.pa, PAGE) for leaf in leaves)
         return memory
 
     def report(self):
         """Run to the next report.  Returns it, not yet judged."""
         return next(self.reports(1))
 
-    def reports(self, count, witness=True, together=False):
+    def reports(self, count, witness=True, together=False, marks=None):
         """Iterate over the next reports.  Each is to be judged before the next is asked for.
 
-        witness False: do not record traps, for those who only count.
+        witness False: do not record traps, for cases that only count.
         together: the first is held back until all other harts report, too.
+        marks: how many there are to be, where not each test is to be stopped as it begins.
         """
         guest, vectors = self.guest, set()
         guest.insert(self.here, RENDEZVOUS)
@@ -291,6 +295,8 @@ class Observer:
                 stop = self.next_stop()
                 if stop.pc == self.here:
                     self.take_mark(stop)
+                    if len(self.marks) == marks:
+                        guest.remove(self.here)
                     if witness and not vectors:
                         vectors = self.vectors()
                         guest.insert(*vectors)
@@ -492,7 +498,7 @@ def check_unharmed(report):
     before, now = report.trap.stacks, {}
     for stack, leaves in mapped_stacks(report.table).items():
         now[stack] = b"".join(
-            report.stop.guest.stub.read_memory(leaf.pa, PAGE) for leaf in leaves)
+            report.stop.guest.read_memory(leaf.pa, PAGE) for leaf in leaves)
     others = report.stop.guest.cpus > 1  # their harts go on
     for stack, data in before.items():
         if stack == report.emergency or (others and stack != report.mark.stack):

@@ -11,7 +11,7 @@ import socket
 import time
 import xml.etree.ElementTree as ET
 
-CHUNK = 2000  # bytes of memory a packet, well below QEMU's limit of 4096 digits
+CHUNK = 2048  # bytes of memory a packet: 4096 digits are QEMU's limit
 GENERAL = 33  # x0 to x31, pc: what a g packet holds
 REGISTERS = {}  # numbers by name
 

@@ -55,7 +55,7 @@ def kernel_roots(table):
 
 def check_same_roots(guest, satps):
     """The page tables in these satp agree in the kernel half.  Returns how many there are."""
-    tables = {satp: PageTable(guest.stub.read_memory, satp) for satp in satps}
+    tables = {satp: PageTable(guest.read_memory, satp) for satp in satps}
     first = kernel_roots(next(iter(tables.values())))
     for satp, table in tables.items():
         for i, (a, b) in enumerate(zip(first, kernel_roots(table))):
@@ -254,7 +254,7 @@ def roots_fixed(t):
     roots = kernel_roots(watch.guest.at.table())
     for _ in range(39):
         watch.mark()
-    later = kernel_roots(PageTable(watch.guest.stub.read_memory, watch.marks[-1].satp))
+    later = kernel_roots(PageTable(watch.guest.read_memory, watch.marks[-1].satp))
     for i, (a, b) in enumerate(zip(roots, later)):
         expect(a == b, f"root entry {KERNEL_HALF + i} as it was 40 processes before, {a:#x}",
                f"{b:#x}")

@@ -248,7 +248,7 @@ def freed_stack_remote(t):
       "A frame goes to nobody before every hart has fenced: else one still reads and writes there.")
 def reused_frame_remote(t):
     watch, frame = freed_remotely(t, "provoke STALE_REMOTE frame")
-    now = watch.guest.stub.read_memory(frame.pa, PAGE)
+    now = watch.guest.read_memory(frame.pa, PAGE)
     t.expect(now == NEW_FRAME, "the new owner's data in that frame", f"{now[:16].hex()}...")
     watch.panics()
 
@@ -267,7 +267,7 @@ def reused_slot_remote(t):
     leaf = now.table().lookup(frame.va)
     t.expect(leaf and leaf.pa != frame.pa, "another frame behind that address",
              leaf.describe() if leaf else "no mapping")
-    memory = watch.guest.stub.read_memory
+    memory = watch.guest.read_memory
     t.equal("the new stack", memory(leaf.pa, PAGE) == NEW_STACK, True)
     t.equal("the old frame, which has another owner", memory(frame.pa, PAGE) == NEW_FRAME, True)
     t.equal("the byte that the other hart reads", hex(now.x[10]), hex(NEW_STACK[0]))

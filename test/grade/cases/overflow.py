@@ -341,7 +341,7 @@ def console(t):
 
 def wfi_addresses(guest):
     """Every wfi of the image, by its physical memory before the guest has run."""
-    code = guest.stub.read_memory(IMAGE_PA, 256 * 1024)
+    code = guest.read_memory(IMAGE_PA, 256 * 1024)
     word = WFI.to_bytes(4, "little")
     base = RENDEZVOUS - 4096
     return [base + at for at in range(0, len(code), 4) if code[at: at + 4] == word]
