@@ -206,6 +206,12 @@ def test_doctor_bad_choice():
     (["CPUS=99"], "CPUS=99"),
     (["CPUS=1 2"], "CPUS=1 2: a number"),
     (["BUILD="], "BUILD=: a folder"),
+    (["BUILD=~", "clean"], "BUILD=~: a folder, with no sign"),
+    (["BUILD=a'b"], "BUILD=a'b: a folder, with no sign"),
+    (["MEM=64M'"], "MEM=64M': from 64M to 4G"),
+    (["CPUS=$(shell touch $(BUILD)/touched)"], "CPUS=$(shell touch $(BUILD)/touched): a number"),
+    (["it's"], "there is no command it's"),
+    (["it's=1"], "there is no option it's="),
     (["SCALE=abc", "grade"], "SCALE=abc: a number above 0"),
     (["SCALE=0.0", "grade"], "SCALE=0.0: a number above 0"),
     (["SCALE=-1", "mutants"], "SCALE=-1: a number above 0"),
@@ -235,7 +241,8 @@ def test_doctor_bad_choice():
 ])
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
-    assert done.returncode == 2 and says in done.stdout
+    assert done.returncode == 2 and says in done.stdout and done.stdout.count("\n") == 1
+    assert not (guest.BUILD / "touched").exists()
 
 
 def test_a_wrong_file_changes_nothing():
@@ -271,6 +278,19 @@ def test_tests_are_of_the_build_that_was_made(given, directory):
     script = "import guest; print(guest.KERNEL, guest.IMAGE, guest.LOGS)"
     seen = run(sys.executable, "-c", script, BUILD=directory, PYTHONPATH="test").stdout.split()
     assert seen == [str(guest.TOP / directory / name) for name in ("kernel", "fs.img", "logs")]
+
+
+def test_make_expands_nothing_that_was_typed(tmp_path):
+    """Neither make nor a shell, whatever the option is for."""
+    touch = f"touch {tmp_path}/touched"
+    odd = f"$(shell {touch})'; {touch}; '`{touch}`"
+    for command in "grade", "mutants", "lab":
+        names = ("CASES", "MUTANTS", "SUBMISSION", "JSON", "LAB", "DIR")
+        done = run("make", "-n", command, *(f"{name}={odd}" for name in names))
+        assert done.returncode == 0, done.stdout
+    for name in "EXTRA_FILES", "EXTRA_PROGRAMS", "APPEND", "ARGS", "BUILD", "CPUS", "JOBS":
+        run("make", "-n", "grade", f"{name}={odd}")
+    assert not (tmp_path / "touched").exists()
 
 
 def test_make_help_names_every_command():
@@ -637,7 +657,27 @@ def test_images_in_use_are_neither_read_nor_made():
     for command in "bench", "demo", "test", "grade", "mutants":
         assert "test/tools/unused -r build/fs.img\n" in run("make", "-n", command).stdout
     words = run("make", "-n", "-W", "README.md", "image").stdout
-    assert words.index("test/tools/unused build/fs.img\n") < words.index("build/mkfs build/fs.img")
+    assert words.index("test/tools/unused build/fs.img\n") < words.index("build/mkfs build/fs.img.")
+
+
+def test_two_makes_in_one_folder(tmp_path):
+    """What one of them writes, the other one does not see before it is whole."""
+    for name in SOURCES:
+        copy_source(name, tmp_path)
+    command = ["make", "-s", "-C", str(tmp_path), "kernel", "image"]
+    both = [subprocess.Popen(command, env=guest.environment(), text=True, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+    for make in both:
+        said, _ = make.communicate()
+        assert make.returncode == 0, said
+    left = [p for p in (tmp_path / "build").rglob("*") if re.search(r"\.\d+(\.|$)", p.name)]
+    assert not left
+
+
+def test_all_is_made_again():
+    """make -B asks for the files that a makefile includes, too."""
+    done = run("make", "-s", "-B", "build/include/offsets.h")
+    assert done.returncode == 0, done.stdout
 
 
 # --- strange places ------------------------------------------------------------------------------

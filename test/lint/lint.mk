@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+#
+# make lint, a part of the Makefile.
+
+HEADERS := $(wildcard boot/*.h trap/*.h kern/*/*.h vm/*.h user/*.h user/*/*.h user/xv6/*/*.h)
+CLANG = clang -fsyntax-only $(STRICT) --target=riscv64-unknown-elf $(COMMON)
+SCRIPTS = $(shell grep -IlsE '^.!/bin/(ba)?sh' test/*/* .ci/*)
+
+lint: $(filter lint-%,$(COMMANDS))
+
+lint-format: tools
+	$(call say,LINT,format)test/lint/format
+
+lint-text: tools
+	$(call say,LINT,text)$(PYTHON) test/lint/text
+
+# The build itself, each warning an error.
+lint-warnings: $(OBJECTS) $(PROGRAMS:%=$(B)/user/%.elf) $(B)/mkfs
+
+lint-layers: $(OBJECTS)
+	$(call say,LINT,layers)$(PYTHON) test/lint/layers $(NM) $(B)
+
+lint-instructions: $(OBJECTS)
+	$(call say,LINT,instructions)$(PYTHON) test/lint/instructions $(OBJDUMP) $(OBJECTS)
+
+lint-headers: $(HEADERS:%=$(B)/lint/%.alone)
+lint-clang: $(patsubst %,$(B)/lint/%.clang,$(filter %.c,$(SOURCES)) $(wildcard user/*.c user/*/*.c))
+
+# Every header stands alone.
+$(B)/lint/%.h.alone: %.h $(B)/options
+	@mkdir -p $(@D)
+	$(call say,HEADER,$<)echo '#include "$<"' | \
+	  $(CC) $(STRICT) $(KISA) $(KFLAGS) $(DEPS) -x c -fsyntax-only - && touch $@
+
+$(B)/lint/user/%.clang: user/% $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)$(CLANG) -march=rv64gc -mabi=lp64d $(DEPS) $< && touch $@
+
+$(B)/lint/user/mkfs.c.clang: user/mkfs.c $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)clang -fsyntax-only $(STRICT) $(HOSTFLAGS) $(DEPS) $< && touch $@
+
+$(B)/lint/%.clang: % $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)$(CLANG) $(KCLANG) $(KFLAGS) $(DEPS) $< && touch $@
+
+lint-shell: tools
+	$(call say,LINT,shell)shellcheck $(SCRIPTS)
