@@ -111,17 +111,13 @@ static bool unwind_trap(struct unwind *u, uint64 frame, struct stack_bounds stac
   return true;
 }
 
-// Return the stack that holds the address, if one does: stacks are aligned to their size.
-static struct stack_bounds stack_around(uint64 address) {
-  uint64 lo = ROUND_DOWN(address, KSTACK_SIZE);
-  return (struct stack_bounds){lo, lo + KSTACK_SIZE};
-}
-
 bool unwind_next(struct unwind *u) {
   if (u->caller_pc == (uint64)trap_kernel_returns_to)
     return unwind_trap(u, u->cfa, u->stack);
-  if (u->caller_pc == (uint64)trap_kernel_interrupt_returns_to && !u->crossed)
-    return unwind_trap(u, u->caller_fp, stack_around(u->caller_fp));
+  if (u->caller_pc == (uint64)trap_kernel_interrupt_returns_to && !u->crossed) {
+    uint64 lo = ROUND_DOWN(u->caller_fp, KSTACK_SIZE);  // stacks are aligned to their size
+    return unwind_trap(u, u->caller_fp, (struct stack_bounds){lo, lo + KSTACK_SIZE});
+  }
   // A return address is one past the call.
   if (u->caller_pc == (uint64)trap_user_returns_to || !is_kernel_text(u->caller_pc - 4) ||
       u->caller_fp <= u->cfa || u->caller_fp > u->stack.hi || u->caller_fp % 16)
@@ -133,7 +129,7 @@ bool unwind_next(struct unwind *u) {
   return true;
 }
 
-// A run of frames alike.
+// A run of equal frames.
 struct run {
   struct symbol symbol;
   bool known;

@@ -53,16 +53,17 @@
   .endr
 .endm
 
-// Save sepc, scause, stval and sstatus in the frame at sp; clear SUM and FS.  Clobbers t0, t1.
+// Save sepc, stval, scause and sstatus in the frame at sp; clear SUM and FS.  Leaves scause in t0,
+// clobbers t1.
 .macro frame_save_csrs
   csrr t0, sepc
-  csrr t1, scause
+  csrr t1, stval
   sd t0, FRAME_SEPC(sp)
-  sd t1, FRAME_SCAUSE(sp)
-  csrr t0, stval
+  sd t1, FRAME_STVAL(sp)
+  csrr t0, scause
   li t1, SSTATUS_SUM | SSTATUS_FS
   csrrc t1, sstatus, t1
-  sd t0, FRAME_STVAL(sp)
+  sd t0, FRAME_SCAUSE(sp)
   sd t1, FRAME_SSTATUS(sp)
 .endm
 
@@ -129,7 +130,6 @@ stack_check_end:
   sd t0, 8*2(sp)
   frame_save_csrs
   mv a0, sp
-  csrr t0, scause
   bltz t0, interrupt_kernel
   call trap_kernel_exception
   .globl trap_kernel_returns_to

@@ -6,8 +6,8 @@
 // early_trap   stvec until a hart's record and emergency stack exist.  Physical or virtual, no tp.
 // last_resort  the emergency stack itself has failed.
 //
-// Registers: s0 text, s1 sepc, s2 scause, s3 stval, s4 sp, s5 hart.  The firmware keeps all
-// but a0 and a1.
+// Registers: s0 text, s1 sepc, s2 scause, s3 stval, s4 sp, s5 hart.  The firmware preserves all but
+// a0 and a1 (SBI 3).
 #include "kern/lib/csr.h"
 #include "offsets.h"
 
@@ -27,7 +27,7 @@ early_trap:
   mv s4, sp
   lla s0, early_text
   li s11, 0
-  j line
+  j text
 
 // _Noreturn void last_resort_frame(struct trap_frame *frame)
   .globl last_resort_frame
@@ -45,13 +45,14 @@ last_resort:
   lwu s5, HART_INDEX(tp)
 
 // The text at s0, with each # replaced by the next of s1 to s5 in hexadecimal.
+text:
+  li a7, 1                // legacy console putchar
 line:
   lbu a0, 0(s0)
   beqz a0, end
   addi s0, s0, 1
   li t0, '#'
   beq a0, t0, number
-  li a7, 1                // legacy console putchar
   ecall
   j line
 number:
@@ -64,7 +65,6 @@ digit:
   addi a0, a0, 'a' - 10 - '0'
 1:
   addi a0, a0, '0'
-  li a7, 1
   ecall
   addi s6, s6, -4
   bgez s6, digit

@@ -109,23 +109,19 @@ static void print_sentence(const struct fault *f) {
 
 // --- the stack drawn -----------------------------------------------------------------------------
 
-static void print_marks(const struct fault *f, uint64 from, uint64 to) {
-  uint64 sp = f->sp, address = f->frame->stval;
-  if (sp >= from && sp < to)
-    kprintf("  <- sp      0x%lx", sp);
-  if (f->class >= FAULT_GUARD_BELOW && address >= from && address < to)
-    kprintf("  <- address 0x%lx", address);
-  kprintf("\n");
-}
-
 static void print_border(uint64 address, const char *name) {
   kprintf("  %p  +----------------------+%s\n", (void *)address, name);
 }
 
 static void print_box(const struct fault *f, const char *text, uint64 bytes, uint64 from,
                       uint64 to) {
+  uint64 address = f->frame->stval;
   kprintf("                      | %-12s %5lu B |", text, bytes);
-  print_marks(f, from, to);
+  if (f->sp >= from && f->sp < to)
+    kprintf("  <- sp      0x%lx", f->sp);
+  if (f->class >= FAULT_GUARD_BELOW && address >= from && address < to)
+    kprintf("  <- address 0x%lx", address);
+  kprintf("\n");
 }
 
 static void print_stack(const struct fault *f) {

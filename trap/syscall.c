@@ -24,7 +24,7 @@ static int64 unknown(uint64 number) {
 void syscall(struct trap_frame *frame) {
   uint64 number = frame_reg(frame, REG_A7);
   system_call call = number < ARRAY_SIZE(table) ? table[number] : NULL;
-  int64 result = call != NULL ? call(&frame_reg(frame, REG_A0)) : unknown(number);
+  int64 result = call ? call(&frame_reg(frame, REG_A0)) : unknown(number);
   if (__builtin_expect(result < 0, 0) && frame_reg(frame, REG_A7) <= XV6_LAST)
     result = -1;
   frame_reg(frame, REG_A0) = result;
