@@ -158,7 +158,7 @@ trap_kernel_interrupt_returns_to:
   .cfi_restore_state
   beqz a0, trap_kernel_returns_to
   mv a0, sp
-  lla ra, trap_kernel_returns_to          // the one address behind which a backtrace finds a frame
+  lla ra, trap_kernel_returns_to          // returns there, where a backtrace expects the frame
   j trap_preempt
 
 from_user:                                // 2
@@ -232,9 +232,9 @@ fault_on_emergency_stack:
   unimp
   .cfi_endproc
 
-// _Noreturn void leave_emergency_stack(void (*fn)(int), int arg)
+// _Noreturn void leave_emergency_stack(void (*fn)(void))
 // Set the record back to the victim's stack, empty it below the room of its user frame, and call
-// fn(arg) there.  Interrupts are off.
+// fn there.  Interrupts are off.
   .globl leave_emergency_stack
 leave_emergency_stack:
   .cfi_startproc
@@ -243,11 +243,9 @@ leave_emergency_stack:
   ld t1, HART_VICTIM_HI(tp)
   set_record t0, t1, t2
   addi sp, t1, -TRAP_FRAME_SIZE
-  mv t0, a0
-  mv a0, a1
   li ra, 0
   li s0, 0
-  jr t0
+  jr a0
   .cfi_endproc
 
 // bool probe_read(uint64 address, uint64 *value)

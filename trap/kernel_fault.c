@@ -54,7 +54,7 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
   pte_t pte = stval < USER_END ? 0 : pagetable_leaf(kernel_pagetable, stval, &level);
   f->class = classify(frame->scause, stval, sp, f->stack, slot, pte);
   f->past = fault_past(f->class, stval, sp, f->stack);
-  // A guard without an owner above it belongs to the stack below it.
+  // If the stack above a guard is not live, the guard is that of the stack below.
   uint64 va = f->class == FAULT_WILD_SP ? sp : stval;
   kstack_describe(va, &f->other);
   if (f->other.in_guard && !f->other.live)
@@ -63,9 +63,9 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
 }
 
 // Runs on the victim's own, emptied stack: exit.
-static void end_victim(int status) {
+static void end_victim(void) {
   irq_on();
-  process_exit(status);
+  process_exit(-1);
 }
 
 void kernel_fault(struct trap_frame *frame) {
@@ -81,5 +81,5 @@ void kernel_fault(struct trap_frame *frame) {
   if (f.why)
     panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
   kstack_distrust(f.thread->kstack);
-  leave_emergency_stack(end_victim, -1);
+  leave_emergency_stack(end_victim);
 }

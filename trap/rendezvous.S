@@ -15,5 +15,3 @@ report_rendezvous:
   nop
   ret
   .cfi_endproc
-  .size report_rendezvous, . - report_rendezvous
-  .type report_rendezvous, @function

@@ -33,10 +33,12 @@ _Noreturn void fault_on_emergency_stack(struct trap_frame *frame);
 // Uses no stack.  Implemented by: trap/last_resort.S.
 _Noreturn void last_resort_frame(const struct trap_frame *frame);
 
-// Go back to the victim's stack, emptied, and call fn(arg) there.  Interrupts off.
-_Noreturn void leave_emergency_stack(void (*fn)(int), int arg);
+// Go back to the victim's stack, emptied, and call fn there.  Interrupts are off.
+// Implemented by: trap/entry.S.
+_Noreturn void leave_emergency_stack(void (*fn)(void));
 
-// Leave for user mode through frame, at the top of the running stack.  Interrupts off.
+// Leave for user mode through frame, at the top of the running stack.  Interrupts are off.
+// Implemented by: trap/entry.S.
 _Noreturn void trap_user_return(struct trap_frame *frame);
 
 // Load the 8 bytes at address, a multiple of 8, which need not be mapped.  Returns whether they
