@@ -176,6 +176,7 @@ REPLIES = {
     "function keys": "\x1b[5~\x1bOP\x1b[15~\x1b[[A\x1b[1;2S",
     "keypad": "\x1bOM",
     "key with Alt": "\x1bx",
+    "character set": "\x1b(B\x1b#8\x1b F\x1b$(C",
 }
 
 
@@ -269,6 +270,17 @@ def run_boot(log, keys, *words, **machine):
                           input=keys.encode(), env={**os.environ, "BOOT_LOG": str(log)},
                           stdout=subprocess.PIPE, check=False,
                           timeout=guest.WALL_SECONDS * guest.SCALE)
+
+
+def test_no_input(tmp_path):
+    """Without a standard input, as a job scheduler starts it, the machine ends as at its end."""
+    words = ["test/tools/boot", *guest.arguments(append="-- sh")]
+    words.remove("-nographic")
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *words], cwd=guest.TOP,
+                          env={**os.environ, "BOOT_LOG": str(tmp_path / "log")},
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                          timeout=guest.WALL_SECONDS * guest.SCALE)
+    assert done.returncode == 0 and b"$ " in done.stdout and not done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("keys, prints, code", [

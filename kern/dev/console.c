@@ -183,6 +183,8 @@ static int decode(int c) {
   }
   length++;
   if (state == BEGUN) {
+    if (c < '0')
+      return -1;  // more of it comes: ECMA-35, 13.2.1
     state = c == '[' || c == 'O' ? PARAMETERS : strchr("]P_^X", c) ? STRING : TEXT;
     length = c == 'O';
     skip = number = 0;
