@@ -278,15 +278,19 @@ class Observer:
         """Run to the next report.  Returns it, not yet judged."""
         return next(self.reports(1))
 
-    def reports(self, count, witness=True, together=False, marks=None):
+    def reports(self, count, witness=True, together=False, many=False):
         """Iterate over the next reports.  Each is to be judged before the next is asked for.
 
         witness False: do not record traps, for cases that only count.
         together: the first is held back until all other harts report, too.
-        marks: how many there are to be, where not each test is to be stopped as it begins.
+        many: for hundreds; stop in as few ways as possible, after the first test has begun.
         """
         guest, vectors = self.guest, set()
-        guest.insert(self.here, RENDEZVOUS)
+        guest.insert(self.here)
+        if many:
+            guest.watch_rendezvous(True)
+        else:
+            guest.insert(RENDEZVOUS)
         if witness and self.marks:
             vectors = self.vectors()
             guest.insert(*vectors)
@@ -295,7 +299,7 @@ class Observer:
                 stop = self.next_stop()
                 if stop.pc == self.here:
                     self.take_mark(stop)
-                    if len(self.marks) == marks:
+                    if many:
                         guest.remove(self.here)
                     if witness and not vectors:
                         vectors = self.vectors()
@@ -310,8 +314,12 @@ class Observer:
                 elif stop.pc in vectors:
                     self.traps.append(self.record(stop))
                     self.check_progress()
+                elif many:  # other code loads from there, too
+                    guest.watch_rendezvous(False)
+                    guest.insert(RENDEZVOUS)
         finally:
             guest.remove(self.here, *vectors)
+            guest.watch_rendezvous(False)
 
     def gather(self, reporter, vectors):
         """Hold that hart where it is until each other one has taken a trap with a bad sp, and has

@@ -32,7 +32,8 @@ SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
 IMAGE_BASE = 0xFFFFFFFF80000000  # vm/layout.h
 IMAGE_PA = 0x80200000
 RAM = 0x80000000  # of QEMU's virt machine
-RENDEZVOUS = IMAGE_BASE + PAGE  # kernel.ld
+RENDEZVOUS = IMAGE_BASE + PAGE  # kernel.ld; it loads from its own address
+RENDEZVOUS_LOAD = RENDEZVOUS + 8  # trap/rendezvous.S
 PROVOKE = IMAGE_BASE + 2 * PAGE
 PROVOKE_END = PROVOKE + 8 * PAGE  # it ends before
 WINDOW = (0xFFFFFFF800000000, 0xFFFFFFFC00000000)
@@ -55,6 +56,8 @@ BUSY_LIMIT = 1800  # seconds, with all waiting for processors
 IDLE_LIMIT = 5  # seconds of the guest's time in which every hart waits
 STEPS = 10  # tries to step over a breakpoint
 POLL = 0.5  # seconds between two looks at a guest that says nothing
+NAP = 0.2  # the same where one hart runs alone; it sleeps if it does so at NAPS looks in a row
+NAPS = 5
 STUB_PATIENCE = 60
 OUTPUT_LIMIT = 512 << 10  # bytes of console output, and OUTPUT_RATE a second of the limit
 OUTPUT_RATE = 64 << 10
@@ -294,6 +297,7 @@ class Guest:
         self.limit = (limit or (GUEST_LIMIT * (1 + cpus) / 2 if icount else CPU_LIMIT)) * SCALE
         self.cpu_limit = max(self.limit if limit or not icount else 0, SLOW_LIMIT * SCALE)
         self.breakpoints = set()
+        self.watching = False
         self.at = None  # the Stop that the machine is in
         self.boot_hart = 0 if cpus == 1 else None  # known once the machine runs
         self.code = None
@@ -407,6 +411,13 @@ class Guest:
                 self.stub.clear_breakpoint(address)
                 self.breakpoints.discard(address)
 
+    def watch_rendezvous(self, on):
+        """Stop at the rendezvous by a watchpoint, or do so no longer.  After a breakpoint QEMU
+        translates the whole kernel anew, which costs more than a report does."""
+        if self.watching != on and self.code is None:
+            (self.stub.set_watchpoint if on else self.stub.clear_watchpoint)(RENDEZVOUS)
+            self.watching = on
+
     def step_over(self):
         """Let each hart that stands on a breakpoint execute the instruction below it."""
         if not self.at or self.at.pc not in self.breakpoints:
@@ -474,23 +485,28 @@ class Guest:
             raise self.wall.late(str(error)) from error
 
     def run_alone(self, hart, seconds):
-        """Let one hart run until it meets a breakpoint, or has used so much of QEMU's CPU time.
-        Returns whether it met one."""
+        """Let one hart run until it meets a breakpoint, has used so much of QEMU's CPU time, or
+        sleeps.  Returns whether it met one."""
         try:
             self.step_over()
             self.stub.resume(hart)
-            end = cpu_seconds(self.qemu.pid) + seconds
+            end, look, naps = cpu_seconds(self.qemu.pid) + seconds, time.monotonic() + NAP, 0
             while True:
                 stop = self.stub.wait(POLL / 50)
-                if stop is None and cpu_seconds(self.qemu.pid) > end:
+                spent = cpu_seconds(self.qemu.pid) > end
+                if stop is None and (spent or time.monotonic() > look):
+                    self.wall.look()
                     self.stub.interrupt()
                     stop = self.stub.wait(STUB_PATIENCE * SCALE)
                     if stop is None:
                         raise self.wall.late("QEMU does not stop")
+                    naps = naps + 1 if not self.wall.busy and self.asleep(hart) else 0
+                    if stop[0] == signal.SIGINT and not spent and naps < NAPS:
+                        look, stop = time.monotonic() + NAP, None
+                        self.stub.resume(hart)
                 if stop is not None:
                     self.stopped(stop[1])
                     return stop[0] != signal.SIGINT
-                self.wall.look()
                 self.wall.check()
         except rsp.Gone:
             raise Ended(self.ended()) from None
@@ -500,6 +516,10 @@ class Guest:
     def stopped(self, hart):
         words = self.stub.read_general(hart)
         self.at = Stop(self, hart, words[:32], words[32])
+        if self.watching and self.at.pc in (RENDEZVOUS_LOAD, RENDEZVOUS_LOAD + 4):
+            # Some versions of QEMU stop before the load, and would do so for ever.
+            self.write(self.at, "pc", RENDEZVOUS_LOAD + 4)
+            self.at.pc = RENDEZVOUS
         self.ticks = self.clock()
         return self.at
 
@@ -546,7 +566,7 @@ class Guest:
     def check_asleep(self, before):
         """Give up on a guest in which nothing but the clock moves, or not even that.  On a busy
         host it may be QEMU that waits, and its disk with it."""
-        if self.wall.busy or not self.all_asleep():
+        if self.wall.busy or not all(map(self.asleep, range(self.cpus))):
             self.asleep_since, self.stalled = None, 0
             return
         if self.asleep_since is None:
@@ -557,18 +577,15 @@ class Guest:
         if self.ticks - self.asleep_since > IDLE_LIMIT * TIMEBASE * SCALE:
             raise TimedOut(f"nothing has run for {IDLE_LIMIT * SCALE:.0f} s")
 
-    def all_asleep(self):
-        """Whether each hart stands behind a wfi."""
-        for hart in range(self.cpus):
-            pc = self.stub.read_general(hart)[32]
-            if self.stub.read_register(hart, "priv") == 3:
-                code = self.read_memory(pc - 4, 4)
-            else:
-                satp = self.stub.read_register(hart, "satp")
-                code = PageTable(self.read_memory, satp).read_virtual(pc - 4, 4)
-            if code is None or int.from_bytes(code, "little") != WFI:
-                return False
-        return True
+    def asleep(self, hart):
+        """Whether the hart stands behind a wfi."""
+        pc = self.stub.read_general(hart)[32]
+        if self.stub.read_register(hart, "priv") == 3:
+            code = self.read_memory(pc - 4, 4)
+        else:
+            satp = self.stub.read_register(hart, "satp")
+            code = PageTable(self.read_memory, satp).read_virtual(pc - 4, 4)
+        return code is not None and int.from_bytes(code, "little") == WFI
 
     def until(self, *addresses):
         """Run to one of these addresses, through all others.  Returns the Stop."""

@@ -175,6 +175,14 @@ class Stub:
     def clear_breakpoint(self, address):
         self.command(b"z0,%x,4" % address)
 
+    def set_watchpoint(self, address):
+        """Stop at loads from there."""
+        if self.command(b"Z3,%x,4" % address) != b"OK":
+            raise ProtocolError("cannot set a watchpoint")
+
+    def clear_watchpoint(self, address):
+        self.command(b"z3,%x,4" % address)
+
     def resume(self, hart=None):
         """Let all harts go on, or that one only."""
         self.send(b"vCont;c" if hart is None else b"vCont;c:%x" % (hart + 1))
