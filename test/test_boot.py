@@ -64,7 +64,7 @@ def test_bad_flag(boot, flag):
 
 @pytest.mark.parametrize("size", [0, 1, 16])
 def test_stack_cache(boot, size):
-    """So many stacks are kept when more than that have been in use at once."""
+    """The kernel keeps that many stacks when more were in use at once."""
     r = boot("sh -c true|true|true|true|true|true|true|true|true|true|true|true|true;ps",
              append=f"kstack_cache={size}")
     assert r.code == 0, r.explain()

@@ -204,7 +204,7 @@ def test_log(boot, tmp_path, blocks):
 
 
 def test_log_of_two_sectors(boot, tmp_path):
-    """Half of such a header may be old.  It is left to those who wrote it."""
+    """Half of such a header may be old, so the kernel leaves the image alone."""
     image = with_programs(nlog=200)
     image.put(image.logstart, struct.pack("<129I", 128, *range(1000, 1128)))
     path = image.finish(tmp_path / "fs.img")

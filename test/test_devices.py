@@ -114,7 +114,7 @@ def test_editing_within_the_line(terminal):
 
 
 def test_history(terminal):
-    """Earlier lines, by the arrow keys, whoever read them; the line being typed is kept."""
+    """The arrow keys bring back earlier lines, of any program, and the line being typed."""
     t = terminal(cpus=1)
     for word in ("one", "two", "three"):
         t.run(f"echo {word}")
@@ -160,7 +160,7 @@ def test_type_ahead(terminal):
     t.expect("$ ")
 
 
-# What terminals send that nobody has typed, and keys without a letter.
+# Bytes that terminals send by themselves, and keys without a letter.
 REPLIES = {
     "colour": "\x1b]11;rgb:0000/0000/0000\x1b\\",
     "title": "\x1b]lshell\a",

@@ -139,7 +139,7 @@ def test_write_errors(boot, tmp_path):
 
 
 def test_read_errors(boot, tmp_path):
-    """A block that cannot be read fails who needs it, and nobody else."""
+    """A block that cannot be read fails the program that needs it, and no other."""
     image = copy_image(tmp_path)
     data = image.read_bytes()
     at = data.index((guest.TOP / "README.md").read_bytes()[:BLOCK]) // 512

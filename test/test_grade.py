@@ -424,7 +424,7 @@ def trial(tmp_path):
 
 
 def test_printed_line_is_no_report(trial, monkeypatch):
-    """A user program prints a perfect machine line, nonce and all: nothing is to be had for it."""
+    """A user program prints a perfect machine line, nonce and all, and gets no point for it."""
     monkeypatch.setattr(machine.secrets, "token_hex", lambda n: "0123")
     watch = trial.boot("echo " + LINE + "0123")
     with pytest.raises(facts.Failed, match="a report, and the rendezvous after it"):

@@ -121,7 +121,7 @@ def test_bad_access(boot_checked, functions, case, how):
     ("ksnprintf", 1, 46), ("copy_to_user", 0, 46), ("copy_string_from_user", 1, 46),
     ("page_zero", 1, 4096), ("dma_map", 1, 46)])
 def test_bad_range(boot_checked, functions, called, write, size):
-    """What is not compiled with checks makes them for its caller."""
+    """Functions compiled without checks check on behalf of their callers."""
     caller = "provoke_kasan_call"
     k = check_finding(boot_checked(f"provoke KASAN_CALL {called}"), functions, caller, caller, None)
     assert k["class"] == "heap-out-of-bounds" and k["size"] == size and k["write"] == write
@@ -196,7 +196,7 @@ def test_victims_leave_nothing(boot_checked):
 
 
 def test_jump(boot_checked):
-    """What is not returned to does not clean up after itself, so others must."""
+    """A function that never returns does not clear its marks, so others must."""
     r = boot_checked("provoke KASAN_JUMP")
     assert r.code == 0 and "KASAN_JUMP survived" in r.output and not findings(r), r.explain()
 

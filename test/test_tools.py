@@ -606,7 +606,7 @@ def waits(image, log, *more):
 
 @pytest.mark.parametrize("first, second", [([], []), ([], ["-snapshot"]), (["-snapshot"], [])])
 def test_an_image_in_use(family, tmp_path, first, second):
-    """Who has it is said before anything is emptied."""
+    """The process that has the image open is named before the log is emptied."""
     image, log = tmp_path / "fs.img", tmp_path / "log"
     shutil.copy(guest.IMAGE, image)
     words, environment = waits(image, tmp_path / "log of the first", *first)

@@ -50,7 +50,7 @@ def test_usertests(boot, tmp_path, options, cpus, mem):
 
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_overcommit(boot, cpus):
-    """fork promises nothing, and who then finds no page is killed with the reason."""
+    """fork promises no memory; a process that then gets no page is killed with the reason."""
     r = boot("usertests -q", cpus=cpus, append="overcommit")
     assert r.code == 0 and "ALL TESTS PASSED" in r.output, r.explain()
     much = r.output.split("test overcommit-little: OK\n")[1].split("test overcommit-much: OK")[0]

@@ -34,7 +34,7 @@ def jump_and_interrupt(log, symbols, program, target):
     try:
         vm.until(symbols["trap_user"])
         before, sepc = None, 0
-        while sepc != before:  # the program spins: nobody waits for what it has yet to do
+        while sepc != before:  # the program spins: nothing waits for the rest of it
             before, sepc = sepc, interrupted(vm, symbols)
         vm.write(vm.at, "sepc", target)
         try:

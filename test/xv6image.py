@@ -90,7 +90,7 @@ class Image:
 
 
 class Reader:
-    """Look into an image, whoever wrote it."""
+    """Read an image, whichever system wrote it."""
 
     def __init__(self, path):
         self.data = path.read_bytes()

@@ -31,7 +31,7 @@ GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to 
 
 
 class Failed(Exception):
-    """A case found what must not be."""
+    """A case found something wrong."""
 
     def __init__(self, expected, seen):
         super().__init__(f"expected {expected}; seen {seen}")

@@ -32,7 +32,7 @@ ARCHIVES = (".zip", *TARS)
 
 class Unusable(Exception):
     """There is nothing that could be judged: the grader's machine, the instructor's own tree, or
-    how a submission was packed is at fault, and nobody gets points for that, nor none."""
+    only the packing is at fault, and packing neither earns nor costs points."""
 
 
 def is_archive(name):

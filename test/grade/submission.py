@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From a directory that a stranger filled to a kernel that can be graded.
+"""Turn a directory that a stranger filled into a kernel that can be graded.
 
 The tree in which it is built is the instructor's, but for the files that the manifest names.  Those
 are copied as bytes, from regular files with harmless names, so that nothing but the compiler ever
@@ -56,7 +56,7 @@ ERRORS_SHOWN = 4
 WARNINGS_SHOWN = 10
 # Warnings that are errors in the kernel, as gcc and clang name them.
 FRAME_RULES = re.compile(r"\[-Werror[=,](-W)?(stack-usage|frame-larger-than|vla|alloca)\b")
-USERS = 0x70000000  # user ids from here up are nobody's
+USERS = 0x70000000  # user ids from here up belong to no user
 NOBODY = 65534
 
 

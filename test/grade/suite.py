@@ -190,7 +190,7 @@ def reports_overflow(t):
 
 
 def perform(c, build, logs):
-    """Run one case.  Returns its Outcome; never raises what the case is to blame for."""
+    """Run one case.  Returns its Outcome; raises nothing that is the case's fault."""
     outcome, trial, start = Outcome.of(c), Trial(c, build, logs), time.monotonic()
     try:
         c.run(trial)
@@ -216,7 +216,7 @@ def perform(c, build, logs):
         outcome.reason = str(broken)
     except (rsp.Gone, rsp.ProtocolError) as gone:
         outcome.reason = f"QEMU is gone: {gone}"
-    except Exception as error:  # a defect of the case, or output that nobody thought of
+    except Exception as error:  # a defect of the case, or unexpected output
         outcome.reason = f"{type(error).__name__}: {error}"
     finally:
         trial.close()

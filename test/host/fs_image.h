@@ -5,7 +5,7 @@
 
 #include "test/host/fs_stubs.h"
 
-// Make an empty file system of so many blocks on the fake disk, at the front of it.
+// Make an empty file system of that many blocks at the front of the fake disk.
 void image_make(uint32 blocks, uint32 ninodes, uint32 nlog);
 
 // Return what is wrong with the image on the fake disk, or NULL.  Recovered images have no orphans

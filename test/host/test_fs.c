@@ -899,7 +899,7 @@ static void *unlink_loop(void *arg) {
   return NULL;
 }
 
-// Two directories that contain each other: nobody waits for ever.
+// Two directories that contain each other: no thread waits for ever.
 static void test_loop(uint64 unused) {
   (void)unused;
   quiet = true;

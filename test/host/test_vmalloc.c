@@ -81,7 +81,7 @@ static void map_one(void) {
     live[live_count++] = area;
 }
 
-// Take a random area off the list, so that nobody else frees it meanwhile.  NULL: there is none.
+// Take a random area off the list, so that no other thread frees it meanwhile.  NULL: none is left.
 static struct vm_area *pick(void) {
   if (live_count == 0)
     return NULL;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which memory a driver can hand to a device: allocated memory, and never a stack."""
+"""Which memory a driver can hand to a device: allocated memory, never a stack."""
 
 import re
 
@@ -8,7 +8,7 @@ from suite import case
 from sv39 import W
 
 BLOCK = 1024  # bytes; provoke has the disk read block 1
-ONE_WAY = "Let drivers get addresses by one function, and have that look where the buffer is."
+ONE_WAY = "Let drivers get addresses from one function, and check there where the buffer is."
 WHOLE = "Look at every page of the buffer, not only at its first byte."
 
 
@@ -61,7 +61,7 @@ def stack(t):
     refused(t, "provoke DMA_STACK", r"hand_over", r"pid 2 \(provoke\)")
 
 
-@case("dma.stack_by_driver", "The disk's driver is asked to read into a stack", 2, ONE_WAY)
+@case("dma.stack_by_driver", "The disk's driver refuses to read into a stack", 2, ONE_WAY)
 def stack_by_driver(t):
     refused(t, "provoke DMA_STACK disk", r"pid 2 \(provoke\)")
 
@@ -71,17 +71,18 @@ def vmalloc(t):
     refused(t, "provoke DMA_VMALLOC", r"hand_over", r"vmalloc_pair")
 
 
-@case("dma.off_ram", "A buffer that runs off the end of memory", 1, WHOLE)
+@case("dma.off_ram", "A buffer that runs off memory is not handed to a device", 1, WHOLE)
 def off_ram(t):
     refused(t, "provoke DMA_RANGE ram", r"hand_over")
 
 
-@case("dma.off_data", "A buffer that begins in the kernel's data and runs off it", 1, WHOLE)
+@case("dma.off_data", "A buffer that runs off the kernel's data is not handed to a device", 1,
+      WHOLE)
 def off_data(t):
     refused(t, "provoke DMA_RANGE data", r"hand_over")
 
 
-@case("dma.code", "A device could write the kernel's code", 1,
-      "What the kernel itself may not write, no device may, by whatever address.")
+@case("dma.code", "A buffer in the kernel's code is not handed to a device", 1,
+      "What the kernel itself may not write, no device may write, at whatever address.")
 def code(t):
     refused(t, "provoke DMA_RANGE text", r"hand_over")

@@ -9,9 +9,9 @@ from gradeuser import SMALL, each, judge_each, stack_bytes, verdict
 from machine import FRAME, GUARD, PROVOKE, PROVOKE_END
 from suite import case
 
-SPILL = "Spill to struct hart what the check needs, and put it back before the frame is saved."
+SPILL = "Save in struct hart what the check needs, and restore it before you save the frame."
 EXACT = "past= says by how many bytes, as docs/traps.md defines it for each class."
-UNWIND = "Start at sepc, ra, s0 and sp of the frame; then each s0 points behind a saved ra and s0."
+UNWIND = "Start at the frame's sepc, ra, s0 and sp; each s0 points just above a saved ra and s0."
 ABI_NAMES = dict(zip(NAMES[1:32], (f"x{n}" for n in range(1, 32))), sepc="pc")
 HEX = r"(?:0x|(?=[0-9a-f]{16}\b))([0-9a-f]+)\b"
 FRAMES = "a backtrace with lines such as `#0 544 bytes recurse+0x24 x28`"
@@ -21,12 +21,12 @@ FRAMES = "a backtrace with lines such as `#0 544 bytes recurse+0x24 x28`"
 
 
 def for_people(report):
-    """The text without what is for machines."""
+    """The text without the machine line."""
     return "\n".join(line for line in report.text.splitlines() if not line.startswith("kstack: "))
 
 
 def printed(text, name):
-    """Numbers that stand behind the register's name; where there are none, all of the text."""
+    """Numbers that stand after the register's name, or all in the text if there are none."""
     names = f"{name}|{ABI_NAMES[name]}" if name in ABI_NAMES else name
     shown = re.findall(rf"(?<![\w+])(?:{names})[ \t):=]+{HEX}", text, re.IGNORECASE)
     return {int(number, 16) for number in
@@ -34,7 +34,7 @@ def printed(text, name):
 
 
 def check_registers(t, report):
-    """Each register in the frame, and in the text, is as it was when the trap came."""
+    """Each register in the frame and in the text is as it was when the trap came."""
     text = for_people(report)
     for name, value in zip(NAMES, report.trap.words()):
         t.equal(f"{name} in the frame", hex(getattr(report.frame, name)), hex(value))
@@ -69,7 +69,7 @@ def registers_good_sp(t):
     planted(t, "here", 0x0123456789ABCD00, "null")
 
 
-@case("evidence.fault_address", "scause and stval of a store to an address of its own", 1,
+@case("evidence.fault_address", "scause and stval of a store to a given address", 1,
       "Read scause and stval in the entry code: the next trap overwrites them.")
 def fault_address(t):
     report = t.fault("provoke ACCESS_NULL write 0x3123456789", "user-access")
@@ -85,7 +85,7 @@ def interrupt_cause(t):
     check_registers(t, report)
 
 
-@case("evidence.sstatus_bits", "Bits of sstatus that the entry code changes, as they were before",
+@case("evidence.sstatus_bits", "sstatus keeps the bits that the entry code changes",
       2, "Save sstatus before the entry code changes any bit of it, on every way in.")
 def sstatus_bits(t):
     kinds = {"REGISTERS null": "wild-sp", "REGISTERS lo-16": "overflow", "REGISTERS here": "null"}
@@ -178,8 +178,8 @@ def backtrace_chain(t):
             "provoke_load plant_repeat plant_repeat plant_inner plant_outer")
 
 
-@case("evidence.backtrace_folds", "The backtrace folds frames alike, and counts them", 2,
-      "Frames with the same pc and size become one line, with a count: x37.")
+@case("evidence.backtrace_folds", "The backtrace folds equal frames and counts them", 2,
+      "Print frames with the same pc and size as one line with a count: x37.")
 def backtrace_folds(t):
     lines = planted_calls(t, 37)
     calls = [line for line in lines if line[1] == "plant_repeat"]
@@ -188,7 +188,7 @@ def backtrace_folds(t):
 
 
 @case("evidence.backtrace_overflow", "The backtrace of an overflow counts every call", 3,
-      "The innermost frame may be half made: read the prologue up to sepc to see how far it came.")
+      "The innermost frame may be half built: read the prologue up to sepc to see how far it got.")
 def backtrace_overflow(t):
     report = t.fault("provoke EXHAUST_STACK", "overflow")
     stack, memory, sp = report.mark.stack, stack_bytes(report), report.trap.sp
@@ -253,9 +253,9 @@ def frame_in_itself(t):
     watch.alive_until_end(255)
 
 
-@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 or sp points to itself, or "
-      "down", 2, "A caller's frame lies above that of the function it called: where it does not, "
-      "stop; so does what a trap interrupted.")
+@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 or sp points to itself or "
+      "down", 2, "A caller's frame lies above that of "
+      "the function it called, and a trap's above its handler's. Stop where that is not so.")
 def backtrace_cycle(t):
     broken_links(t, 0, 0)
     broken_links(t, 1, 0)
@@ -273,8 +273,8 @@ def small_calls(t, kind, depth, size):
     t.equal("bytes of them", sum(bytes for bytes, _ in seen), (depth + 1) * size)
 
 
-@case("evidence.backtrace_whole", "The backtrace goes on to its end, however many frames there are",
-      2, "The stack's borders end a backtrace, and a saved s0 that goes down; no count does.")
+@case("evidence.backtrace_whole", "The backtrace shows all frames, however many there are",
+      2, "End a backtrace at the stack's borders or a saved s0 that goes down, not by a count.")
 def backtrace_whole(t):
     small_calls(t, "small", 799, 16)
     small_calls(t, "mixed", 499, 24)
@@ -295,7 +295,7 @@ def past_below(t):
     check_past(t, "overflow", *[(f"JUMP_FRAME {n}", n) for n in (1, 15, 4096, GUARD)])
 
 
-@case("evidence.past_above_base", "past= where a frame lacks room", 1, EXACT)
+@case("evidence.past_above_base", "past= where there is no room for a frame", 1, EXACT)
 def past_above_base(t):
     check_past(t, "overflow", *[(f"WILD_SP lo+{n}", FRAME - n) for n in (0, 1, 16, FRAME - 1)])
 
@@ -322,8 +322,8 @@ def strange_name(t):
     t.fault("gradeuser named EXHAUST_STACK", "overflow", process="a%20b%3D%0Ak%25%01z")
 
 
-@case("evidence.sentence", "The report begins with who ran off what, by how much and where", 1,
-      "First a sentence for people: pid, name, bytes and the function.")
+@case("evidence.sentence", "The report begins with a sentence: process, bytes and function", 1,
+      "Begin with a sentence for people: pid, name, bytes and the function.")
 def sentence(t):
     report = t.fault("provoke EXHAUST_STACK", "overflow")
     words = ("pid 2", "(provoke)", str(report.line["past"]), "recurse")
@@ -333,7 +333,7 @@ def sentence(t):
 
 
 @case("evidence.each_its_own", "Reports one after another are about their own faults", 2,
-      "Nothing of the last report may be left over: clear or set each field.")
+      "Clear or set each field, so that nothing is left from the last report.")
 def each_its_own(t):
     kinds = {"EXHAUST_STACK": "overflow", "ACCESS_NULL read": "null", "UNDERFLOW": "underflow",
              "WRITE_RO": "write-rodata", "WILD_SP null": "wild-sp", "ILLEGAL": "exception"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Nobody is handed a stack, or a page, that shows what its last owner left there."""
+"""No stack or page that is handed out shows what its last owner left there."""
 
 import struct
 
@@ -9,7 +9,7 @@ from suite import case
 
 SECRET = struct.pack("<II", 0x5EC4E7, 0x5EC4E7)  # kern/provoke/faults.S
 ROUNDS, CROWD = 6, 12  # user/gradeuser.c
-ERASE = "A stack that is used again is erased first, down to the deepest byte its owner used."
+ERASE = "Before you use a stack again, erase it down to the deepest byte that its owner used."
 
 
 def unused(watch):
@@ -21,7 +21,7 @@ def unused(watch):
 
 
 def look(watch):
-    """Whoever has just begun a test was given a stack without a secret."""
+    """The process that has just begun a test got a stack without a secret."""
     mark = watch.mark()
     at = unused(watch).find(SECRET)
     expect(at < 0, f"nothing of an earlier owner in {mark.stack}, below sp {mark.sp:#x}",
@@ -37,7 +37,7 @@ def planted(watch, size):
 
 
 def handed_on(t, test, size):
-    """What a child of gradeuser plants by the test, the next one must not find."""
+    """The next child of gradeuser must not find what this one plants by the test."""
     t.proof()
     watch = t.boot(f"gradeuser secrets {test}", mem=SMALL)
     for _ in range(ROUNDS):
@@ -53,25 +53,25 @@ def reused(t):
     handed_on(t, "STACK_SECRET 1024", 1024)
 
 
-@case("hygiene.deep", "Nor what the process before left deep on it", 2, ERASE)
+@case("hygiene.deep", "A new process's stack shows nothing that was left deep on it", 2, ERASE)
 def deep(t):
     handed_on(t, "STACK_SECRET 14000", 14000)
 
 
-@case("hygiene.sparse", "Nor what it left below large frames that were hardly used", 2,
-      "A frame may be as large as the compiler lets pass: so long may a run of zeros be in use.")
+@case("hygiene.sparse", "A new process's stack shows nothing left below large, sparse frames", 2,
+      "A run of zeros may be as long as the largest frame, and there may be data below it.")
 def sparse(t):
     handed_on(t, "STACK_SECRET 512 10", 512)
 
 
-@case("hygiene.victim", "Nor what a victim left after sp had jumped", 2,
-      "After a fault anything may stand anywhere on a stack: erase it all, or unmap it.")
+@case("hygiene.victim", "A new process's stack shows nothing of a victim whose sp had jumped", 2,
+      "After a fault there may be data anywhere on a stack: erase all of it, or unmap it.")
 def victim(t):
     handed_on(t, "STRAY_SECRET 2048", 256)
 
 
 @case("hygiene.new_stacks", "Memory that becomes a stack shows nothing of the program before", 2,
-      "Pages are zeroed before they are mapped as a stack.")
+      "Zero pages before you map them as a stack.")
 def new_stacks(t):
     t.proof()
     watch = t.boot("gradeuser page-secrets", mem=SMALL)
@@ -82,7 +82,7 @@ def new_stacks(t):
 
 
 @case("hygiene.old_stacks", "Memory of stacks shows nothing to the program that gets it", 2,
-      "Pages are zeroed before a program gets them, whatever they were before.")
+      "Zero pages before a program gets them, whatever they were used for.")
 def old_stacks(t):
     t.proof()
     watch = t.boot("gradeuser stack-secrets", mem=SMALL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where stacks are, what surrounds them, and who may do what there."""
+"""Where stacks are, what surrounds them, and who may read, write or execute there."""
 
 from cases.overflow import wfi_addresses
 from facts import check_guarded, expect, judge, mapped_stacks, stack_of_sp
@@ -25,7 +25,7 @@ def at_mark(t, **machine):
 
 
 def check_halves(table):
-    """In each slot all pages of the stack half are mapped and none else."""
+    """In each slot all pages of the stack half are mapped, and no others."""
     for stack, leaves in mapped_stacks(table).items():
         seen = sorted(leaf.va for leaf in leaves)
         expect(seen == list(range(stack.lo, stack.hi, PAGE)),
@@ -74,7 +74,7 @@ def thread_stack(t):
 
 
 @case("layout.kernel_thread_stack", "A kernel thread runs on a guarded stack of the window", 1,
-      "Every thread gets its stack by the one path, kstack_alloc.")
+      "Give every thread its stack by the same function, kstack_alloc().")
 def kernel_thread_stack(t):
     watch = t.boot("provoke EXHAUST_KTHREAD")
     caller, mark = watch.mark(), watch.mark()
@@ -82,8 +82,8 @@ def kernel_thread_stack(t):
     check_guarded(watch.guest.at.table(), mark.stack, "stack of a kernel thread")
 
 
-@case("layout.new_stack_elsewhere", "A new thread begins on another hart than made its stack", 1,
-      "A hart may have cached that nothing is mapped there: fence before running on a newer stack.")
+@case("layout.new_stack_elsewhere", "A new thread begins on another hart than made the stack", 1,
+      "A hart may have cached that nothing is mapped there: fence before you run on a newer stack.")
 def new_stack_elsewhere(t):
     watch = t.boot("provoke NEW_REMOTE", cpus=2, icount=False)
     caller = watch.mark()
@@ -96,7 +96,7 @@ def new_stack_elsewhere(t):
 
 
 @case("layout.idle_stacks", "Every hart idles on a guarded stack of the window, its own", 2,
-      "Leave the boot stack for one of the window as soon as there is one, on every hart.")
+      "On every hart, leave the boot stack for one in the window as soon as there is one.")
 def idle_stacks(t):
     watch = t.boot("sleep 100", cpus=3)
     guest, found = watch.guest, {}
@@ -131,8 +131,8 @@ def emergency_stacks(t):
     t.equal("emergency stacks", len(found), 2)
 
 
-@case("layout.emergency_stacks_8", "Of eight harts, too, each has an emergency stack", 2,
-      "As many emergency stacks as there are harts, however many: give each one as it starts.")
+@case("layout.emergency_stacks_8", "Each of eight harts has an emergency stack", 2,
+      "Give each hart an emergency stack as it starts, however many harts there are.")
 def emergency_stacks_8(t):
     found, harts = {}, (0, 3, 4, 5, 6, 7)  # no more fit into the arguments
     tests = [f"ON_HART {hart} EXHAUST_STACK" for hart in harts]
@@ -144,8 +144,8 @@ def emergency_stacks_8(t):
         found[report.emergency] = hart
 
 
-@case("layout.hart_numbers", "So has each of three harts whose numbers are 1, 3 and 4", 2,
-      "Find a hart's record by its number, which is not an index: ask the device tree for them.")
+@case("layout.hart_numbers", "Each of three harts numbered 1, 3 and 4 has an emergency stack", 2,
+      "A hart's number is not an index: read the numbers from the device tree.")
 def hart_numbers(t):
     found = {}
     tests = [f"ON_HART {index} EXHAUST_STACK" for index in range(3)]
@@ -158,7 +158,7 @@ def hart_numbers(t):
 
 
 @case("layout.interrupt_stacks", "Every hart handles interrupts on a guarded stack, its own", 2,
-      "What comes while a thread is deep in its stack must not need more of it than the frame.")
+      "An interrupt must need no more of a thread's stack than the frame.")
 def interrupt_stacks(t):
     found = {}
     for hart in range(2):
@@ -182,7 +182,7 @@ def guards(t):
 
 
 @case("layout.rights", "Stacks are readable and writable by the kernel alone", 2,
-      "The leaves of a stack have V, R, W, G, A and D; never U, never X.")
+      "Map stacks with V, R, W, G, A and D, never with U or X.")
 def rights(t):
     check_rights(at_mark(t, cpus=3)[2])
 
@@ -207,7 +207,7 @@ def aliases(t):
 
 
 @case("layout.no_user", "The user half has only user pages, the kernel half none", 1,
-      "U belongs to leaves below 2^38 and to no others.")
+      "Set U in leaves below 2^38 and in no others.")
 def no_user(t):
     table = at_mark(t)[2]
     for leaf in table.leaves(0, USER_END):
@@ -216,8 +216,8 @@ def no_user(t):
         expect(not leaf.flags & U, "no U in the kernel half", leaf.describe())
 
 
-@case("layout.w_xor_x", "No page can be written and executed, by whatever address", 2,
-      "Text and constants are read-only in the direct map, too, and that is never executable.")
+@case("layout.w_xor_x", "No page can be both written and executed, at whatever address", 2,
+      "Text and constants are read-only in the direct map, too, which is never executable.")
 def w_xor_x(t):
     table = at_mark(t)[2]
     executable, writable = [], []
@@ -237,7 +237,7 @@ def w_xor_x(t):
 
 
 @case("layout.preset", "Every leaf of the kernel has G, A and, if writable, D", 1,
-      "Hardware need not set A and D; the kernel does, before it uses the page.")
+      "Set A and D before you use a page: hardware may leave that to the kernel.")
 def preset(t):
     for leaf in at_mark(t)[2].leaves(DIRECT[0], TOP):
         expect(leaf.flags & (G | A) == G | A and (leaf.flags & D or not leaf.flags & W),
@@ -282,7 +282,7 @@ def larger_than_memory(t):
 
 
 @case("layout.after_1000_forks", "All of this still holds after 1,000 forks", 3, tags=("stress",),
-      hint="Stacks that are used again have to be mapped, guarded and owned like new ones.")
+      hint="Map, guard and own stacks that are used again like new ones.")
 def after_1000_forks(t):
     watch = t.boot("forktest", append="nproc=1100", icount=False, cpus=2)
     guest = watch.guest

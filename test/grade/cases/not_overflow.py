@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Faults that are no overflow, and must not be called one; and what is no fault at all."""
+"""Faults that are no overflow and must not be called one, and accesses that are no fault."""
 
 from facts import (BREAKPOINT, FETCH, ILLEGAL, INTERRUPT, LOAD, STORE, SUM, Stack, check_guarded,
                    judge, mapped_stacks, stack_of)
@@ -31,8 +31,8 @@ def store_or_load(how):
 # --- no fault -------------------------------------------------------------------------------------
 
 
-@case("not_overflow.ninety_percent", "Nine tenths of the stack used legally, and then a trap", 2,
-      "Nothing but a frame's room is kept free: do not report before the stack is really used up.")
+@case("not_overflow.ninety_percent", "A trap when nine tenths of the stack are in use", 2,
+      "Keep only room for a frame: do not report before the stack is really used up.")
 def ninety_percent(t):
     t.proof()
     watch = t.boot("provoke STACK_USE 13904")
@@ -117,7 +117,7 @@ def leading_write_first(t):
     guard_below(t, "write", GUARD)
 
 
-@case("not_overflow.leading_write_last", "A store just below the stack is no overflow", 1, BY_SP)
+@case("not_overflow.leading_write_last", "A store just below the stack", 1, BY_SP)
 def leading_write_last(t):
     guard_below(t, "write", 1)
 
@@ -164,19 +164,19 @@ def guard_of_another(t, how, distance):
 
 
 @case("not_overflow.other_guard_write", "A stray store to the guard of another process", 2,
-      "From any address shift and mask give the slot; the slot knows its owner.")
+      "Shift and mask any address to get its slot; the slot knows its owner.")
 def other_guard_write(t):
     guard_of_another(t, "write", 8)
 
 
 @case("not_overflow.other_guard_read", "A stray load from the guard of another process", 1,
-      "From any address shift and mask give the slot; the slot knows its owner.")
+      "Shift and mask any address to get its slot; the slot knows its owner.")
 def other_guard_read(t):
     guard_of_another(t, "read", GUARD)
 
 
 @case("not_overflow.other_guard_above", "A stray store just above a stack, into a free slot", 2,
-      "The guard of a slot is that of the stack below, too: its owner counts if the slot has none.")
+      "A slot's guard is also that of the stack below: name that owner if the slot has none.")
 def other_guard_above(t):
     watch = t.boot("gradeuser above write")
     report = watch.report()
@@ -185,7 +185,7 @@ def other_guard_above(t):
     *stacks, own = [mark.stack for mark in watch.marks]  # of the processes from 3 on, and of 2
     # Process 3 may be gone.
     t.expect(below in stacks and slot not in [*stacks[1:], own],
-             "an address between the stack of a process and a slot of none", hex(address))
+             "an address between the stack of a process and a slot without one", hex(address))
     judge(report, "guard-other", process="gradeuser", owner=3 + stacks.index(below))
     access(t, report, STORE)
     watch.alive_until_end(255)
@@ -238,14 +238,14 @@ def freed_remotely(t, program):
 
 
 @case("not_overflow.freed_stack_remote", "A load from a freed stack that another hart had used", 2,
-      "Unmapping is done when every hart has fenced, not only the one that unmaps.")
+      "Unmapping is done only when every hart has fenced, not just the one that unmaps.")
 def freed_stack_remote(t):
     watch, _ = freed_remotely(t, "provoke STALE_REMOTE")
     watch.panics()
 
 
-@case("not_overflow.reused_frame_remote", "The same, and the frame has a new owner by then", 2,
-      "A frame goes to nobody before every hart has fenced: else one still reads and writes there.")
+@case("not_overflow.reused_frame_remote", "The same, after the frame got a new owner", 2,
+      "Give a frame to a new owner only when every hart has fenced: one may still access it.")
 def reused_frame_remote(t):
     watch, frame = freed_remotely(t, "provoke STALE_REMOTE frame")
     now = watch.guest.read_memory(frame.pa, PAGE)
@@ -253,8 +253,8 @@ def reused_frame_remote(t):
     watch.panics()
 
 
-@case("not_overflow.reused_slot_remote", "The same, and the slot has a new stack by then", 2,
-      "No address is used again before every hart has fenced: else two harts see two stacks there.")
+@case("not_overflow.reused_slot_remote", "The same, after the slot got a new stack", 2,
+      "Use an address again only when every hart has fenced: two harts may see two stacks there.")
 def reused_slot_remote(t):
     t.proof()
     watch = t.boot("provoke STALE_REMOTE slot", cpus=2, icount=False)
@@ -274,8 +274,8 @@ def reused_slot_remote(t):
     watch.alive_until_end(0)
 
 
-@case("not_overflow.slots_rest", "A freed slot is used again when all others have been", 2,
-      "Search for a slot where the last search ended: a stale pointer then finds nothing for long.")
+@case("not_overflow.slots_rest", "A freed slot is used again only after all others", 2,
+      "Begin each search for a slot where the last one ended: stale pointers hit nothing for long.")
 def slots_rest(t):
     t.proof()
     watch = t.boot("provoke REUSE_COUNT", mem=SMALL)
@@ -302,14 +302,14 @@ def null(t):
 
 
 @case("not_overflow.null_far", "A store to the last byte that counts as null", 1,
-      "Below 4096 is null: a member of a structure that is not there.")
+      "Addresses below 4096 count as null: a null pointer to a structure, plus a member's offset.")
 def null_far(t):
     trap = address_fault(t, "provoke ACCESS_NULL write 4095", "null", STORE)
     t.equal("the address", trap.stval, 4095)
 
 
 @case("not_overflow.null_past", "A load from the first byte that does not count as null", 1,
-      "Below 4096 is null, from there on it is user memory.")
+      "Addresses below 4096 count as null; user memory begins there.")
 def null_past(t):
     trap = address_fault(t, "provoke ACCESS_NULL read 4096", "user-access", LOAD)
     t.equal("the address", trap.stval, 4096)
@@ -338,13 +338,13 @@ def user_access(t, how):
 
 
 @case("not_overflow.user_read", "A load from user memory without the user copy", 1,
-      "Keep SUM clear but in the user copy; trap entry clears it.")
+      "Keep SUM clear except in the user copy; clear it in the trap entry.")
 def user_read(t):
     user_access(t, "read")
 
 
 @case("not_overflow.user_write", "A store to user memory without the user copy", 1,
-      "Keep SUM clear but in the user copy; trap entry clears it.")
+      "Keep SUM clear except in the user copy; clear it in the trap entry.")
 def user_write(t):
     user_access(t, "write")
 
@@ -376,13 +376,13 @@ def rodata_write(t):
 
 
 @case("not_overflow.rodata_write_alias", "A store to constants by their address in the direct map",
-      1, "Whatever is read-only in the image is so in the direct map.")
+      1, "Map as read-only in the direct map what is read-only in the image.")
 def rodata_write_alias(t):
     read_only(t, "WRITE_RO", True, False)
 
 
 @case("not_overflow.text_write_alias", "A store to code by its address in the direct map", 1,
-      "Whatever is read-only in the image is so in the direct map.")
+      "Map as read-only in the direct map what is read-only in the image.")
 def text_write_alias(t):
     read_only(t, "WRITE_KERN", True, True)
 
@@ -400,7 +400,7 @@ def jump_to_data(t):
 
 
 @case("not_overflow.unmapped", "A load and a store where nothing is mapped", 1,
-      "No guard, no stack, no user address, no mapping: unmapped.")
+      "No guard, no stack, no user address and no mapping: the class is unmapped.")
 def unmapped(t):
     for (_, pid, report), scause in zip(each(t, "UNMAPPED read", "UNMAPPED write 1"),
                                         (LOAD, STORE)):
@@ -410,7 +410,7 @@ def unmapped(t):
 
 
 @case("not_overflow.exceptions", "An illegal instruction and a breakpoint", 1,
-      "With a good sp, what is no page fault is of class exception.")
+      "With a good sp, any trap that is no page fault is of class exception.")
 def exceptions(t):
     for (_, pid, report), scause in zip(each(t, "ILLEGAL", "BREAKPOINT"), (ILLEGAL, BREAKPOINT)):
         judge(report, "exception", pid=pid, process="gradeuser")
@@ -420,7 +420,7 @@ def exceptions(t):
 
 # --- faults in user mode --------------------------------------------------------------------------
 
-NO_REPORT = "A fault in user mode ends the process, without a kernel report; the kernel goes on."
+NO_REPORT = "A fault in user mode kills the process without a kernel report; the kernel goes on."
 
 
 def user_faults_at_kernel(t, how, scause):
@@ -451,7 +451,7 @@ def user_mode_jumps(t):
 
 
 @case("not_overflow.user_stack", "A program overflows its user stack", 1,
-      "The page below the user stack is a guard; the process is killed, without a kernel report.")
+      "The page below the user stack is a guard: kill the process, without a kernel report.")
 def user_stack(t):
     t.proof()
     _, faults = user_faults(t, "overflow")
@@ -461,7 +461,7 @@ def user_stack(t):
 
 # --- bad pointers in system calls -----------------------------------------------------------------
 
-EFAULT = "Check the range of a user pointer, then copy by the user copy, which survives faults."
+EFAULT = "Check the range of a user pointer, then use the user copy, which survives faults."
 
 
 def pointers(t, kind):
@@ -491,7 +491,7 @@ def efault_write(t):
 
 
 @case("not_overflow.efault_closed", "After a bad pointer user memory is closed again", 2,
-      "The user copy clears SUM on each of its ways out, that of a fault included.")
+      "Clear SUM on every way out of the user copy, also after a fault.")
 def efault_closed(t):
     report = t.fault("provoke COPY_LOW here 0", "exception")
     trap = report.trap
@@ -503,8 +503,8 @@ def efault_closed(t):
     t.expect(not trap.sstatus & SUM, "SUM clear behind it", hex(trap.sstatus))
 
 
-@case("not_overflow.copy_kernel", "A user copy whose other side, the kernel's, is bad", 2,
-      "A user copy survives faults at the user's address alone: another is the kernel's fault.")
+@case("not_overflow.copy_kernel", "A user copy with a bad kernel address", 2,
+      "A user copy survives faults at the user's address only: any other fault is the kernel's.")
 def copy_kernel(t):
     kinds = {"to lo-8": "guard-below", "from lo-1": "guard-below", "string hi": "guard-above",
              "to 0": "null", "from 0": "null", "from text": "write-rodata",

@@ -10,10 +10,10 @@ from machine import FRAME, GUARD, IMAGE_PA, RENDEZVOUS, USER_END, WFI, Ended
 from suite import case
 
 CHECK_FIRST = "Check sp and the room for a frame before the trap entry stores anything through sp."
-IN_FULL = "The room for the whole frame counts, not sp alone."
+IN_FULL = "Check for room for the whole frame, not sp alone."
 BY_SP = "Below the stack by up to the guard's size is overflow, whatever the cause of the trap."
-HELD = "A turn at a pipe or the console is held like a lock: count it, or give it back in the exit."
-FORCED = "Killing is for a process in a system call, interrupts on, no spin lock held; else panic."
+HELD = "A turn at a pipe or the console is held like a lock: count it, or release it on exit."
+FORCED = "Kill only in a system call, with interrupts on and no spin lock held; else panic."
 
 
 def overflow(t, program, scause=STORE, function=None, **options):
@@ -26,7 +26,7 @@ def overflow(t, program, scause=STORE, function=None, **options):
 
 
 def distance(t, report, below):
-    """The sp at the fault is so many bytes below the stack."""
+    """At the fault sp is that many bytes below the stack."""
     t.equal("bytes from sp up to the stack", report.mark.stack.lo - report.trap.sp, below)
 
 
@@ -85,7 +85,7 @@ def last_byte(t):
 
 
 @case("overflow.past_guard", "A jump of sp over the whole guard, found at the next trap", 2,
-      "Below the guard nothing need fault; the next trap's check finds a wild sp.")
+      "Below the guard a store may not fault; the next trap's check finds a wild sp.")
 def past_guard(t):
     report = t.fault(f"provoke JUMP_FRAME {GUARD + 16}", "wild-sp", owner=None)
     distance(t, report, GUARD + 16)
@@ -99,7 +99,7 @@ def alloca_into_guard(t):
 
 
 @case("overflow.alloca_past_guard", "An alloca-like jump past the guard", 1,
-      "Below the guard nothing need fault; the next trap's check finds a wild sp.")
+      "Below the guard a store may not fault; the next trap's check finds a wild sp.")
 def alloca_past_guard(t):
     report = t.fault("provoke WILD_SP here-40000 store", "wild-sp", owner=None)
     t.expect(report.mark.stack.lo - report.trap.sp > GUARD, "sp below the guard",
@@ -146,7 +146,7 @@ def in_handler(t, report):
 
 
 def interrupts_of(t, watch, count, sp):
-    """Run on until the loop of provoke_sp_interrupt was interrupted so many times by the timer.
+    """Run on until the timer has interrupted the loop of provoke_sp_interrupt that many times.
     Returns the memory of all stacks at each."""
     guest, vectors, seen = watch.guest, watch.vectors(), []
     guest.insert(RENDEZVOUS, *vectors)
@@ -170,7 +170,7 @@ def timer_frame(t):
 
 
 @case("overflow.timer_frame_plus_8", "A timer interrupt with sp odd, just above the frame's room",
-      1, "No room is lacking, but sp is no multiple of 16: wild-sp.")
+      1, "There is room enough, but sp is no multiple of 16: wild-sp.")
 def timer_frame_plus_8(t):
     report = t.fault(f"provoke WILD_SP lo+{FRAME + 8} interrupt", "wild-sp", interrupts=True)
     distance(t, report, -FRAME - 8)
@@ -184,7 +184,7 @@ def break_frame_less_16(t):
 
 
 @case("overflow.interrupts_to_the_end", "Interrupts come as sp goes down, step by step", 2,
-      "Handlers use the interrupt stack, so only the room for the frame is missed, by 16 bytes.")
+      "Handlers use the interrupt stack, so sp gets 16 bytes too low for a frame, and no lower.")
 def interrupts_to_the_end(t):
     report = overflow(t, "provoke WILD_SP lo+2048 sink", scause=SOFTWARE,
                       function="provoke_sp_sink", interrupts=True)
@@ -240,7 +240,7 @@ def user_copy(t):
 
 
 @case("overflow.user_copy_closed", "The handler of a copy's page fault cannot reach user memory", 1,
-      "Trap entry clears SUM, whatever was interrupted; the frame brings it back.")
+      "Clear SUM in the trap entry, whatever was interrupted; the return restores it.")
 def user_copy_closed(t):
     report, fault = copy_low(t)
     t.expect(fault.sstatus & SUM, "SUM set in the user copy", hex(fault.sstatus))
@@ -257,8 +257,8 @@ def kernel_thread(t):
              why="kernel-thread", interrupts=True)
 
 
-@case("overflow.forked_child", "In a child just forked", 1,
-      "A new thread's stack is guarded, and its record set, before it first runs.")
+@case("overflow.forked_child", "In a child that has just been forked", 1,
+      "Guard a new thread's stack and record its bounds before it first runs.")
 def forked_child(t):
     overflow(t, "provoke -n 1 EXHAUST_STACK", function="recurse", code=0, pid=3)
 
@@ -276,13 +276,13 @@ def spin_lock(t):
 
 
 @case("overflow.sleep_lock", "Holding a sleep lock", 2,
-      "Who waits for a lock that a victim held would wait for ever: why=sleeplock, and a panic.")
+      "Others would wait for ever for a lock that the victim holds: panic with why=sleeplock.")
 def sleep_lock(t):
     overflow(t, "provoke EXHAUST_SLEEPLOCK", function="recurse", code=1, why="sleeplock")
 
 
 @case("overflow.transaction", "In a transaction of the file system", 1,
-      "A transaction that never ends keeps every later one from the disk: why=transaction.")
+      "A transaction that never ends keeps every later one from the disk: panic, why=transaction.")
 def transaction(t):
     overflow(t, "provoke EXHAUST_TRANSACTION", function="recurse", code=1, why="transaction")
 
@@ -332,7 +332,7 @@ def option(t):
              why="option")
 
 
-@case("overflow.console", "While printing, with the console locked", 2,
+@case("overflow.console", "While it prints, with the console locked", 2,
       "The reporter takes no lock that the victim may hold.")
 def console(t):
     overflow(t, "provoke EXHAUST_CONSOLE", function="recurse", code=1,
@@ -399,8 +399,8 @@ def handler_bounds(t):
         watch.panics()
 
 
-@case("overflow.in_exit", "A victim faults again as it exits, at the borders of its stack", 3,
-      "Set the record back to the victim's stack before leaving the emergency stack; exit twice.")
+@case("overflow.in_exit", "A victim faults again while it exits, at the borders of its stack", 3,
+      "Record the victim's stack before you leave the emergency stack; let exit begin again.")
 def in_exit(t):
     watch = t.boot("provoke -n 1 EXHAUST_STACK", mem=SMALL)
     mark = watch.mark()
@@ -477,7 +477,7 @@ def all_harts(t):
 
 
 @case("overflow.during_report", "On one hart while another one reports", 3,
-      "A second reporter waits until the first has ended; neither report is lost or mixed up.")
+      "A second reporter waits until the first one has ended, so no report is lost or mixed up.")
 def during_report(t):
     watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING", cpus=2, icount=False)
     pids = set()
@@ -494,7 +494,7 @@ def panic(report):
 
 
 @case("overflow.panic_waits", "A panic on one hart while another one reports", 3,
-      "A panic ends the machine only when every report that had begun on other harts is out.")
+      "A panic ends the machine only after every report that other harts have begun.")
 def panic_waits(t):
     watch = t.boot("provoke -n 2 -j 2 EXHAUST_ALL off", cpus=2, icount=False)
     pids = set()
@@ -512,8 +512,8 @@ def fell(traps):
     return any(trap.sstatus & SPP and not Observer.is_good(trap.sp) for trap in traps)
 
 
-@case("overflow.whole_lines", "Reports and messages of other harts come one after another", 2,
-      "A report waits for the message under way, a message for the report: none cuts another.")
+@case("overflow.whole_lines", "Reports and messages of several harts do not cut each other", 2,
+      "A report waits for a message that has begun, and a message waits for a report.")
 def whole_lines(t):
     watch = t.boot("provoke -n 2 -j 2 EXHAUST_REPORTING line", cpus=2, icount=False)
     watch.mark()
@@ -551,7 +551,7 @@ def whole_lines(t):
 
 
 def last_resort(t, name, *arguments):
-    """Let the reporter go wrong at the rendezvous: one line through the firmware, and the end."""
+    """Let the reporter fault at the rendezvous: it prints one line by the firmware and ends."""
     watch = t.boot("provoke EXHAUST_STACK")
     report = watch.report()
     judge(report, "overflow")
@@ -576,7 +576,7 @@ def last_resort(t, name, *arguments):
     return emergency, traps[0]
 
 
-@case("overflow.emergency_stack", "The emergency stack overflows in the middle of a report", 3,
+@case("overflow.emergency_stack", "The emergency stack overflows during a report", 3,
       "An overflow while the record is the emergency stack goes to a path that needs no stack.")
 def emergency_stack(t):
     emergency, trap = last_resort(t, "recurse", 100000)
@@ -584,8 +584,8 @@ def emergency_stack(t):
              hex(trap.sp))
 
 
-@case("overflow.reporter_faults", "The reporter takes a fault, its stack being good", 2,
-      "A fault of the reporter itself is the last resort too, never a second report.")
+@case("overflow.reporter_faults", "The reporter faults on a good stack", 2,
+      "A fault of the reporter itself goes to the last resort, never to a second report.")
 def reporter_faults(t):
     _, trap = last_resort(t, "provoke_load", 0)
     t.expect(Observer.is_good(trap.sp) and trap.stval == 0, "a good sp, address 0", hex(trap.sp))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""After a process was killed for what it did in the kernel, the kernel is as good as new."""
+"""After the kernel has killed a process for a fault in the kernel, it works as before."""
 
 import shutil
 
@@ -7,11 +7,11 @@ from facts import check_place, expect, judge, mapped_stacks
 from gradeuser import SMALL, check_image, disk, each, verdict
 from suite import case
 
-GIVE_BACK = "Whatever the victim held goes back when it exits: pages, its stack, its files."
+GIVE_BACK = "Release all that the victim holds when it exits: its pages, its stack, its files."
 
 
 def overflows(t, watch, count, pids, process):
-    """Iterate over so many reports of overflows that were survived, each of another process."""
+    """Iterate over that many reports of overflows, each survived and of another process."""
     left = set(pids)
     t.proof()  # what follows does not look at each trap
     many = count > 100
@@ -47,7 +47,7 @@ def thousand(t):
 
 
 @case("survival.stacks", "The stacks of victims are freed", 2,
-      "The exit path frees a victim's stack like any other.")
+      "Free a victim's stack on exit like any other.")
 def stacks(t):
     watch = t.boot("provoke -n 24 -j 8 EXHAUST_STACK", mem=SMALL)
     first = None
@@ -60,7 +60,7 @@ def stacks(t):
 
 
 @case("survival.kernel_threads", "The stacks of kernel threads that end are freed", 1,
-      "A thread without a process goes the same way out: whoever runs next frees its stack.")
+      "A thread without a process exits the same way: the next thread frees its stack.")
 def kernel_threads(t):
     t.proof()
     watch = t.boot("provoke -n 24 MAKE_THREAD", mem=SMALL)
@@ -74,8 +74,8 @@ def kernel_threads(t):
     t.expect(last <= first, f"at most {first} stacks mapped after the last thread has ended", last)
 
 
-@case("survival.every_class", "One fault of each class after another, and nothing is lost", 2,
-      "Every class but those that force a panic ends with the exit of the process alone.")
+@case("survival.every_class", "One fault of each class, one after another, and no page is lost", 2,
+      "Kill only the process, in every class that does not force a panic.")
 def every_class(t):
     kinds = {"EXHAUST_STACK": "overflow", "UNDERFLOW 16": "underflow", "WILD_SP user": "wild-sp",
              "BREAKPOINT": "exception", "STACK_GUARD_PAGE_LEADING": "guard-below",
@@ -94,8 +94,8 @@ def on_a_disk(t, program, **machine):
     return t.boot(program, **disk(path), **machine), path
 
 
-@case("survival.files", "The victim's pipe, file, directory and child are let go", 3,
-      "The exit path closes descriptors, lets the directory go and gives children to init.")
+@case("survival.files", "The victim's pipe, file, directory and child are released", 3,
+      "Close descriptors on exit, release the directory and give children to init.")
 def files(t):
     watch, path = on_a_disk(t, "gradeuser held EXHAUST_STACK", limit=5)
     judge(watch.report(), "overflow", pid=3, process="gradeuser")
@@ -106,7 +106,7 @@ def files(t):
 
 
 @case("survival.memory", "Memory that others share with the victim stays as it was", 2,
-      "The victim's pages are freed by count: those that are shared belong to the others now.")
+      "Free the victim's pages by count: those it shares now belong to the others.")
 def memory(t):
     watch = t.boot("gradeuser memory EXHAUST_STACK")
     for _ in overflows(t, watch, 4, range(3, 7), "gradeuser"):
@@ -134,7 +134,7 @@ def storm(t, count, **machine):
 
 
 @case("survival.storm", "Overflows while others fork, write files and watch their memory", 2,
-      "What interrupts a victim, or runs after it, must not notice.")
+      "Code that interrupts a victim or runs after it must notice nothing.")
 def small_storm(t):
     storm(t, 12)
 

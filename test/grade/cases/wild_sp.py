@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A stack pointer that is not on the running stack, and did not run off it either.
 
-Nothing may be stored below such an sp: what lies there belongs to somebody else.
+The kernel may store nothing below such an sp: that memory belongs to something else.
 """
 
 from facts import BREAKPOINT, LOAD, TIMER, judge
@@ -81,7 +81,7 @@ def direct_map_load(t):
 
 
 @case("wild_sp.other_stack", "sp on the stack of another process", 2,
-      "Being on a stack is not enough: it must be the one that this hart runs on.")
+      "Being on some stack is not enough: it must be the one that this hart runs on.")
 def other_stack(t):
     sp, _, others = wild(t, "gradeuser other sp", mapped=(W, U | X), marks=4, process="gradeuser",
                          owner=4)
@@ -106,7 +106,7 @@ def odd(t):
 
 
 @case("wild_sp.odd_timer", "sp one byte off when a timer interrupt comes", 1,
-      "All four low bits of sp have to be clear, not only the one that compilers would set.")
+      "Check all four low bits of sp, not only bit 3.")
 def odd_timer(t):
     sp, report, _ = wild(t, "provoke WILD_SP odd+1 interrupt", "interrupt", mapped=(W, U | X))
     t.expect(report.mark.stack.lo < sp < report.mark.stack.hi and sp % 16 == 9,
@@ -114,7 +114,7 @@ def odd_timer(t):
 
 
 def off_by(t, trap, offsets):
-    """One guest: each process gets an sp that is off by so much from a good one."""
+    """In one guest, each process gets an sp that is off by that much from a good one."""
     watch = t.boot(f"provoke -n {len(offsets)} WILD_SP odd {trap}", mem=SMALL)
     for number, offset in enumerate(offsets):
         mark = watch.mark()
@@ -131,7 +131,7 @@ def off_by(t, trap, offsets):
 
 
 @case("wild_sp.odd_bits", "sp off by 1, 2, 4 or 8 when an interrupt comes, or a breakpoint", 2,
-      "All four low bits of sp have to be clear, whatever the cause of the trap.")
+      "Check all four low bits of sp, whatever the cause of the trap.")
 def odd_bits(t):
     offsets = [sign * by for by in (1, 2, 4, 8) for sign in (1, -1)]
     off_by(t, "interrupt", offsets)
