@@ -361,6 +361,66 @@ def lint_layers(tmp_path, path, line, good, says):
     assert (done.returncode == 0) == good and (good or done.stderr.startswith(f"{path}:1: {says}"))
 
 
+@pytest.mark.parametrize("path, text, says", [
+    ("vm/a.c", "if (p == NULL)\n", "a comparison with NULL"),
+    ("vm/a.c", "if (!p)  // not p == NULL\n", ""),
+    ("vm/a.c", '#include "vm/b.h"\n#include "vm/a.h"\n', "its own header"),
+    ("vm/a.c", '#include "vm/a.h"\n#include "vm/b.h"\n', "its own header"),
+    ("vm/a.c", '#include "vm/a.h"\n\n#include "vm/c.h"\n#include "vm/b.h"\n', "the others sorted"),
+    ("vm/a.c", '#include "vm/b.h"\n#include <stdarg.h>\n', "then <...>"),
+    ("vm/a.c", '#include "vm/a.h"\n\n#include "vm/b.h"\n\n#include <stdarg.h>\n', ""),
+    ("vm/a.c", "irq_t s = irq_save();\n", "s, a saved interrupt state"),
+    ("vm/a.c", "irq_t irq = irq_save();\nint err = 0;\n", ""),
+    ("vm/a.c", "int error = 0;\n", "error, an error, is not called err"),
+    ("vm/a.c", "// See docs/none.md.\n", "there is no docs/none.md"),
+    ("vm/a.c", '// See docs/a.md, "Two".\n', "docs/a.md has no section Two"),
+    ("vm/a.c", '// See docs/a.md, section "One".\n', ""),
+    ("docs/b.md", "[x](a.md#two)\n", "docs/a.md has no section two"),
+    ("docs/b.md", "[x](a.md#one) [y](none.md)\n", "there is no docs/none.md"),
+    ("vm/a.h", "int x;  // [z]\n", "nothing in this file says what [z] means"),
+    ("vm/a.h", "// [z] the lock of all\nint x;  // [z]\nint y;  // [I]\n", ""),
+    ("vm/a.h", "// I1. One thing.  I2. Another one.\n", "an invariant that does not begin a line"),
+    ("vm/a.h", "// I1. One thing (I2).\n// I2. Another one.\n", ""),
+])
+def test_lint_knows_the_conventions(tmp_path, path, text, says):
+    """docs/changing.md says them."""
+    for folder in "vm", "docs":
+        (tmp_path / folder).mkdir()
+    (tmp_path / "docs/a.md").write_text("# A\n\n## One\n")
+    (tmp_path / path).write_text(text)
+    done = subprocess.run([guest.TOP / "test/lint/style", "true", "build"], cwd=tmp_path,
+                          text=True, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode == 0) == (not says) and says in done.stderr, done.stderr
+    assert not says or done.stderr.startswith(f"{path}:")
+
+
+def test_lint_knows_ambiguous_names(tmp_path):
+    (tmp_path / "nm").write_text("#!/bin/sh\necho 'b/vm/a.c.o: find t 0 8'\n"
+                                 "echo 'b/vm/b.c.o: find t 0 8'\necho 'b/vm/a.c.o: n.1 d 0 8'\n"
+                                 "echo 'b/vm/b.c.o: n.1 d 0 8'\n")
+    (tmp_path / "nm").chmod(0o755)
+    done = subprocess.run([guest.TOP / "test/lint/style", "./nm", "b"], cwd=tmp_path,
+                          text=True, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "find is static in vm/a.c and vm/b.c" in done.stderr
+
+
+@pytest.mark.parametrize("lines, good", [(2, True), (3, False)])
+def test_lint_counts_lines(tmp_path, lines, good):
+    """Neither blank lines nor comments."""
+    page = (guest.TOP / "docs/layout.md").read_text()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/layout.md").write_text(re.sub(r"\| `boot/` \| [\d,]+ \|", "| `boot/` | 2 |",
+                                                    page))
+    for room in "boot", "trap", "vm", "kern":
+        (tmp_path / room).mkdir()
+    (tmp_path / "boot/a.c").write_text("// A comment.\n\n" + "int x;\n" * lines)
+    done = subprocess.run([guest.TOP / "test/lint/size"], cwd=tmp_path, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert (done.returncode == 0) == good, done.stdout
+    assert good or "`boot/` has 3 lines of code, and 2 at most" in done.stdout
+
+
 def test_pages_are_found():
     """docs/README.md lists each page, and what is linked is there."""
     docs = guest.TOP / "docs"

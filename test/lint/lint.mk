@@ -17,6 +17,12 @@ lint-text: tools
 # The build itself, each warning an error.
 lint-warnings: $(OBJECTS) $(PROGRAMS:%=$(B)/user/%.elf) $(B)/mkfs
 
+lint-size: tools
+	$(call say,LINT,size)$(PYTHON) test/lint/size
+
+lint-style: $(OBJECTS)
+	$(call say,LINT,style)$(PYTHON) test/lint/style $(NM) $(B)
+
 lint-layers: $(OBJECTS)
 	$(call say,LINT,layers)$(PYTHON) test/lint/layers $(NM) $(B)
 
