@@ -27,7 +27,7 @@ early_trap:
   mv s4, sp
   lla s0, early_text
   li s11, 0
-  j text
+  j print_text
 
 // _Noreturn void last_resort_frame(struct trap_frame *frame)
   .globl last_resort_frame
@@ -45,19 +45,19 @@ last_resort:
   lwu s5, HART_INDEX(tp)
 
 // The text at s0, with each # replaced by the next of s1 to s5 in hexadecimal.
-text:
+print_text:
   li a7, 1                // legacy console putchar
-line:
+next_character:
   lbu a0, 0(s0)
-  beqz a0, end
+  beqz a0, power_off_machine
   addi s0, s0, 1
   li t0, '#'
-  beq a0, t0, number
+  beq a0, t0, print_number
   ecall
-  j line
-number:
+  j next_character
+print_number:
   li s6, 60
-digit:
+next_digit:
   srl a0, s1, s6
   andi a0, a0, 15
   li t0, 10
@@ -67,14 +67,14 @@ digit:
   addi a0, a0, '0'
   ecall
   addi s6, s6, -4
-  bgez s6, digit
+  bgez s6, next_digit
   mv s1, s2
   mv s2, s3
   mv s3, s4
   mv s4, s5
-  j line
+  j next_character
 
-end:
+power_off_machine:
   beqz s11, stop
   ld t0, 0(s11)
   beqz t0, stop

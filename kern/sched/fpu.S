@@ -9,7 +9,6 @@
 
 // void fpu_save(uint64 *state);
   .globl fpu_save
-  .type fpu_save, @function
 fpu_save:
   .cfi_startproc
   li t0, SSTATUS_FS
@@ -23,11 +22,9 @@ fpu_save:
   csrc sstatus, t0
   ret
   .cfi_endproc
-  .size fpu_save, . - fpu_save
 
 // void fpu_load(const uint64 *state);
   .globl fpu_load
-  .type fpu_load, @function
 fpu_load:
   .cfi_startproc
   li t0, SSTATUS_FS
@@ -41,4 +38,3 @@ fpu_load:
   csrc sstatus, t0
   ret
   .cfi_endproc
-  .size fpu_load, . - fpu_load

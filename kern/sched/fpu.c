@@ -59,10 +59,7 @@ void fpu_fork(struct thread *child) {
   if (!t->fpu_used)
     return;
   irq_t irq = irq_save();
-  if (fpu_status(t) == SSTATUS_FS_DIRTY) {
-    fpu_save(t->fpu);
-    fpu_set_status(t, SSTATUS_FS_CLEAN);
-  }
+  fpu_leave(t);
   irq_restore(irq);
   child->fpu_used = true;
   memcpy(child->fpu, t->fpu, sizeof(t->fpu));

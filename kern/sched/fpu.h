@@ -12,7 +12,7 @@
 // such registers.
 bool fpu_first_use(struct trap_frame *frame);
 
-// Save what t, which is about to leave this hart, has in the floating-point registers.
+// Save what the running thread t has in the floating-point registers; its next use of them traps.
 // Holds: interrupts off.
 void fpu_leave(struct thread *t);
 

@@ -78,7 +78,7 @@ static void make_ready(struct thread *t, struct runqueue *from, struct runqueue 
 
 // Make t ready if it is new or asleep: on h, or where choose() says if h is null.  A kill wakes it
 // only from an interruptible sleep.
-static void wake(struct thread *t, const struct hart *h, bool kill) {
+static inline void thread_wake(struct thread *t, const struct hart *h, bool kill) {
   irq_t irq = irq_save();
   struct runqueue *q = lock_of(t);
   bool waits = t->state == THREAD_SLEEPING || t->state == THREAD_NEW;
@@ -92,15 +92,15 @@ static void wake(struct thread *t, const struct hart *h, bool kill) {
 }
 
 void thread_ready(struct thread *t) {
-  wake(t, NULL, false);
+  thread_wake(t, NULL, false);
 }
 
 void thread_place(struct thread *t, struct hart *h) {
-  wake(t, h, false);
+  thread_wake(t, h, false);
 }
 
 void thread_kill(struct thread *t) {
-  wake(t, NULL, true);
+  thread_wake(t, NULL, true);
 }
 
 // Hand the first thread of from to to, if from has more than load.  Returns whether it did.

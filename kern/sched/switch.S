@@ -21,7 +21,6 @@
 
 // void thread_switch(struct thread *prev, struct thread *next);
   .globl thread_switch
-  .type thread_switch, @function
 thread_switch:
   .cfi_startproc
   // 1.
@@ -56,12 +55,10 @@ thread_switch:
   .cfi_def_cfa_offset 0
   ret
   .cfi_endproc
-  .size thread_switch, . - thread_switch
 
 // Where the first switch to a thread arrives: nothing called it, so unwinding ends here.
 // void thread_entry(void);
   .globl thread_entry
-  .type thread_entry, @function
 thread_entry:
   .cfi_startproc
   .cfi_undefined ra
@@ -69,4 +66,3 @@ thread_entry:
   call thread_begin
   ebreak
   .cfi_endproc
-  .size thread_entry, . - thread_entry

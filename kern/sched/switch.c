@@ -102,7 +102,6 @@ void thread_yield(void) {
 }
 
 int thread_block(struct spinlock *lock, bool interruptible) {
-  assert(spin_holding(lock));
   struct thread *t = thread_current();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);

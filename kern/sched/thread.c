@@ -12,7 +12,7 @@
 void thread_entry(void);
 
 // Lay out t's stack: the user frame's room, zeroed, and what the first switch pops.
-static void stack_prepare(struct thread *t) {
+static void thread_stack_prepare(struct thread *t) {
   struct trap_frame *user = thread_user_frame(t);
   struct switch_frame *frame = (struct switch_frame *)user - 1;
   memset(frame, 0, sizeof(*frame) + sizeof(*user));
@@ -41,7 +41,7 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   string_copy(t->name, name, sizeof(t->name));
   t->start = start;
   t->arg = arg;
-  stack_prepare(t);
+  thread_stack_prepare(t);
   irq_t irq = irq_save();
   t->hart = this_hart();
   irq_restore(irq);
