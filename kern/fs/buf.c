@@ -18,16 +18,16 @@
 #define BUF_MIN         64
 #define BUF_MAX         4096
 #define BLOCKS_PER_PAGE (PAGE_SIZE / BLOCK_SIZE)
-#define MEMORY_SHARE    64  // one part in this many of memory is for buffers
+#define MEMORY_SHARE    64  // buffers take 1/64 of memory
 
-// [I] fixed after buf_init  [b] lock
+// [I] fixed after buf_init  [b] lock  [a] atomic
 static struct {
   struct spinlock lock;
   struct buf **hash;  // [b]
   uint32 hash_mask;   // [I]
   struct buf *hand;   // [b] of the clock
   uint32 count;       // [I]
-  bool starved;       // [a] somebody waits for a buffer without references
+  bool starved;       // [a] a thread waits for a buffer without references
   struct waitq free;  // [b]
 } bufs = {.lock = SPINLOCK_INIT("buffers"), .free = {LIST_INIT(bufs.free.waiters)}};
 
@@ -98,7 +98,7 @@ static struct buf *find_victim(void) {
   return NULL;
 }
 
-// Give the block the buffer of another.  NULL if all are in use.
+// Give the block the buffer of another block.  Returns NULL if all are in use.
 static struct buf *replace(uint32 block) {
   struct buf *b = find_victim();
   if (!b)
@@ -118,8 +118,9 @@ static struct buf *buf_find(uint32 block) {
   return b ? b : replace(block);
 }
 
-// Find the block's buffer, or wait until one can be had.  Holds: the buffers' lock.
+// Find the block's buffer, or wait until one is free.  Holds: the buffers' lock.
 static struct buf *await(uint32 block) {
+  assert(spin_holding(&bufs.lock));
   for (;;) {
     store_relaxed(&bufs.starved, true);
     fence_all();  // before the references are read once more; see buf_put

@@ -5,7 +5,7 @@
 // I1. A block is in at most one buffer.
 // I2. A buffer with references keeps its block.  References grow from 0 only under the buffers'
 //     lock, so a buffer seen with none there can be given to another block.
-// I3. A buffer has no lock for its contents: whoever owns the block has one (the inode's lock for a
+// I3. A buffer has no lock for its contents: the owner of the block has one (the inode's lock for a
 //     file's blocks and its slot in the inode table, the bitmap's lock for the bitmap).  Its sleep
 //     lock only makes one thread read it from the disk.
 #pragma once
@@ -30,14 +30,14 @@ struct buf {
 // Make the buffers.  Returns 0 or -ENOMEM.  Once.
 int buf_init(void);
 
-// Buffers there are.
+// Return the number of buffers.
 uint32 buf_count(void);
 
 // Return a reference to the block's buffer, with its contents, or NULL on an I/O error.  Waits for
 // a buffer and for the disk.
 struct buf *buf_get(uint32 block);
 
-// Likewise, but fill it with zeros instead of reading it; never NULL.  Nobody else uses the block.
+// The same, but fill it with zeros instead of reading it; never NULL.  Nobody else uses the block.
 struct buf *buf_get_zeroed(uint32 block);
 
 // Take another reference; drop one.  Any context.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Open files: an inode, a device or an end of a pipe, with the place where reading and writing go
-// on.  Shared by the descriptors that dup and fork made.
+// Open files: an inode, a device or an end of a pipe, and the offset of the next transfer.  The
+// descriptors that dup and fork make share one.
 #pragma once
 
 #include "kern/lib/types.h"

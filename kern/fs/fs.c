@@ -15,7 +15,7 @@
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 
-#define DAMAGE_MESSAGES 16
+#define DAMAGE_MESSAGES 16  // more would fill the console
 
 struct fs_geometry fs;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The file system's start, and the shape of the mounted image.  kern/fs/file.h and kern/fs/name.h
-// have its use.
+// Mounting the file system, and the shape of the mounted image.  kern/fs/file.h and kern/fs/name.h
+// are for those who use it.
 //
 // I1. Every number that comes from the disk is checked before it is used: the superblock and the
 //     log header at mount, an inode when it is loaded, a block number or a directory entry when it
@@ -16,7 +16,7 @@ struct fs_geometry {
   uint32 ninodes;       // inode numbers are 1 to ninodes - 1
   uint32 log_start;     // the log's header block
   uint32 log_size;      // blocks of data in the log
-  uint32 log_capacity;  // of these, as many as one commit may use
+  uint32 log_capacity;  // blocks that one commit may use
   uint32 inode_start;
   uint32 bitmap_start;
   uint32 bitmap_blocks;

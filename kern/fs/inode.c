@@ -18,9 +18,10 @@
 #define TABLE_BUCKETS 64
 #define SIZE_MAX_FILE ((uint64)MAXFILE * BLOCK_SIZE)
 
+// The inodes in use, by number.  [l] lock
 static struct {
   struct spinlock lock;
-  struct list buckets[TABLE_BUCKETS];  // [lock]
+  struct list buckets[TABLE_BUCKETS];  // [l]
 } inodes = {.lock = SPINLOCK_INIT("inodes")};
 
 // Free slots of the inode table on the disk.  [l] lock
@@ -38,7 +39,9 @@ void inode_init(void) {
 
 // --- References ---
 
+// Holds: inodes.lock.
 static struct inode *inode_find(uint32 inum) {
+  assert(spin_holding(&inodes.lock));
   list_for_each (node, &inodes.buckets[inum % TABLE_BUCKETS]) {
     struct inode *ip = list_entry(node, struct inode, node);
     if (ip->inum == inum)
@@ -73,7 +76,7 @@ struct inode *inode_hold(struct inode *ip) {
 
 static int shrink(struct inode *ip, bool release);
 
-// Return whether the caller has the last reference to an inode without links.
+// Return whether the caller has the last reference to an inode without links.  Holds: inodes.lock.
 static bool is_orphan(const struct inode *ip) {
   assert(spin_holding(&inodes.lock));
   return ip->refs == 1 && ip->valid && ip->disk.nlink == 0;
@@ -120,8 +123,8 @@ static bool is_sound(const struct dinode *d) {
   return true;
 }
 
-// xv6's mkfs rounds the size of the root directory up, even from a whole block: what it has no
-// block for is not there.
+// xv6's mkfs rounds the size of the root directory up even when it is a whole number of blocks.
+// Then there is no last block: take it off the size.
 static void trim_directory(struct dinode *d) {
   uint32 last = d->size / BLOCK_SIZE - 1;
   if (d->type == T_DIR && d->size > 0 && d->size % BLOCK_SIZE == 0 &&
@@ -227,7 +230,8 @@ static inline int get_data(uint32 block, struct buf **b) {
 }
 
 // Like inode_block, with the indirect block kept in *indirect for the next call.
-static int walk_block(struct inode *ip, uint32 index, struct buf **indirect, struct buf **b) {
+static inline int walk_block(struct inode *ip, uint32 index, struct buf **indirect,
+                             struct buf **b) {
   if (index < NDIRECT)
     return get_data(ip->disk.addrs[index], b);
   int err = *indirect ? 0 : get_data(ip->disk.addrs[NDIRECT], indirect);
@@ -235,6 +239,7 @@ static int walk_block(struct inode *ip, uint32 index, struct buf **indirect, str
 }
 
 int inode_block(struct inode *ip, uint32 index, struct buf **b) {
+  assert(sleep_holding(&ip->lock));
   struct buf *indirect = NULL;
   int err = walk_block(ip, index, &indirect, b);
   if (indirect)

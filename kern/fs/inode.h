@@ -38,8 +38,9 @@ struct inode *inode_hold(struct inode *ip);
 // open and no inode is locked.  NULL is allowed.
 void inode_put(struct inode *ip);
 
-// Lock the inode and load it if needed.  Returns 0, or (not locked) -ENOENT when it is free, as the
-// parent of a removed directory can be, and -EIO when it cannot be read or is damaged.
+// Lock the inode and load it if needed.  Returns 0, or an error with the inode not locked: -ENOENT
+// when it is free, as the parent of a removed directory can be, or -EIO when it cannot be read or
+// is damaged.
 int inode_lock(struct inode *ip);
 void inode_unlock(struct inode *ip);
 
@@ -50,7 +51,7 @@ int inode_alloc(short type, short major, short minor, struct inode **out);
 // Write ip->disk to its slot.  Changes one block of the open transaction.  Holds: the lock.
 void inode_update(struct inode *ip);
 
-// Get a reference to the file's block of that index, which lies in the file.  Returns 0 or -EIO.
+// Get a reference to the file's block number index, which lies in the file.  Returns 0 or -EIO.
 // Holds: the lock.
 int inode_block(struct inode *ip, uint32 index, struct buf **b);
 

@@ -31,17 +31,17 @@ struct log_header {
 };
 _Static_assert(sizeof(struct log_header) == BLOCK_SIZE, "the header is one block");
 
-// [l] lock  [c] whoever commits  [I] fixed after recovery
+// [l] lock  [c] the thread that commits  [I] fixed after recovery  [a] atomic
 static struct {
   struct spinlock lock;
-  struct waitq waiting;                    // [l] for room, or for the end of a commit
-  uint32 open;                             // [l] transactions
-  uint32 commits;                          // [l] that have ended
-  bool sealed;                             // [l] a commit runs, or takes in no more
-  bool closed;                             // [a] for good
-  bool failed;                             // [l] see I3
-  uint32 n;                                // [l] blocks collected
-  struct buf *bufs[LOG_BLOCKS_MAX];        // [l] each with a reference
+  struct waitq waiting;              // [l] for room, or for the end of a commit
+  uint32 open;                       // [l] open transactions
+  uint32 commits;                    // [l] finished commits
+  bool sealed;                       // [l] no transaction may begin before the next commit ends
+  bool closed;                       // [a] for good
+  bool failed;                       // [l] see I3
+  uint32 n;                          // [l] blocks collected
+  struct buf *bufs[LOG_BLOCKS_MAX];  // [l] each with a reference
   struct disk_block list[LOG_BLOCKS_MAX];  // [c]
   struct log_header *header;               // [I] the block; contents [c]
 } log = {.lock = SPINLOCK_INIT("log"), .waiting = {LIST_INIT(log.waiting.waiters)}};
@@ -61,7 +61,7 @@ static int check_header(const char **why) {
     return -EIO;
   for (uint32 i = 0; i < log.header->n; i++)
     if (log.header->block[i] < fs.inode_start || log.header->block[i] >= fs.size)
-      return -EIO;  // not for boot block, superblock or the log itself, nor beyond the image
+      return -EIO;  // the boot block, the superblock, the log itself, or beyond the image
   return 0;
 }
 
@@ -95,14 +95,16 @@ int log_recover(const char **why) {
   return err < 0 ? err : write_header(0);
 }
 
+// Return whether there is room for one more transaction.  Holds: log.lock.
 static bool may_begin(void) {
+  assert(spin_holding(&log.lock));
   return !log.sealed && !load_relaxed(&log.closed) &&
          log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
 }
 
 int log_begin(void) {
   struct thread *t = thread_current();
-  assert(!t->in_transaction);
+  assert(!t->in_transaction && t->sleeplocks == 0);
   irq_t irq = spin_lock(&log.lock);
   while (!log.failed && !may_begin())
     waitq_sleep_through(&log.waiting, &log.lock);
@@ -185,7 +187,7 @@ int log_end(void) {
   }
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, irq);
-  t->in_transaction = false;  // only now: nobody can be ended in the middle of a commit
+  t->in_transaction = false;  // only now: no thread is killed in the middle of a commit
   return err;
 }
 

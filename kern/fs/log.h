@@ -4,7 +4,7 @@
 //
 // I1. A block that a transaction changed is not written to its place before the commit that
 //     contains it is on the disk.
-// I2. A transaction is begun before any inode is locked, so that waiting for room blocks nobody.
+// I2. A transaction begins before any sleep lock is taken, so that waiting for room blocks nobody.
 // I3. After an error in writing, nothing is written any more: the disk keeps its last consistent
 //     state, the buffers stay in memory, and log_begin fails with -EROFS.
 // I4. A commit has happened when the first sector of the header is on the disk: LOG_BLOCKS_MAX.
@@ -17,19 +17,19 @@ struct buf;
 // Write what a crash left in the log to its place.  Returns 0, or negative errno with *why.
 int log_recover(const char **why);
 
-// Begin a transaction, waiting for room.  Returns 0 or -EROFS.  Sleeps; holds no lock.
+// Begin a transaction, waiting for room.  Returns 0 or -EROFS.  Sleeps.  Holds: no lock (I2).
 int log_begin(void);
 
-// The buffer's contents have changed in this transaction.
+// Add the buffer, whose contents have changed, to the thread's open transaction.
 void log_write(struct buf *b);
 
-// End the transaction.  The last one open commits for all; another one's change is on the disk only
-// after that, or after log_sync.  Returns 0, or -EIO when the change will never be (I3).  Sleeps.
+// End the transaction.  The last one open commits for all: until then, or until log_sync returns,
+// the change need not be on the disk.  Returns 0, or -EIO when it will never be (I3).  Sleeps.
 int log_end(void);
 
-// Wait until every transaction that has ended is on the disk, flushed.  New ones wait as well, so
-// that this takes one commit, whatever others do.  Returns 0, or -EROFS when some may be missing
-// (I3).  Sleeps, and a kill does not end it.  No transaction is open in this thread.
+// Wait until every transaction that has ended is on the disk, flushed.  New ones wait too, so one
+// commit is enough whatever others do.  Returns 0, or -EROFS when some may be missing (I3). Sleeps,
+// and a kill does not end it.  No transaction is open in this thread.
 int log_sync(void);
 
 // The same for good: no transaction begins any more, and nothing is written after the return.

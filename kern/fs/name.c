@@ -217,7 +217,8 @@ static int end_change(struct inode *dir, int err) {
   return err < 0 ? err : end;
 }
 
-// Creating has found that the name is taken: good if both are files, or it is a device.
+// The name to be created exists.  That is no error if a file is to be created, and there is a file
+// or a device.
 static int use_existing(struct inode *dir, uint32 inum, short type, struct inode **out) {
   if (type != T_FILE || inum == dir->inum)
     return -EEXIST;
@@ -231,7 +232,7 @@ static int use_existing(struct inode *dir, uint32 inum, short type, struct inode
   return err;
 }
 
-// Enter the new inode in dir, both locked.
+// Enter the new inode in dir.  Both are locked.
 static int enter_new(struct inode *dir, const char *name, struct inode *ip) {
   bool is_dir = ip->disk.type == T_DIR;
   if (is_dir && dir->disk.nlink == LINK_MAX)
@@ -287,7 +288,7 @@ int name_create(struct inode *cwd, const char *path, enum file_type type, short 
   return err;
 }
 
-// Count one link more or less.
+// Add by, 1 or -1, to the links of the inode.
 static int change_links(struct inode *ip, int by) {
   int err = inode_lock(ip);
   if (err < 0)

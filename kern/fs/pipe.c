@@ -3,9 +3,9 @@
 // Pipes: a ring of bytes, copied in runs.
 //
 // I1. head - tail bytes are in the ring; both only grow, and are taken modulo the size.
-// I2. Copies happen without the lock.  Whoever has the turn to read is the only one to move tail,
-//     whoever has the turn to write the only one to move head, so the bytes (or the room) they saw
-//     stay theirs.  A turn counts as a sleep lock: its holder is not ended by a fault.
+// I2. Copies happen without the lock.  Only the thread that has the turn to read moves tail, and
+//     only the one that has the turn to write moves head, so the bytes or the room that it saw stay
+//     there.  A turn counts as a sleep lock: the kernel panics rather than kill its holder.
 #include "kern/fs/pipe.h"
 
 #include "kern/lib/errno.h"
@@ -94,7 +94,8 @@ static void wake(struct waitq *q) {
 }
 
 // Holds: the lock.
-static void take_turn(bool *turn) {
+static void take_turn(struct pipe *p, bool *turn) {
+  assert(spin_holding(&p->lock));
   *turn = true;
   thread_current()->sleeplocks++;
 }
@@ -110,8 +111,8 @@ static void end_turn(struct pipe *p, bool *turn, uint64 *position, uint64 copied
   spin_unlock(&p->lock, irq);
 }
 
-// Wait for something to read, and take the turn.  Returns the bytes there are, 0 at the end, or
-// -EINTR.
+// Wait for something to read, and take the turn.  Returns how many bytes there are, 0 at the end,
+// or -EINTR.
 static int64 begin_read(struct pipe *p) {
   int err = 0;
   irq_t irq = spin_lock(&p->lock);
@@ -119,7 +120,7 @@ static int64 begin_read(struct pipe *p) {
     err = waitq_sleep(&p->readers, &p->lock);
   int64 there = err < 0 ? err : (int64)(p->head - p->tail);
   if (there > 0)
-    take_turn(&p->reading);
+    take_turn(p, &p->reading);
   spin_unlock(&p->lock, irq);
   return there;
 }
@@ -148,12 +149,12 @@ static int64 begin_write(struct pipe *p, uint64 n) {
     err = -EPIPE;
   int64 free = err < 0 ? err : (int64)pipe_room(p);
   if (free > 0)
-    take_turn(&p->writing);
+    take_turn(p, &p->writing);
   spin_unlock(&p->lock, irq);
   return free;
 }
 
-// Write at least one byte and at most n, or all of them if they are few.
+// Write at least one byte and at most n; all n if they are at most PIPE_ATOMIC.
 static int64 write_some(struct pipe *p, uva_t src, uint64 n) {
   int64 free = begin_write(p, n <= PIPE_ATOMIC ? n : 1);
   if (free < 0)

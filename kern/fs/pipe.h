@@ -13,11 +13,11 @@ struct pipe *pipe_create(void);
 // Close an end; the second frees the pipe.
 void pipe_close(struct pipe *p, bool write_end);
 
-// Read what there is, at most n bytes; wait while there is nothing.  Returns the count, 0 once it
-// is empty and nobody can write, -EINTR or -EFAULT (nothing is taken out).
+// Read what there is, at most n bytes; wait while there is nothing.  Returns the count, 0 once the
+// pipe is empty and its write end closed, -EINTR or -EFAULT (nothing is taken out).
 int64 pipe_read(struct pipe *p, uva_t dst, uint64 n);
 
 // Write n bytes, waiting for room.  Up to PIPE_ATOMIC bytes are written together.  Returns n, or
-// what was written before an error; else -EPIPE (nobody can read), -EINTR or -EFAULT.
+// what was written before an error; else -EPIPE (the read end is closed), -EINTR or -EFAULT.
 #define PIPE_ATOMIC 512
 int64 pipe_write(struct pipe *p, uva_t src, uint64 n);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What can be said of processes from outside: for ps and for the console's ^P.
+// Descriptions of processes, for ps and for the console's ^P.
 #include "kern/dev/console.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
@@ -17,7 +17,9 @@ static enum process_state state_of(const struct thread *t) {
   return t ? states[thread_state(t)] : PROCESS_ZOMBIE;
 }
 
+// Holds: process_lock.
 static void process_describe(const struct process *p, struct process_info *info) {
+  assert(spin_holding(&process_lock));
   const struct thread *t = p->thread;
   *info = (struct process_info){
       .pid = p->pid,
@@ -27,7 +29,7 @@ static void process_describe(const struct process *p, struct process_info *info)
       .pages = t && t->space ? space_pages(t->space) : 0,
   };
   if (t) {
-    // It lasts as long as the process pays, which ends within the lock (become_zombie).
+    // The account lasts while it pays for the stack: until become_zombie, under process_lock.
     const struct account *account = load_acquire(&t->kstack->account);
     info->account = account->id;
     info->within = account->parent ? account->parent->id : 0;

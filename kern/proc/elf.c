@@ -2,18 +2,20 @@
 //
 // From an executable file to the contents of a space.
 //
-// I1. Nothing in the file is believed: each field is checked before it is used.  An offset may be
-//     anything: beyond the end of the file there is nothing to read (inode_read).
+// I1. No field of the file is trusted: each is checked before it is used.  An offset may be
+// anything,
+//     since inode_read returns 0 beyond the end of the file.
 // I2. Every byte of a segment comes from the file or is zero.
 #include "kern/proc/elf.h"
 
 #include "kern/fs/inode.h"
 #include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
 #include "kern/lib/string.h"
 #include "vm/layout.h"
 #include "vm/space.h"
 
-#define SEGMENTS_MAX 64  // program headers that are looked at
+#define SEGMENTS_MAX 64  // program headers of a file; with more it is not valid
 
 // Read exactly n bytes of the file at offset.  A shorter file is no executable.
 static int read_exactly(struct inode *file, void *dst, uint64 offset, uint64 n) {
@@ -59,6 +61,7 @@ static int load_segment(struct space *space, struct inode *file, const struct el
 }
 
 int elf_load(struct space *space, struct inode *file, uva_t *entry) {
+  assert(sleep_holding(&file->lock));
   struct elf_header header;
   int err = read_exactly(file, &header, 0, sizeof(header));
   if (err == 0 && !header_ok(&header))

@@ -36,7 +36,7 @@ struct elf_segment {
 _Static_assert(sizeof(struct elf_header) == 64, "as in the file");
 _Static_assert(sizeof(struct elf_segment) == 56, "as in the file");
 
-// Load every segment of the file into the space, which is empty; *entry gets where it begins.
-// Returns 0, -ENOEXEC when the file is no sound executable, or another negative errno; the space
-// may then hold a part.  Sleeps.  Holds: the inode's lock.
+// Load every segment of the file into the space, which is empty; *entry gets the address of the
+// first instruction.  Returns 0, -ENOEXEC when the file is not a valid executable, or another
+// negative errno; after an error the space may hold a part.  Sleeps.  Holds: the inode's lock.
 int elf_load(struct space *space, struct inode *file, uva_t *entry);

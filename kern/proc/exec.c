@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The new program is built in a space of its own while the old one stays whole; only when nothing
-// can fail any more does the process change over.
+// The new program is built in a space of its own while the old one stays whole.  The process
+// changes to it only when nothing can fail any more.
 #include "kern/proc/exec.h"
 
 #include "kern/fs/inode.h"
@@ -34,7 +34,7 @@ void exec_args_free(struct exec_args *args) {
   page_put(args->text);
 }
 
-// A string of that length now lies at the end of the text: end it.
+// Count in a string of that length that lies behind the text: terminate and pad it.
 static void args_accept(struct exec_args *args, uint64 length) {
   uint64 end = args->used + length;
   args->at[args->count++] = args->used;

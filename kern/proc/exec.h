@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Running a program in the place of the one that asks.
+// exec: another program for the running process.
 #pragma once
 
 #include "kern/lib/limits.h"
@@ -15,11 +15,12 @@ struct exec_args {
   uint16 at[ARGS_MAX];  // where each string begins in text
 };
 
-// Begin with no arguments.  Returns 0 or -ENOMEM, when there is nothing to free.
+// Begin with no arguments.  Returns 0, or -ENOMEM with nothing to free.
 int exec_args_init(struct exec_args *args);
 void exec_args_free(struct exec_args *args);
 
-// Append a string of the kernel, or one at a user address.  Return 0, -E2BIG or -EFAULT.
+// Append a string of length bytes in the kernel, or a terminated one at a user address.  Return 0,
+// -E2BIG or -EFAULT.
 int exec_args_add(struct exec_args *args, const char *string, uint64 length);
 int exec_args_add_user(struct exec_args *args, uva_t string);
 

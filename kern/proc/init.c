@@ -31,8 +31,8 @@ static _Noreturn void give_up(const char *what, const char *why, int error) {
   power_off(1);
 }
 
-// See that init can open /console.  If there can be none, because no inode is left, the process has
-// the console without it, as descriptors 0 to 2.
+// Make /console, for init to open.  Where that fails (no inode may be left), give the process the
+// console under no name, as descriptors 0 to 2.
 static void provide_console(struct process *p) {
   struct file *f;
   name_create(p->cwd, "/console", T_DEVICE, DEV_CONSOLE, 0, NULL);  // it may exist already
@@ -59,9 +59,10 @@ static void init_start(void *arg) {
   if (err == 0)
     err = collect_args(&args);
   if (err < 0)
-    give_up("cannot start " INIT_PATH, "the arguments in the boot arguments do not fit", -err);
+    give_up("cannot start " INIT_PATH, "the words after -- in the boot arguments are too long",
+            -err);
   err = process_exec(INIT_PATH, &args);
-  give_up("cannot start " INIT_PATH, "the disk has no such program, or not a sound one", -err);
+  give_up("cannot start " INIT_PATH, "it is not on the disk, or not a valid program", -err);
 }
 
 void process_init(void) {

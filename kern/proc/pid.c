@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The pid table: a power of two of slots, and a pid's low bits are the slot it may have.  Numbers
-// are given in sequence, passing over those whose slot is taken; at least half of the slots are
-// free, so few are.
+// The pid table has a power of two of slots; the low bits of a pid are its slot.  Numbers are given
+// in sequence, except those whose slot is taken.  At least half of the slots are free, so these are
+// few.
 #include "kern/proc/pid.h"
 
 #include "kern/lib/errno.h"

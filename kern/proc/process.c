@@ -2,9 +2,9 @@
 //
 // The life of a process: fork, exit, wait, kill.
 //
-// A child is built apart, where nothing can see it, and published in one step.  A process that ends
-// takes itself apart piece by piece, each piece forgotten before it is given back, so that the walk
-// can be begun again; then it becomes a zombie in one step.
+// A child is built where nothing can see it, and published in one step.  Exit clears each pointer
+// before it releases what it pointed to, so it can start over if it overflows halfway; then the
+// process becomes a zombie in one step.
 #include "kern/proc/process.h"
 
 #include "kern/fs/file.h"
@@ -67,7 +67,7 @@ void process_publish(struct process *p, struct process *parent) {
     list_push_back(&parent->children, &p->sibling);
   p->parent = parent;
   pid_insert(p);
-  // Within the lock: nobody frees the thread while it cannot become a zombie.
+  // Under the lock: until it is released p cannot become a zombie, and nobody frees its thread.
   thread_ready(t);
   spin_unlock(&process_lock, irq);
 }
@@ -104,7 +104,7 @@ int process_fork(void) {
 }
 
 void process_replace_space(struct space *space) {
-  // Under the lock, so that whoever describes this process finds no space that is being freed.
+  // Under the lock, so that process_describe_next finds no space that is being freed.
   irq_t irq = spin_lock(&process_lock);
   struct space *old = space_current();
   thread_set_space(space);
@@ -125,7 +125,7 @@ static void give_back_files(struct process *p) {
   inode_put(cwd);
 }
 
-// Move every process of the list from under p to under init's list to.
+// Make init the parent of every process in the list from, and move them to its list to.
 static void adopt(struct list *from, struct list *to) {
   while (!list_empty(from)) {
     struct list *node = list_pop_front(from);
@@ -155,6 +155,7 @@ static void become_zombie(struct process *p, int status) {
 void process_exit(int status) {
   struct process *p = process_current();
   assert(p);  // not a zombie
+  assert(thread_current()->sleeplocks == 0 && !thread_current()->in_transaction);
   if (p == init)
     panic("init exited with status %d", status);
   give_back_files(p);
@@ -194,7 +195,7 @@ int process_wait(uva_t status, bool may_sleep) {
 int process_kill(int pid) {
   irq_t irq = spin_lock(&process_lock);
   struct process *p = pid_find(pid);
-  bool found = p && p != init;  // init's end would be the machine's
+  bool found = p && p != init;  // without init the kernel panics
   if (found && p->thread)
     thread_kill(p->thread);
   spin_unlock(&process_lock, irq);

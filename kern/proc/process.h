@@ -43,18 +43,17 @@ static inline struct process *process_current(void) {
 }
 
 // Make the tables and the first process, which mounts the root and runs init.  Boot hart, before
-// thread_idle.  In init.c.
+// thread_idle.  In kern/proc/init.c.
 void process_init(void);
 
 // Make a process and its thread, which will run start(NULL) in the kernel; nothing sees either yet.
-// It has no space, no file and no directory.  Returns NULL when there is no memory or there are as
-// many processes as there may be.
+// It has no space, no file and no directory.  Returns NULL when there is no memory, or no pid.
 struct process *process_create(const char *name, void (*start)(void *));
 
-// Free a process that was not published, or a zombie.
+// Free a process that was never published, or a zombie of the running process.
 void process_discard(struct process *p);
 
-// Put a finished process into the tree, parent NULL for the first one, and let it run.
+// Put a complete process into the tree, parent NULL for the first one, and let it run.
 void process_publish(struct process *p, struct process *parent);
 
 // Give the running process another space, or none, and free the one it had.
@@ -65,7 +64,7 @@ int process_fork(void);
 
 // End the running process: give back what it holds, hand its children to init, become a zombie.
 // May be called on top of a stack whose contents were given up (a killed overflow victim), and
-// again after an overflow within itself.  Holds: no lock.
+// again after an overflow within itself.  Holds: no lock, and no transaction is open.
 _Noreturn void process_exit(int status);
 
 // Sleep, if may_sleep, until a child is a zombie, store its status at the user address status
@@ -77,14 +76,15 @@ int process_wait(uva_t status, bool may_sleep);
 // is the first one.
 int process_kill(int pid);
 
-// End the running process if it is marked to die.  On every way to user mode; holds no lock.
+// End the running process if it is marked to die.  Called on every way to user mode, with no lock
+// held.
 static inline void process_check_killed(void) {
   if (__builtin_expect(load_relaxed(&thread_current()->killed), 0))
     process_exit(-1);
 }
 
-// Describe the process that comes after what *cursor says, which begins at 0.  Returns false after
-// the last.  Any context.
+// Describe the process after *cursor, which begins at 0, and move *cursor on to it.  Returns false
+// after the last.  Any context.
 bool process_describe_next(uint64 *cursor, struct process_info *info);
 
 // Leave the kernel through the user frame at the top of the running thread's stack.

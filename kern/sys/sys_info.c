@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// System calls of our own: what the kernel says of itself, and switching the machine off.
+// System calls that xv6 does not have: what the kernel tells about itself, and switching the
+// machine off.
 //
-// A list goes out one record at a time, made on the stack without a hole that could carry kernel
-// memory to the user.  What changes while it is read may be missed or be there twice.
+// A list is copied to the user one record at a time.  A record is built on the stack and has no
+// padding that could carry kernel memory along.  An entry that changes meanwhile may be missing, or
+// appear twice.
 #include "kern/dev/uart.h"
 #include "kern/fs/log.h"
 #include "kern/lib/abi.h"

@@ -9,6 +9,7 @@
 
 #include "kern/fs/inode.h"
 #include "kern/lib/errno.h"
+#include "kern/lib/panic.h"
 #include "kern/proc/elf.h"
 #include "vm/space.h"
 
@@ -28,6 +29,7 @@
 static uint8 file[FILE_SIZE];
 static uint64 file_size;
 static int64 read_error;
+static struct inode inode;  // the file's; its lock is held
 
 struct page_at {
   uva_t va;
@@ -36,6 +38,15 @@ struct page_at {
 };
 static struct page_at pages[PAGES_MAX];
 static uint32 page_count;
+
+bool sleep_holding(const struct sleeplock *l) {
+  return l == &inode.lock;
+}
+
+_Noreturn void panic(const char *fmt, ...) {
+  fprintf(stderr, "panic: %s\n", fmt);
+  abort();
+}
 
 int64 inode_read(struct inode *ip, void *dst, uint64 off, uint64 n) {
   (void)ip;
@@ -119,7 +130,7 @@ static int load(uva_t *entry) {
   memcpy(file, &header, sizeof(header));
   memcpy(file + sizeof(header), segments, sizeof(segments));
   drop_pages();
-  return elf_load(NULL, NULL, entry);
+  return elf_load(NULL, &inode, entry);
 }
 
 static void check_segment(const struct elf_segment *s, enum prot prot) {
