@@ -25,7 +25,7 @@ bool account_charge_chain(struct account *account, uint64 pages) {
   for (struct account *a = account; a; a = a->parent)
     if (!charge_one(a, pages)) {
       for (; account != a; account = account->parent)
-        fetch_sub(&account->used, pages);  // what the caller has charged already stays (I2)
+        fetch_sub(&account->used, pages);  // not to 0: the caller has more charged (I2)
       return false;
     }
   return true;
@@ -33,7 +33,7 @@ bool account_charge_chain(struct account *account, uint64 pages) {
 
 void account_return_chain(struct account *account, uint64 pages) {
   for (struct account *parent; account; account = parent) {
-    parent = account->parent;  // another's return may end the account right after this one's
+    parent = account->parent;  // now: once ours is returned, another return may free it
     uint64 used = fetch_sub(&account->used, pages);
     assert(used >= pages);
     if (used == pages && parent)

@@ -2,11 +2,11 @@
 //
 // Accounts: who pays for kernel stacks.
 //
-// An account lies within another, up to the root.  What is charged to it is charged to all of those
-// too, so a process that makes itself a new account stays within the limits of the old one.
+// An account lies within another, up to the root.  A charge to it is a charge to all of those, too,
+// so a process that makes a new account for itself stays within the limits of the old one.
 // I1. used is at most limit, and at least the sum of what the accounts within it use.
-// I2. An account exists while something is charged to it: used is its reference count.  So whoever
-//     charges an account has something charged to it already, or is the boot flow.
+// I2. An account exists while something is charged to it: used is its reference count.  So only a
+//     thread that has something charged to an account, or the boot, may charge it.
 #pragma once
 
 #include "kern/lib/atomic.h"
@@ -21,18 +21,18 @@ struct account {
   uint64 limit;            // [I] pages
   struct account *parent;  // [I] null for the root
   int id;                  // [I] from 1, the root's
-  int depth;               // [I] likewise
+  int depth;               // [I] accounts from the root to this one
 };
 
-// Without a limit, and never freed.
+// It has no limit and is never freed.
 extern struct account account_root;
 
-// The same for any account; the functions below spare the root's users the calls.
+// What the two functions below do, for any account: they spare users of the root a call.
 bool account_charge_chain(struct account *account, uint64 pages);
 void account_return_chain(struct account *account, uint64 pages);
 
-// Charge pages to the account and all that it is within.  Returns false, having charged nothing,
-// when one of them is at its limit.  Any context.
+// Charge pages to the account and to all that it lies within.  Returns false, having charged
+// nothing, when one of them would exceed its limit.  Any context.
 static inline bool account_charge(struct account *account, uint64 pages) {
   if (account->parent)
     return account_charge_chain(account, pages);
@@ -40,7 +40,7 @@ static inline bool account_charge(struct account *account, uint64 pages) {
   return true;
 }
 
-// Take back a charge.  Frees the accounts to which nothing is charged any more.  Any context.
+// Take back a charge, and free the accounts to which nothing is charged any more.  Any context.
 static inline void account_return(struct account *account, uint64 pages) {
   if (account->parent)
     account_return_chain(account, pages);
@@ -49,6 +49,6 @@ static inline void account_return(struct account *account, uint64 pages) {
 }
 
 // Make an account within parent and move pages that are charged to parent into it.  Returns 0,
-// -EINVAL when the limit is too low for them, -EAGAIN when too many lie within each other, or
-// -ENOMEM.
+// -EINVAL when the limit is too low for these pages, -EAGAIN when too many accounts would lie
+// within each other, or -ENOMEM.
 int account_create(struct account *parent, uint64 limit, uint64 pages, struct account **made);

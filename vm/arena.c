@@ -2,8 +2,8 @@
 //
 // Ranges of numbered granules in a bitmap.
 //
-// Searching goes on from where the last one ended, so a freed granule rests as long as possible
-// before it is used again: a stale pointer then finds it unmapped, not somebody else's.
+// Each search begins where the last one ended, so a freed granule rests as long as possible before
+// it is used again: a stale pointer finds it unmapped, and not in another's hands.
 // I1. free is the number of zero bits below count.
 #include "vm/arena.h"
 
@@ -37,16 +37,13 @@ static int64 find_run(const struct arena *a, uint64 from, uint64 to, uint32 n) {
   return -1;
 }
 
-static uint64 min(uint64 a, uint64 b) {
-  return a < b ? a : b;
-}
-
 int64 arena_take(struct arena *a, uint32 n) {
   if (n == 0 || n > a->free)
     return -1;
   int64 first = find_run(a, a->next, a->count, n);
+  uint64 end = (uint64)a->next + n - 1;  // runs that begin before next
   if (first < 0)
-    first = find_run(a, 0, min((uint64)a->next + n - 1, a->count), n);
+    first = find_run(a, 0, end < a->count ? end : a->count, n);
   if (first < 0)
     return -1;
   for (uint32 i = first; i < first + n; i++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Ranges of numbered granules: a bitmap searched from where the last search ended.  Pure: also
-// compiled for the host, where it is tested.
+// Ranges of numbered granules: a bitmap that is searched from where the last search ended.  Pure,
+// so a test runs it on the host.
 #pragma once
 
 #include "kern/lib/types.h"

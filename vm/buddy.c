@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Free blocks: one list a size, merged with their neighbours as they come back.
+// Free blocks: one list for each size.  A block that comes back is merged with its neighbours.
 //
 // I1. A page is PAGE_FREE if and only if a free block begins at it, and that block is on the list
-//     of its order.  The state goes into and out of PAGE_FREE under buddy_lock only, so a
-//     neighbour's may be looked at whoever has it.
-// I2. Of two neighbours that could merge at most one is free.
+//     of its order.  A state becomes PAGE_FREE, or stops being it, only under buddy_lock.  So the
+//     state of a neighbour can be read there even while the neighbour is in use.
+// I2. Of two neighbours that could merge, at most one is free.
 #include "vm/buddy.h"
 
 #include "kern/lib/atomic.h"
@@ -14,7 +14,7 @@
 struct spinlock buddy_lock = SPINLOCK_INIT("page");
 struct frames frames;
 
-static struct list free_lists[PAGE_ORDER_MAX + 1];  // [p]
+static struct list free_lists[PAGE_ORDER_MAX + 1];  // [p] buddy_lock
 
 void buddy_init(struct page *page, uint64 first, uint64 count) {
   frames = (struct frames){page, first, count};
@@ -62,6 +62,7 @@ struct page *buddy_take(uint32 order) {
 }
 
 void buddy_add(pa_t start, pa_t end) {
+  assert(spin_holding(&buddy_lock));
   uint64 pfn = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
   while (pfn < last) {
     uint32 order = PAGE_ORDER_MAX;

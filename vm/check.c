@@ -3,11 +3,11 @@
 // The self-check of the address space: what pagetable.c and vmalloc.c promise, read back from the
 // tables that the hardware walks.
 //
-// First every leaf of the kernel half by itself (rights, and what memory it shows), then both
-// arenas page by page: mapped where a live area says so, and nowhere else; then that every user
-// page table has the same kernel half.  An empty level-0 table is passed over at a glance, so that
-// the check costs milliseconds on a machine with a gigabyte.  Last what else stacks in a window
-// need (docs/vmap-stack.md): slots enough, and an emergency stack for each hart.
+// First it looks at each leaf of the kernel half by itself: its rights, and what memory it shows.
+// Then it goes through both arenas page by page: a page is mapped where a live area says so, and
+// nowhere else.  Then come what else stacks in a window need (docs/vmap-stack.md), enough slots and
+// an emergency stack for each hart, and the user page tables, which share the kernel half.  It
+// skips an empty level-0 table at a glance, so it takes milliseconds on a machine with a gigabyte.
 #include "vm/check.h"
 
 #include "kern/lib/abi.h"
@@ -120,7 +120,7 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
   }
 }
 
-// Check the arena's table number t: that it is the one the hardware walks, and its granules.
+// Check that the arena's table number t is the one the hardware walks, and check its granules.
 static void check_arena_table(struct vmalloc_arena *arena, uint64 t) {
   vaddr_t va = arena->base + (t << TABLE_SHIFT);
   const pte_t *table = &arena->ptes[t * PT_ENTRIES];
@@ -128,13 +128,13 @@ static void check_arena_table(struct vmalloc_arena *arena, uint64 t) {
     violation(va, 0, "is not translated by the arena's own table");
   uint32 granules = 1U << (TABLE_SHIFT - arena->shift);
   uint32 first = t * granules;
-  irq_t s = spin_lock(&arena->lock);
+  irq_t irq = spin_lock(&arena->lock);
   bool live = any_valid(table);
   for (uint32 i = first; !live && i < first + granules; i++)
     live = live_area(arena, i) != NULL;
   for (uint32 i = first; live && i < first + granules; i++)
     check_granule(arena, i);
-  spin_unlock(&arena->lock, s);
+  spin_unlock(&arena->lock, irq);
 }
 
 static void check_arena(struct vmalloc_arena *arena) {
@@ -165,6 +165,13 @@ void vm_check_fault_stacks(void) {
   }
 }
 
+static void check_shared(const struct pagetable *pt) {
+  for (uint32 i = PT_KERNEL_FIRST; i < PT_ENTRIES; i++)
+    if (pt->pte[i] != kernel_pagetable->pte[i])
+      panic("address space: root entry %u of page table %p is 0x%lx, the kernel's 0x%lx", i, pt,
+            pt->pte[i], kernel_pagetable->pte[i]);
+}
+
 void vm_check(void) {
   int level;
   pte_t guard = pagetable_leaf(kernel_pagetable, (vaddr_t)boot_stack_guard, &level);
@@ -178,12 +185,5 @@ void vm_check(void) {
   check_arena(&vmalloc_general);
   check_window_size();
   vm_check_fault_stacks();
-  pagetable_each(vm_check_shared);
-}
-
-void vm_check_shared(const struct pagetable *pt) {
-  for (uint32 i = PT_KERNEL_FIRST; i < PT_ENTRIES; i++)
-    if (pt->pte[i] != kernel_pagetable->pte[i])
-      panic("address space: root entry %u of page table %p is 0x%lx, the kernel's 0x%lx", i, pt,
-            pt->pte[i], kernel_pagetable->pte[i]);
+  pagetable_each(check_shared);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Addresses for devices.  The direct map and the image's data are the only memory that is
-// physically contiguous; everything else is refused, with its owner's name.
+// Addresses for devices.  Only the direct map and the image's data are physically contiguous;
+// dma_map refuses everything else, and names its owner.
 #include "vm/dma.h"
 
 #include "kern/lib/kasan.h"
@@ -16,7 +16,7 @@
 
 #define WHERE_SIZE 128
 
-// Write what is at address at, and whose it is, to buf.
+// Write to buf what is at address at, and who owns it.
 static void dma_describe(vaddr_t at, char *buf, size_t size) {
   struct kstack_slot slot;
   kstack_describe(at, &slot);
@@ -50,7 +50,8 @@ static bool range_within(uint64 at, uint64 size, uint64 lo, uint64 hi) {
   return at >= lo && at < hi && size <= hi - at;
 }
 
-// Return whether each byte is mapped, and for writing: no guard, text, constant or end of RAM.
+// Return whether each byte is mapped for writing: none in a guard, text or constants, or behind
+// RAM.
 static bool is_writable(vaddr_t at, uint64 size) {
   int level;
   for (vaddr_t va = ROUND_DOWN(at, PAGE_SIZE); va < at + size; va += PAGE_SIZE)

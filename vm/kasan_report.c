@@ -336,7 +336,7 @@ static void print_finding(struct finding *f, uint64 fp, uint32 hart) {
 
 void kasan_report(uint64 addr, uint64 size, bool write, uint64 pc, const char *class) {
   uint64 fp = (uint64)__builtin_frame_address(0), bad = kasan_first_bad(addr, size);
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   uint32 hart = this_hart()->index;
   if (!(fetch_or(&reporting, 1UL << hart) & 1UL << hart)) {
     struct finding f = {.addr = addr, .size = size, .pc = pc, .bad = bad, .write = write};
@@ -349,5 +349,5 @@ void kasan_report(uint64 addr, uint64 size, bool write, uint64 pc, const char *c
       panic("kasan: %s", f.class);
     fetch_and(&reporting, ~(1UL << hart));
   }
-  irq_restore(s);
+  irq_restore(irq);
 }

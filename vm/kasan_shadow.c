@@ -248,11 +248,11 @@ void kasan_alloc_site(void *object, const void *pc) {
 
 // Put an object among those kept, in place of the oldest, which is returned.
 static void *keep(void *object) {
-  irq_t s = spin_lock(&kept_lock);
+  irq_t irq = spin_lock(&kept_lock);
   void *oldest = kept[kept_next];
   kept[kept_next] = object;
   kept_next = (kept_next + 1) % KEPT_MAX;
-  spin_unlock(&kept_lock, s);
+  spin_unlock(&kept_lock, irq);
   return oldest;
 }
 
@@ -319,10 +319,10 @@ static bool in_stack_guard(uint64 addr) {
 
 // What looked bad is bad, unless this hart has not fenced since the shadow was mapped.
 void kasan_bad_access(uint64 addr, uint64 size, uint64 write, uint64 pc) {
-  irq_t s = irq_save();  // the hart that fences is the one that looks again
+  irq_t irq = irq_save();  // the hart that fences is the one that looks again
   tlb_refresh();
   uint64 bad = kasan_first_bad(addr, size);
-  irq_restore(s);
+  irq_restore(irq);
   if (bad != addr + size && !in_stack_guard(bad))
     kasan_report(addr, size, write, pc, NULL);
 }

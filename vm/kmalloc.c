@@ -5,11 +5,11 @@
 // A slab is one page cut into objects of one power-of-two size; struct page is its header, and a
 // free object's first word links to the next free one.
 // I1. A slab is on its size's list if and only if it has a free object.
-// I2. A slab without an object in use goes back to page_alloc at once, so memory comes back
-//     exactly, and there is nothing to drain.
-// I3. With KASAN=y there are no slabs, but a page an object: freed ones are kept a while, and in
-//     slabs they would hold places for which those in use then take further pages.
-// Locks: one a size, never held while a page is allocated, since that may free objects.
+// I2. A slab without an object in use goes back to page.c at once, so memory comes back exactly,
+//     and there is nothing to drain.
+// I3. With KASAN=y there are no slabs: each object has pages of its own.  Freed objects are kept a
+//     while, and in slabs they would take places, so that objects in use would need more pages.
+// Locks: one for each size.  None is held while a page is allocated, since that may free objects.
 #include "vm/kmalloc.h"
 
 #include "kern/lib/atomic.h"
@@ -23,6 +23,7 @@
 #define OBJECT_MAX  2048
 #define CLASS_COUNT 7
 
+// [c] the lock
 struct class {
   struct spinlock lock;
   struct list slabs;  // [c] with a free object
@@ -42,6 +43,7 @@ static uint32 class_of(size_t size) {
 
 // Make a page into a slab and put it on its list.  Holds: c->lock.
 static void slab_add(struct class *c, void *page, uint32 i) {
+  assert(spin_holding(&c->lock));
   struct page *slab = page_of(page);
   uint64 size = (uint64)OBJECT_MIN << i;
   void *next = NULL;
@@ -55,17 +57,6 @@ static void slab_add(struct class *c, void *page, uint32 i) {
   slab->count = 0;
   slab->private = next;
   list_push_front(&c->slabs, &slab->node);
-}
-
-// Take an object from a slab on the list.  Holds: c->lock.
-static void *slab_take(struct class *c) {
-  struct page *slab = list_entry(c->slabs.next, struct page, node);
-  void **object = slab->private;
-  slab->private = *object;
-  slab->count++;
-  if (!slab->private)
-    list_remove(&slab->node);
-  return object;
 }
 
 static void *block_alloc(size_t size, const void *pc) {
@@ -93,7 +84,12 @@ void *kmalloc(size_t size) {
     irq = spin_lock(&c->lock);
     slab_add(c, page, i);
   }
-  void *object = slab_take(c);
+  struct page *slab = list_entry(c->slabs.next, struct page, node);
+  void **object = slab->private;
+  slab->private = *object;
+  slab->count++;
+  if (!slab->private)
+    list_remove(&slab->node);
   spin_unlock(&c->lock, irq);
   return object;
 }

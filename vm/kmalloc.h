@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Small objects: slabs of power-of-two sizes from 32 to 2048 bytes; larger requests, and all of
-// them with KASAN=y, are whole blocks of pages.
+// Small objects: slabs of power-of-two sizes from 32 to 2048 bytes.  A larger object, and each
+// object with KASAN=y, is a whole block of pages.
 #pragma once
 
 #include "kern/lib/types.h"
@@ -10,7 +10,7 @@
 // memory.  Does not sleep.  The memory is in the direct map, so a device may reach it (vm/dma.h).
 void *kmalloc(size_t size);
 
-// Likewise, filled with zeros.
+// As kmalloc, but filled with zeros.
 void *kzalloc(size_t size);
 
 // Free what kmalloc returned.  NULL is allowed.

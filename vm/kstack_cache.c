@@ -5,8 +5,7 @@
 // I3. A stack is all zeros when it is handed out, so its lowest nonzero word is the deepest place
 //     that its owner used.
 // I4. Frames are at most ERASE_GAP bytes and each stores a nonzero ra or fp, so ERASE_GAP zero
-// bytes
-//     mean that nothing lower was used (A1).  That is not so where sp may have jumped
+//     bytes mean that nothing lower was used (A1).  That is not so where sp may have jumped
 //     (kstack_distrust): such a stack is unmapped.
 // A1. Later frames do not leave that many zero bytes in a row where earlier ones were: the largest
 //     frame has a third of them, and the largest buffer less.

@@ -6,8 +6,7 @@
 // I1. A cached stack stays mapped, has no owner (kind 0), is paid for by no account, and keeps its
 //     last owner's name.
 // I2. A place in a cache is swapped atomically, so only one taker gets the stack, from whatever
-// hart
-//     or context.
+//     hart or context.
 //
 // Taking and putting are inline, since each thread does both: a call would add a tenth.
 #pragma once

@@ -3,9 +3,9 @@
 // Physical pages: the invariants are in page.h.
 //
 // Free pages are in the buddy's lists (vm/buddy.c) or in a hart's cache.  A page is counted in
-// avail only after it can be found, and taken from avail before it is looked for, so whoever took
-// one from avail (or holds a promise) finds a page: in its own hart's cache, in the buddy, or in
-// another hart's cache.
+// avail only after it can be found, and is taken from avail before it is looked for.  So a caller
+// that took one from avail, or holds a promise, finds a page: in its own hart's cache, in the
+// buddy, or in another hart's cache.
 //
 // Locks: page_drain_lock, then those of what it drains; a cache's, then the buddy's.
 #include "vm/page.h"
@@ -26,12 +26,12 @@
 
 #define RECLAIMERS_MAX 3
 
-// [c] its lock
+// [c] the lock
 struct cache {
   struct spinlock lock;
   uint32 count, zero_count;       // [c]
   struct page *page[CACHE_SIZE];  // [c]
-  struct page *zero[CACHE_ZERO];  // [c] they are all zeros
+  struct page *zero[CACHE_ZERO];  // [c] pages that are all zeros
 } __attribute__((aligned(64)));
 
 static struct spinlock page_drain_lock = SPINLOCK_INIT("page drain");
@@ -57,6 +57,7 @@ struct page *page_of(const void *p) {
 
 // Move n pages of the cache to the buddy.  Holds: c->lock.
 static __attribute__((noinline)) void cache_spill(struct cache *c, uint32 n) {
+  assert(spin_holding(&c->lock));
   irq_t irq = spin_lock(&buddy_lock);
   while (n-- > 0)
     buddy_put(c->page[--c->count], 0);
@@ -65,9 +66,10 @@ static __attribute__((noinline)) void cache_spill(struct cache *c, uint32 n) {
 
 // Fill an empty cache from the buddy.  Holds: c->lock.
 static __attribute__((noinline)) void cache_refill(struct cache *c) {
+  assert(spin_holding(&c->lock));
   irq_t irq = spin_lock(&buddy_lock);
   struct page *p;
-  while (c->count < CACHE_BATCH && (p = buddy_take(0)) != NULL)
+  while (c->count < CACHE_BATCH && (p = buddy_take(0)))
     c->page[c->count++] = p;
   spin_unlock(&buddy_lock, irq);
 }
@@ -125,7 +127,7 @@ void page_add_reclaimer(void (*reclaim)(void)) {
   reclaimers[reclaimer_count++] = reclaim;
 }
 
-// One hart at a time; whoever waited can use the memory that was returned.
+// One hart at a time; a hart that waited can use the memory that the other one returned.
 void page_drain(void) {
   irq_t irq = spin_lock(&page_drain_lock);
   for (uint32 i = reclaimer_count; i > 0; i--)
@@ -144,7 +146,7 @@ static bool avail_try(uint64 n) {
   return true;
 }
 
-// A test may want a failure, or there are not as many.
+// avail_take when a test may want a failure, or when pages are short.
 static __attribute__((noinline)) bool avail_take_slow(uint64 n) {
   if (page_must_fail())
     return false;
@@ -158,12 +160,12 @@ static __attribute__((noinline)) bool avail_take_slow(uint64 n) {
   return ok;
 }
 
-// Take n from avail.  Returns whether there were as many, counting what can be drained.
+// Take n from avail.  Returns false when there are fewer, even after a drain.
 static bool avail_take(uint64 n) {
   return __builtin_expect(!page_fail_hook && avail_try(n), 1) || avail_take_slow(n);
 }
 
-// Make a page that was taken from a cache or the buddy the caller's, which is at pc.
+// Hand the page to the caller, whose return address is pc.
 static void *page_use(struct page *p, const void *pc) {
   kasan_page_alloc(p, pc);
   store_relaxed(&p->state, PAGE_USED);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Physical pages.  A buddy allocator of blocks of 2^order pages, a cache of single pages on each
-// hart, and a reference count a page.
+// Physical pages: a buddy allocator of blocks of 2^order pages, a cache of single pages on each
+// hart, and a reference count for each page.
 //
-// I1. avail = free pages (caches included) - promised pages, and is never negative; while it is
-//     positive a single page can be had.
-// I2. Before an allocation fails, what is cached anywhere is drained: page caches, kernel-stack
-//     caches, lazily unmapped areas.
+// I1. avail = free pages (caches included) - promised pages, and is never negative.  While it is
+//     positive, the allocation of a single page succeeds.
+// I2. Before an allocation fails, all that is cached is drained: page caches, kernel-stack caches,
+//     lazily unmapped areas.
 #pragma once
 
 #include "kern/lib/list.h"
@@ -25,7 +25,7 @@ enum page_state {
   PAGE_SLAB,  // used, cut into small objects (vm/kmalloc.c)
 };
 
-// [p] page allocator's lock  [a] atomic  [o] owner of the page
+// [p] buddy_lock (vm/buddy.h)  [a] atomic  [o] owner of the page
 struct page {
   struct list node;  // [p] while free; [o] after
   uint32 refs;       // [a] 0: free
@@ -44,14 +44,14 @@ void page_init(void);
 // Allocate one page, refs 1, contents undefined.  Returns NULL on no memory.  Does not sleep.
 void *page_alloc(void);
 
-// Likewise, filled with zeros.
+// As page_alloc, but filled with zeros.
 void *page_alloc_zeroed(void);
 
-// Allocate a block of 2^order pages, contiguous and aligned to its size, refs 1.  NULL on no
-// memory.
+// Allocate a block of 2^order pages, contiguous and aligned to its size, refs 1.  Returns NULL when
+// no such block is free.
 void *page_alloc_order(uint32 order);
 
-// Promise n pages.  Returns 0, or -ENOMEM when fewer are available.
+// Promise n pages to the caller.  Returns 0, or -ENOMEM when fewer are available.
 int page_promise(uint64 n);
 
 // Take back the promise of n pages.
@@ -63,28 +63,28 @@ void *page_alloc_promised(void);
 // Take another reference to the page at p.
 void page_get(void *p);
 
-// Drop a reference to the page (or block) at p; the last one frees it.  Returns the references
-// left. Any context with interrupts on or off.
+// Drop a reference to the page (or block) at p; the last one frees it.  Returns the references that
+// are left.  Any context, interrupts on or off.
 uint32 page_put(void *p);
 
-// Give back a single page that is all zeros and has no other reference: it may be handed out again
-// as such.
+// Give back a single page that is all zeros and has no other reference.  page_alloc_zeroed may hand
+// it out as it is.
 void page_put_zeroed(void *p);
 
 // Return the references to the page at p.
 uint32 page_refs(void *p);
 
-// Return struct page of a pointer into the direct map.
+// Return the struct page of a pointer into the direct map.
 struct page *page_of(const void *p);
 
 // Return the kernel's pointer to the first byte of the page.
 void *page_ptr(const struct page *p);
 
-// Fill a page with zeros; copy a page.  By words, a cache line a turn.
+// Fill a page with zeros; copy a page.
 void page_zero(void *page);
 void page_copy(void *restrict dst, const void *restrict src);
 
-// Give back what is cached anywhere (I2).  Any context that holds no spin lock of vm/.
+// Give back all that is cached (I2).  Any context that holds no spin lock of vm/.
 void page_drain(void);
 
 // Have page_drain call reclaim, which frees what another allocator caches.  It is called with no
@@ -101,10 +101,14 @@ bool page_ask_hook(void);
 
 // Return whether a test wants this allocation to fail.
 static inline bool page_must_fail(void) {
-  return PROVOKE && __builtin_expect(page_fail_hook != NULL, 0) && page_ask_hook();
+#if PROVOKE
+  if (__builtin_expect(page_fail_hook != NULL, 0))
+    return page_ask_hook();
+#endif
+  return false;
 }
 
-// Pages managed, pages available (I1), pages promised.
+// Return how many pages are managed, available (I1), promised.
 uint64 page_total(void);
 uint64 page_available(void);
 uint64 page_promised(void);

@@ -2,11 +2,11 @@
 //
 // Sv39 page tables, and the one that the kernel boots on.
 //
-// The kernel half is built once: the image by parts, RAM in the largest leaves that fit, the
-// windows' tables (vm/vmalloc.c).  A table is reached through the direct map.
-// I1. W^X for every alias: the direct map shows text and rodata read-only, and nothing executable.
-// I2. Firmware and reserved memory are not mapped.
-// I3. A new table's zeros are visible before the entry that links it.
+// The kernel half is built once: the image part by part, RAM in the largest leaves that fit, and
+// the tables of the windows (vm/vmalloc.c).  The kernel reaches tables through the direct map. I1.
+// W^X for every alias: the direct map shows text and rodata read-only, and nothing executable. I2.
+// Firmware and reserved memory are not mapped. I3. A new table's zeros are visible before the entry
+// that links it.
 #include "vm/pagetable.h"
 
 #include "kern/lib/atomic.h"
@@ -29,7 +29,7 @@
 struct pagetable *kernel_pagetable;
 
 static struct spinlock roots_lock = SPINLOCK_INIT("page tables");
-static struct list roots = LIST_INIT(roots);  // roots_lock; the root pages of user page tables
+static struct list roots = LIST_INIT(roots);  // [roots_lock] the root pages of user page tables
 
 static const pte_t prot_table[] = {
     [PROT_KERNEL_R] = KERNEL_BITS | PTE_R,
@@ -55,7 +55,7 @@ static uint64 va_index(vaddr_t va, int level) {
   return va >> (PAGE_SHIFT + LEVEL_BITS * level) & (PT_ENTRIES - 1);
 }
 
-// Return the entry of va at level, making missing tables with alloc (none are made if it is null).
+// Return the entry of va at level, making missing tables with alloc (none if it is null).
 // Returns NULL when a table is missing or a large leaf is in the way.
 static pte_t *walk(struct pagetable *pt, vaddr_t va, int level, void *(*alloc)(void)) {
   for (int l = LEVEL_ROOT; l > level; l--) {
@@ -112,26 +112,26 @@ struct pagetable *pagetable_create(void) {
   memset(pt->pte, 0, PT_KERNEL_FIRST * sizeof(pte_t));
   memcpy(&pt->pte[PT_KERNEL_FIRST], &kernel_pagetable->pte[PT_KERNEL_FIRST],
          (PT_ENTRIES - PT_KERNEL_FIRST) * sizeof(pte_t));
-  irq_t s = spin_lock(&roots_lock);
+  irq_t irq = spin_lock(&roots_lock);
   list_push_back(&roots, &page_of(pt)->node);
-  spin_unlock(&roots_lock, s);
+  spin_unlock(&roots_lock, irq);
   return pt;
 }
 
 void pagetable_destroy(struct pagetable *pt) {
   for (uint32 i = 0; i < hart_count; i++)
     assert(load_relaxed(&harts[i].satp) != pagetable_satp(pt));
-  irq_t s = spin_lock(&roots_lock);
+  irq_t irq = spin_lock(&roots_lock);
   list_remove(&page_of(pt)->node);
-  spin_unlock(&roots_lock, s);
+  spin_unlock(&roots_lock, irq);
   page_put(pt);
 }
 
 void pagetable_each(void (*visit)(const struct pagetable *pt)) {
-  irq_t s = spin_lock(&roots_lock);
+  irq_t irq = spin_lock(&roots_lock);
   list_for_each (node, &roots)
     visit(page_ptr(list_entry(node, struct page, node)));
-  spin_unlock(&roots_lock, s);
+  spin_unlock(&roots_lock, irq);
 }
 
 static void *boot_table(void) {

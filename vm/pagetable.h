@@ -3,9 +3,10 @@
 // Sv39 page tables.  RISC-V privileged 4.3 and 4.4.
 //
 // I1. The kernel half's root entries are filled at boot and never change; every page table has the
-// same. I2. Kernel leaves have G, A and D set, user leaves U, A and (when writable) D. I3. No leaf
-// is writable and executable, W without R never occurs.  (A user segment that asks for
-//     both W and X gets both; nothing in the kernel half does.)
+//     same.
+// I2. Kernel leaves have G, A and D set, user leaves U, A and, when writable, D.
+// I3. No leaf of the kernel half is both writable and executable.  A user leaf is both only in a
+//     segment that asks for it.  No leaf has W without R.
 #pragma once
 
 #include "kern/lib/types.h"
@@ -31,17 +32,17 @@ struct pagetable {
   pte_t pte[PT_ENTRIES];
 };
 
-// What a mapping allows; pagetable.c's table turns it into PTE bits.
+// What a mapping allows.  A table in pagetable.c turns it into PTE bits.
 enum prot {
   PROT_KERNEL_R,   // G A D R
-  PROT_KERNEL_RW,  // what a kernel stack gets (Linux: PAGE_KERNEL)
+  PROT_KERNEL_RW,  // for kernel stacks, too (Linux: PAGE_KERNEL)
   PROT_KERNEL_RX,
   PROT_USER_R,
   PROT_USER_RW,
   PROT_USER_RX,
   PROT_USER_RWX,
   PROT_USER_X,
-  PROT_USER_NONE,  // mapped by nothing: no leaf may have it
+  PROT_USER_NONE,  // for pages without a leaf; prot_bits does not know it
 };
 
 extern struct pagetable *kernel_pagetable;  // [I] the kernel's own root, user half empty
@@ -57,41 +58,42 @@ static inline pte_t pa_to_pte(pa_t pa) {
 // Return the PTE bits of prot, V included.
 pte_t prot_bits(enum prot prot);
 
-// Build kernel_pagetable: image, direct map, windows' tables; leaves the early table.  Once, on the
-// boot hart.
+// Build kernel_pagetable with the image, the direct map and the device window, and leave the early
+// table.  Once, on the boot hart.
 void pagetable_init(void);
 
-// Hang a table of 512 level-0 entries, taken by boot_alloc, below kernel_pagetable for the 2 MiB at
-// va.  Boot only, before any user page table exists.
+// Link a table of 512 level-0 entries, from boot_alloc, into kernel_pagetable for the 2 MiB at va.
+// Boot only, before any user page table exists.
 void pagetable_link(vaddr_t va, const pte_t *table);
 
 // Map size bytes of RAM at pa for the kernel, for reading and writing; nothing is mapped there.
 // Boot only, before any user page table exists.
 void pagetable_map_boot(vaddr_t va, pa_t pa, uint64 size);
 
-// Make a page table whose kernel half is the kernel's.  Returns NULL on no memory.
+// Make a page table with an empty user half and the kernel's kernel half.  Returns NULL on no
+// memory.
 struct pagetable *pagetable_create(void);
 
-// Free an empty user page table's root.  No hart has it in satp.
+// Free the root of a user page table whose user half is empty.  No hart has it in satp.
 void pagetable_destroy(struct pagetable *pt);
 
-// Call visit for every user page table there is, with their list locked.
+// Call visit for every user page table, with their list locked.
 void pagetable_each(void (*visit)(const struct pagetable *pt));
 
-// Return the level-0 entry for va or NULL when a table on the way is missing or va lies in a large
+// Return the level-0 entry for va, or NULL when a table on the way is missing or va lies in a large
 // leaf.
 pte_t *pagetable_lookup(struct pagetable *pt, vaddr_t va);
 
-// Likewise, creating tables as needed.  Returns NULL on no memory.
+// The same, but make missing tables.  Returns NULL on no memory, too.
 pte_t *pagetable_ensure(struct pagetable *pt, vaddr_t va);
 
-// Return the leaf that translates va at any level, or 0; *level gets its level.  Reads only; safe
-// in a fault handler.
+// Return the leaf that translates va, or 0.  *level gets the leaf's level.  Reads only: safe in a
+// fault handler.
 pte_t pagetable_leaf(const struct pagetable *pt, vaddr_t va, int *level);
 
 // Return the value of satp for pt with ASID 0.
 uint64 pagetable_satp(const struct pagetable *pt);
 
-// Map size bytes of device registers at pa.  Returns the kernel pointer.  Boot only; panics on no
-// room.
+// Map size bytes of device registers at pa, and return the kernel's pointer to them.  Boot only;
+// panics when the device window is full.
 volatile void *device_map(pa_t pa, uint64 size);

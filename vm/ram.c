@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Which RAM is usable: the banks of the device tree, less the holes in them.  Holes are what the
-// tree reserves, the image, and what boot_alloc gave out; they may touch and overlap.
+// Usable RAM: the banks of the device tree without the holes in them.  Holes are what the tree
+// reserves, the image, and what boot_alloc gave out; they may touch and overlap.
 #include "vm/ram.h"
 
 #include "kern/lib/machine.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// RAM: how much there is, what of it is usable, the direct map that shows all of it, and the
-// allocator of the first hour.
+// RAM: how much there is, what of it is usable, pointers to it, and what the boot allocates from
+// it.
 #pragma once
 
 #include "kern/lib/types.h"
@@ -20,13 +20,13 @@ static inline pa_t ptr_to_pa(const void *p) {
 // Return the bytes of RAM in all banks.
 uint64 ram_size(void);
 
-// Take size bytes (rounded up to pages, zeroed) from RAM before page_init; never given back.
-// Returns the physical address; panics when there is too little memory, saying how much there is.
+// Take size bytes (rounded up to pages, zeroed) from RAM for good.  Returns the physical address;
+// panics when memory is too small, and says how large it is.  Boot only, before page_init.
 pa_t boot_alloc(uint64 size);
 
-// Find the first run of usable pages at or above *start, which gets where it starts.  Returns its
-// end, or 0 when there is none.
+// Find the first run of usable pages at or above *start, and set *start to where it begins. Returns
+// its end, or 0 when there is none.
 pa_t ram_next(pa_t *start);
 
-// From here on the page allocator has what is left: boot_alloc panics.
+// Leave the rest to the page allocator: from here on boot_alloc panics.
 void ram_close(void);

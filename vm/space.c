@@ -2,14 +2,14 @@
 //
 // User address spaces: the invariants are in space.h.
 //
-// What is mapped is recorded in the page table alone.  A leaf is private and writable when it has W
-// or COW; a frame with COW may be shared, one with W is not.  Everything user lies below s->top,
-// and walks go over level-0 tables from 0 to there, skipping missing ones.  A page missing below
-// the break is lazy memory; pages of eager memory are never missing.
+// Only the page table records what is mapped.  A leaf is private and writable when it has W or COW;
+// a frame with COW may be shared, a frame with W is not.  Everything user lies below s->top, and
+// walks go over level-0 tables from 0 to there, skipping missing ones.  A page missing below the
+// break is lazy memory; pages of eager memory are never missing.
 //
-// A frame's lock (one of a few, by its number) makes "how many share it" and "how many pages are
-// promised for that" one fact: breaking and dropping a shared page hold it.  A frame with one
-// reference belongs to the one who sees that, and needs no lock.
+// A frame lock makes a frame's share count and its promised copies change together.  There are a
+// few, and the frame's number says which.  A frame with one reference belongs to the space that
+// holds it, and needs no lock.
 #include "vm/space.h"
 
 #include "kern/lib/csr.h"
@@ -86,8 +86,8 @@ static pte_t *table_next(struct pagetable *pt, uva_t *va, uva_t end, uva_t *stop
   return NULL;
 }
 
-// Drop this space's reference to a leaf's page.  One that others go on sharing needs one promised
-// page less.
+// Drop this space's reference to a leaf's page.  If others still share it, one promised page less
+// is needed.
 static void leaf_drop(pte_t pte) {
   void *page = pte_page(pte);
   if (!pte_private(pte) || page_refs(page) == 1) {
@@ -101,13 +101,13 @@ static void leaf_drop(pte_t pte) {
   spin_unlock(lock, irq);
 }
 
-// Unmap what is mapped of [start, end).  The caller fences before it relies on that.  Frames may be
-// reused before: no translation of a user address is used until then, and a switch to another space
-// fences too.
+// Unmap what is mapped in [start, end).  The caller fences before returning to user mode.  Reusing
+// a frame earlier is safe: this hart uses no user address until then, and no other hart runs this
+// space.
 KASAN_EXEMPT static void range_unmap(struct space *s, uva_t start, uva_t end) {
   uva_t stop;
   pte_t *pte;
-  for (uva_t va = start; (pte = table_next(s->pt, &va, end, &stop)) != NULL;) {
+  for (uva_t va = start; (pte = table_next(s->pt, &va, end, &stop));) {
     for (; va < stop; va += PAGE_SIZE, pte++) {
       pte_t leaf = *pte;
       if (!(leaf & PTE_V))
@@ -121,7 +121,7 @@ KASAN_EXEMPT static void range_unmap(struct space *s, uva_t start, uva_t end) {
   }
 }
 
-// Free the tables, all of whose leaves are gone: they are all zeros, and go back as that.
+// Free the tables, all of whose leaves are gone: they are all zeros, and go back as zeroed pages.
 static void tables_free(struct space *s) {
   for (uva_t va = 0; va < s->top; va += ROOT_SPAN) {
     pte_t *root = &s->pt->pte[va / ROOT_SPAN];
@@ -218,13 +218,13 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
   }
 }
 
-// Share every page of s with child, or copy the private ones; tables are made as needed.  A page is
-// promised for each private one, unless nothing is promised.  Returns 0, or -ENOMEM with as many
-// shared as child->writable says.
+// Share every page of s with child, or copy the private ones, and make the child's tables.  The
+// caller has promised a page for each private one, unless it promises nothing.  Returns 0, or
+// -ENOMEM when only child->writable private ones were shared.
 static int space_share(struct space *s, struct space *child, bool copy) {
   uva_t stop;
   pte_t *from;
-  for (uva_t va = 0; (from = table_next(s->pt, &va, s->top, &stop)) != NULL; va = stop) {
+  for (uva_t va = 0; (from = table_next(s->pt, &va, s->top, &stop)); va = stop) {
     pte_t *to = pagetable_ensure(child->pt, va);
     if (!to)
       return -ENOMEM;
@@ -262,7 +262,7 @@ int space_add(struct space *s, uva_t va, uint64 size, enum prot prot) {
     return -EINVAL;
   uva_t end = ROUND_UP(va + size, PAGE_SIZE), at = va, stop;
   pte_t *pte;
-  while ((pte = table_next(s->pt, &at, end, &stop)) != NULL) {
+  while ((pte = table_next(s->pt, &at, end, &stop))) {
     for (; at < stop; at += PAGE_SIZE, pte++) {
       if (*pte & PTE_V)
         return -EINVAL;
@@ -351,7 +351,7 @@ int space_fault(struct space *s, uva_t va, enum access access) {
   return 0;
 }
 
-// Map the pages that growth to brk makes eager, the one the old break lies in included if it is
+// Map the pages that growth to brk makes eager: from the one that the old break lies in, if that is
 // lazy and missing.
 static int heap_grow(struct space *s, uva_t brk) {
   uva_t start = ROUND_DOWN(s->brk, PAGE_SIZE);
@@ -381,7 +381,7 @@ int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old) {
   if (delta < 0 ? (uint64)-delta > s->brk - s->heap : (uint64)delta > USER_END - s->brk)
     return -EINVAL;
   uva_t brk = s->brk + delta;
-  // Stays even if growing fails, for tables were perhaps made up to there.
+  // This stays even if growing fails: there may be tables up to there by then.
   if (delta > 0 && ROUND_UP(brk, PAGE_SIZE) > s->top)
     s->top = ROUND_UP(brk, PAGE_SIZE);
   if (delta > 0 && !lazy && heap_grow(s, brk) != 0)

@@ -3,9 +3,9 @@
 // User address spaces: segments, a stack, a heap; copy-on-write fork; lazy memory.
 //
 // I1. A space is run by one thread, and changed only by it (or before it first runs).
-// I2. Memory is promised before it is shown: each private writable page shared by n spaces has
-//     n - 1 pages promised (vm/page.h).  Lazy heap memory is the one exception; but with the boot
-//     argument overcommit no shared page has any, and the first process shares none.
+// I2. Memory is promised before a program sees it: a private writable page that n spaces share has
+//     n - 1 pages promised (vm/page.h).  Lazy heap memory is the one exception.  With the boot
+//     argument overcommit no shared page has any promised, and the first process shares none.
 // I3. A page table is freed only when no hart has it in satp.
 #pragma once
 
@@ -25,9 +25,9 @@ struct space *space_create(void);
 // Free the space, its pages and page tables.  No hart has it in satp.
 void space_destroy(struct space *s);
 
-// Copy the space: pages are shared, private writable ones copy-on-write, in both; of the first
-// process, with overcommit, these are copied.  Runs in the process that owns s; fences this hart.
-// Returns NULL on no memory, s unharmed.
+// Copy the space.  Both then share its pages, the private writable ones copy-on-write.  With
+// overcommit, first says that it is the first process, whose private writable pages are copied at
+// once.  Runs in the process that owns s; fences this hart.  Returns NULL on no memory, s unharmed.
 struct space *space_fork(struct space *s, bool first);
 
 // Add a segment of size bytes at va (page-aligned, below USER_END, overlapping nothing), zeroed.
@@ -42,15 +42,15 @@ void *space_pointer(struct space *s, uva_t va);
 // Returns 0 or -ENOMEM or -EINVAL; *top gets one past the stack's highest byte.
 int space_add_stack(struct space *s, uva_t *top);
 
-// Move the break by delta bytes; by none if it would come below address 0, which programs rely on.
-// Lazy growth only reserves address space.  *old gets the break before.  Returns 0, -ENOMEM or
-// -EINVAL (a break below where it began, or beyond USER_END), nothing changed.
+// Move the break by delta bytes; by none if it would come below address 0, since programs rely on
+// that.  Lazy growth only reserves addresses.  *old gets the break before.  Returns 0, or with
+// nothing changed -ENOMEM, or -EINVAL for a break below where it began or beyond USER_END.
 int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old);
 
 // Resolve a fault of the running space at va: copy-on-write, lazy memory, a stale translation.
 // Returns 0 (try again), -EFAULT (not allowed) or -ENOMEM.  May fence this hart.  Does not sleep.
 int space_fault(struct space *s, uva_t va, enum access access);
 
-// Value of satp for the space, pages mapped.
+// Return the value of satp for the space, and how many pages it has mapped.
 uint64 space_satp(const struct space *s);
 uint64 space_pages(const struct space *s);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Fences.  One generation number counts changes of the kernel half; each hart remembers up to which
-// one it has fenced.
+// Fences.  One generation number counts changes of the kernel half.  Each hart remembers up to
+// which number it has fenced.
 //
 // I1. A mapper stores its entries, then raises the generation (release), then fences.
 // I2. A hart reads the generation (acquire) before it fences, and claims no more than it read: an
@@ -15,9 +15,9 @@
 #include "kern/lib/sbi.h"
 
 static uint64 generation;    // [a]
-static uint64 harts_fenced;  // [a] times
+static uint64 harts_fenced;  // [a] times, all of them
 
-// Holds: interrupts off.
+// Fence this hart, which the caller got from this_hart() and so with interrupts off.
 static void fence_self(struct hart *h) {
   uint64 seen = load_acquire(&generation);
   tlb_fence_all();
@@ -26,9 +26,9 @@ static void fence_self(struct hart *h) {
 
 uint64 tlb_mapped(void) {
   uint64 mine = fetch_add(&generation, 1) + 1;
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   fence_self(this_hart());
-  irq_restore(s);
+  irq_restore(irq);
   return mine;
 }
 
@@ -54,7 +54,7 @@ void tlb_hart_online(void) {
 }
 
 void tlb_fence_harts(void) {
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   struct hart *self = this_hart();
   fetch_add(&harts_fenced, 1);
   fence_all();
@@ -62,7 +62,7 @@ void tlb_fence_harts(void) {
   for (uint32 i = 0; i < hart_count; i++)
     if (&harts[i] != self && load_acquire(&harts[i].online))
       sbi_remote_sfence(harts[i].id);
-  irq_restore(s);
+  irq_restore(irq);
 }
 
 uint64 tlb_fence_count(void) {

@@ -2,9 +2,11 @@
 //
 // Address-translation fences.  RISC-V privileged 4.2.1.
 //
-// I1. A hart may cache an invalid entry, so a new kernel mapping needs a fence on each hart before
-//     it is relied on: the mapper fences at once, others when they see a newer generation.
+// I1. A hart may cache an invalid entry, so each hart fences before it relies on a new kernel
+//     mapping: the mapper at once, others when they see a newer generation.
 // I2. A frame or address that was mapped is not reused before every hart has fenced.
+//
+// this_hart() asserts that interrupts are off where a function here asks for that.
 #pragma once
 
 #include "kern/lib/types.h"
@@ -33,26 +35,26 @@ static inline void tlb_fence_all(void) {
 
 #endif
 
-// Note that kernel mappings changed: returns the new generation, and fences this hart.
-// Any context.
+// Count a change of kernel mappings, whose entries are stored, and fence this hart.  Returns the
+// new generation.  Any context.
 uint64 tlb_mapped(void);
 
 // Fence this hart if it has not fenced since generation.  Holds: interrupts off.
 void tlb_catch_up(uint64 generation);
 
-// Likewise for every mapping there is.  Returns whether there was one that this hart had not fenced
-// for: if so, a fault may be due to what it had cached before.
+// Fence this hart if it has not fenced since the last change of kernel mappings.  Returns whether
+// that was so: then a fault may be due to what it had cached before.  Holds: interrupts off.
 bool tlb_refresh(void);
 
-// Mark this hart online and fence it, so that from here on tlb_fence_harts reaches it and nothing
-// older is cached.  Once on each hart, on the final page table.  Holds: interrupts off.
+// Mark this hart online and fence it: from here on tlb_fence_harts reaches it, and it has nothing
+// older cached.  Once on each hart, on the final page table.  Holds: interrupts off.
 void tlb_hart_online(void);
 
-// Make every online hart fence for everything, and wait.  Any context that holds no spin lock a
-// faulting hart could hold; does not sleep.
+// Make every online hart fence for everything, and wait for it.  Firmware serves this in M-mode, so
+// no hart's locks and interrupt state matter.  Any context; does not sleep.
 void tlb_fence_harts(void);
 
-// Times that tlb_fence_harts was called.
+// Return how many times tlb_fence_harts was called.
 uint64 tlb_fence_count(void);
 
 // Switch this hart to the page table whose satp value this is, and fence user entries.

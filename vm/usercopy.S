@@ -7,7 +7,7 @@
 //   | a0   | to            | to                    | -1 on return               |
 //   | a1   | from          | from                  |                            |
 //   | a2   | bytes         | bytes, more than 0    |                            |
-//   | t6   | SSTATUS_SUM   | SSTATUS_SUM           | whatever it was            |
+//   | t6   | SSTATUS_SUM   | SSTATUS_SUM           | anything                   |
 //
 // These are leaves without a stack, so the fix-up returns to their caller by ra.
 #include "kern/lib/csr.h"

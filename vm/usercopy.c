@@ -52,6 +52,7 @@ int64 copy_string_from_user(char *dst, uva_t src, uint64 size) {
 }
 
 bool usercopy_fault(struct trap_frame *frame) {
+  assert(!irq_enabled());
   if (frame->sepc < (uint64)usercopy_begin || frame->sepc >= (uint64)usercopy_end)
     return false;
   // The other side of the copy must be the kernel's.

@@ -10,17 +10,17 @@
 
 struct trap_frame;
 
-// Copy n bytes.  Return 0, or -EFAULT when any byte is outside what the process may read (write);
-// bytes before that one may have been copied.  Hold no spin lock.  n may be 0.
+// Copy n bytes, or none.  Return 0, or -EFAULT when the process may not read (write) one of them;
+// bytes before that one may have been copied.  The caller holds no spin lock.
 int copy_from_user(void *dst, uva_t src, uint64 n);
 int copy_to_user(uva_t dst, const void *src, uint64 n);
 
 // Copy a string of at most size - 1 bytes and its terminator.  Returns its length, -EFAULT, or
-// -ENAMETOOLONG when there is no terminator in size bytes.
+// -ENAMETOOLONG when size bytes have no terminator.  The caller holds no spin lock.
 int64 copy_string_from_user(char *dst, uva_t src, uint64 size);
 
-// If the frame's sepc is in the copying routine and its fault is a page fault at a user address,
-// the other side being the kernel's, resolve it: by space_fault, else by making the copy return
-// -EFAULT.  Returns whether it was.  With interrupts off; meanwhile they are on, if they were where
-// it faulted.
+// If sepc is in the copying routine, and the fault is a page fault at a user address while the
+// other side is the kernel's, resolve it: by space_fault, or else by making the copy return
+// -EFAULT. Returns whether it did.  Holds: interrupts off; meanwhile they are on, if they were on
+// where it faulted.
 bool usercopy_fault(struct trap_frame *frame);

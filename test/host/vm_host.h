@@ -17,7 +17,6 @@
 #include "vm/layout.h"
 
 #define KASAN    0
-#define PROVOKE  0
 #define RAM_BASE 0x80000000UL
 #define RAM_SIZE (16UL << 20)
 
