@@ -37,7 +37,7 @@ OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM 
   JOBS SCALE KEEP CASES MUTANTS DIR $(GRADED)
 COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lab \
   labs handin lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
-  lint-instructions lint-headers lint-clang lint-shell doctor clean help
+  lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.

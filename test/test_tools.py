@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The commands around the kernel: the doctor, the boot wrapper, the makefile's own messages."""
 
+import json
 import math
 import os
 import re
@@ -732,6 +733,25 @@ def test_two_makes_in_one_folder(tmp_path):
         assert make.returncode == 0, said
     left = [p for p in (tmp_path / "build").rglob("*") if re.search(r"\.\d+(\.|$)", p.name)]
     assert not left
+
+
+def test_clangd_opens_every_file(tree):
+    """The list has them all; some from each folder, and all that is odd, are opened."""
+    done = run("make", "-s", "-C", str(tree), "compile_commands.json")
+    assert done.returncode == 0, done.stdout
+    listed = {entry["file"] for entry in json.loads((tree / "compile_commands.json").read_text())}
+    folders = ("boot", "trap", "kern", "vm", "user", "test/host")
+    there = [str(p.relative_to(tree)) for folder in folders
+             for p in sorted((tree / folder).rglob("*.[ch]"))]
+    assert listed == set(there)
+    if not shutil.which("clangd"):
+        pytest.skip("no clangd")
+    shutil.copy2(guest.TOP / ".clangd", tree)
+    for name in [*there[::12], *(name for name in there if "kasan" in name)]:
+        done = subprocess.run(["clangd", f"--check={name}", "--check-lines=1-1"], cwd=tree,
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              check=False)
+        assert done.returncode == 0, done.stdout
 
 
 def test_all_is_made_again():

@@ -50,5 +50,10 @@ $(B)/lint/%.clang: % $(B)/options
 	@mkdir -p $(@D)
 	$(call say,CLANG,$<)$(CLANG) $(KCLANG) $(KFLAGS) $(DEPS) $< && touch $@
 
+# For clangd, in editors.
+compile_commands.json: tools
+	@$(PYTHON) test/tools/compile-commands '$(CLANG) $(KCLANG) $(KFLAGS)' \
+	  '$(CLANG) -march=rv64gc -mabi=lp64d' 'clang -fsyntax-only $(HOSTFLAGS)' > $(new) $(put)
+
 lint-shell: tools
 	$(call say,LINT,shell)shellcheck $(SCRIPTS)
