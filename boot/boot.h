@@ -11,16 +11,16 @@
 
 extern struct pagetable early_root;  // in satp until pagetable_init
 
-// C begins: on the boot stack, in the high half, tp = &harts[0].
+// Begin C, on the boot stack, in the high half, with tp = &harts[0].
 _Noreturn void boot_main(uint64 hart_id, pa_t fdt);
 
-// Another hart begins, on its idle stack, traps at trap_entry.
+// Begin C on another hart, on its idle stack, with traps at trap_entry.
 _Noreturn void boot_secondary(void);
 
 // Where the firmware starts another hart (at its physical address).
 _Noreturn void secondary_start(uint64 hart_id);
 
-extern uint32 boot_harts_ready;  // [a] the other harts may come: their structs and stacks exist
+extern uint32 boot_harts_ready;  // [a] other harts may begin: their structs and stacks exist
 
 // Leave the boot stack for the top of the stack in this hart's record, take traps at trap_entry
 // from now on, call fn.

@@ -122,15 +122,7 @@ static void boot_on_idle_stack(void) {
   thread_idle();
 }
 
-static void print_banner(void) {
-  kprintf("\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB %s guards\n", hart_count,
-          hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
-          VMAP_STACK ? "between" : "without");
-}
-
 void boot_main(uint64 hart_id, pa_t fdt) {
-  hart_count = 1;
-  harts[0].id = hart_id;
   read_device_tree(fdt);
   number_harts(hart_id);
   map_ram_early();
@@ -142,7 +134,9 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   page_init();
   if (machine.test.size)
     power_device = device_map(machine.test.base, machine.test.size);
-  print_banner();
+  kprintf("\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB %s guards\n", hart_count,
+          hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
+          VMAP_STACK ? "between" : "without");
   bootarg_check_flags();
   kstack_cache_init();
   space_init();

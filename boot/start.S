@@ -10,16 +10,16 @@
 //     stvec | any                      | any                      | early_trap
 //     tp    | any                      | any                      | this hart's struct hart *
 //
-// 1. stvec = early_trap, physical; nothing is on that firmware may have left on.  What it leaves in
-//    FS and VS would end in user mode, and no one saves vector registers.
+// 1. stvec = early_trap, physical.  Turn off what firmware may have left on: FS and VS would stay
+//    on in user mode, and nothing saves vector registers.
 // 2. satp = the early table; it also maps this code where it runs.
 // 3. Jump to the high half, stvec = early_trap, virtual.
 // 4. tp, sscratch = 0, a stack, C.
 //
-// The first hart to enter boots.  Any other, wherever it enters, waits until the harts' structs are
-// there and goes by its own number, not by what is in a1: firmware without HSM sends all harts to
-// _start, and OpenSBI up to 1.2 does so at times, since hart_start makes the new state visible
-// before the new address.
+// The first hart to enter boots.  Any other, wherever it enters, waits until the harts' structs
+// exist and finds its own by its number, not by what is in a1.  Firmware without HSM sends all
+// harts to _start, and OpenSBI up to 1.2 sometimes does so, because its hart_start makes the new
+// state visible before the new address.
 //
 // The early table maps the image at IMAGE_BASE, the gigapage it runs in at its physical address,
 // and the gigapages of the image and of the device tree in the direct map, all of it writable and
@@ -155,7 +155,7 @@ secondary_start:
   addi tp, tp, HART_SIZE
   addi t0, t0, -1
   bnez t0, 2b
-park:                                    // a hart that has no struct: one too many
+park:                                    // there is no struct for this hart: one too many
   wfi
   j park
 3:

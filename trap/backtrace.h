@@ -23,8 +23,8 @@ struct unwind {
 // Begin at the context of frame, on stack.  Reads text and the stack through probe_read only.
 void unwind_begin(struct unwind *u, const struct trap_frame *frame, struct stack_bounds stack);
 
-// Go on to the caller, across a trap too.  Returns false at the end of what can be followed.
+// Go on to the caller, across a trap too.  Returns false where the walk cannot go on.
 bool unwind_next(struct unwind *u);
 
-// Print the whole walk: function, bytes of its frame, frames alike folded ("x118").
+// Print the whole walk: function, bytes of its frame, equal frames folded ("x118").
 void backtrace_print(const struct trap_frame *frame, struct stack_bounds stack);

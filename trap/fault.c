@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Which class a kernel fault is of.
+// Find the class of a kernel fault.
 //
-// 1. sp decides first: when the stack is gone, whatever came (an interrupt included) is a matter of
-//    the stack.  Its bounds are those of the entry code, so the two never disagree.
-// 2. Then the cause: what is no page fault has no address to judge.
+// 1. sp decides first: when the stack is gone, that is the fault, whatever the cause (it may be an
+//    interrupt).  The bounds are those of the entry code, so the two never disagree.
+// 2. Then the cause: only a page fault has an address to classify.
 // 3. Then the address: this stack's guards, other stacks, the user half, the rest.
 #include "trap/fault.h"
 #include "kern/lib/csr.h"

@@ -43,7 +43,6 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
   *f = (struct fault){
       .frame = frame,
       .hart = h,
-      .thread = t,
       .name = t ? t->name : "boot",
       .pid = t ? t->pid : 0,
       .stack = {h->victim_lo, h->victim_hi},
@@ -80,6 +79,6 @@ void kernel_fault(struct trap_frame *frame) {
   fetch_sub(&reports_pending, 1);
   if (f.why)
     panic("kernel fault of class %s, not survivable: %s", fault_class_name(f.class), f.why);
-  kstack_distrust(f.thread->kstack);
+  kstack_distrust(thread_current()->kstack);
   leave_emergency_stack(end_victim);
 }

@@ -12,11 +12,10 @@
 struct fault {
   const struct trap_frame *frame;  // everything as at the fault
   const struct hart *hart;
-  const struct thread *thread;  // the one that was running, or null early in boot
-  const char *name;             // its name, or "boot"
-  int pid;                      // 0 for a kernel thread and in boot
-  struct stack_bounds stack;    // the stack it ran on
-  uint64 sp;                    // as at the fault
+  const char *name;           // of the running thread, or "boot"
+  int pid;                    // of the running thread; 0 for a kernel thread and in boot
+  struct stack_bounds stack;  // the stack it ran on
+  uint64 sp;                  // as at the fault
   enum fault_class class;
   uint64 past;               // bytes by which the fault missed its stack, see fault_past
   struct kstack_slot other;  // the slot that the address (or a wild sp) belongs to, if in_window

@@ -6,5 +6,5 @@
 #include "kern/lib/trapframe.h"
 
 // Do the system call that the frame asks for: number in a7, arguments from a0 on, result to a0.
-// sepc already points behind the ecall.  Interrupts on; may sleep.
+// sepc already points behind the ecall.  Interrupts are on.  May sleep.
 void syscall(struct trap_frame *frame);

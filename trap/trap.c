@@ -134,7 +134,7 @@ static void user_fault(struct trap_frame *frame) {
   int err = -1;
   if (is_page_fault(frame->scause))
     err = space_fault(t->space, frame->stval, fault_access(frame->scause));
-  else if (frame->scause == CAUSE_ILLEGAL && !(frame->sstatus & SSTATUS_FS))
+  else if (frame->scause == CAUSE_ILLEGAL)
     err = fpu_first_use(frame) ? 0 : -1;
   if (!err)
     return;

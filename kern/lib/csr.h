@@ -9,7 +9,6 @@
 #define SSTATUS_SPP      (1 << 8)   // trap came from S-mode
 #define SSTATUS_VS       (3 << 9)   // vector state
 #define SSTATUS_FS       (3 << 13)  // floating-point state: 0 off, 1 initial, 2 clean, 3 dirty
-#define SSTATUS_FS_OFF   (0 << 13)
 #define SSTATUS_FS_CLEAN (2 << 13)
 #define SSTATUS_FS_DIRTY (3 << 13)
 #define SSTATUS_SUM      (1 << 18)  // S-mode may access user pages
@@ -87,7 +86,7 @@ static inline void irq_off(void) {
   csr_clear(sstatus, SSTATUS_SIE);
 }
 
-// Sleep until an interrupt is pending, or shorter.  With interrupts off it stays pending.
+// Sleep until an interrupt is pending, or less long.  With interrupts off it stays pending.
 static inline void wait_for_interrupt(void) {
   asm volatile("wfi" : : : "memory");
 }

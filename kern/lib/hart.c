@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+//
+// The harts.
 #include "kern/lib/hart.h"
 
 struct hart harts[HART_MAX];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the kernel knows of each hart.  tp points here while the hart runs in the kernel, and so
-// does sscratch while it runs in user mode (trap/entry.S has the table).
+// What the kernel knows about each hart.  tp points here while the hart runs in the kernel, and
+// sscratch while it runs in user mode (trap/entry.S has the table).
 //
 // I1. The boot hart makes every hart's struct and stacks before it starts the others.
 // I2. tp is written only in boot/start.S and trap/entry.S.

@@ -2,9 +2,9 @@
 //
 // Spin locks: the invariants are in spinlock.h.
 //
-// The lock is one word, and whoever swaps a 1 into it first has it.  A queue (tickets) would be
-// fairer, but where there are more harts than host processors, the next in line is often one that
-// the host has put aside, and all wait for it: measured 17 times slower with 4 harts on 2.
+// The lock is one word, and the hart that first swaps a 1 into it has the lock.  A queue (tickets)
+// would be fairer.  But where there are more harts than host processors, the host has often put the
+// next hart in line aside, and all others wait for it: measured 17 times slower with 4 harts on 2.
 #include "kern/lib/spinlock.h"
 #include "kern/lib/panic.h"
 

@@ -6,7 +6,7 @@
 // I2. Every lock held by a hart is on that hart's list, so a fault handler can tell.
 // I3. Taking is acquire, releasing is release (RISC-V unprivileged 8.2).
 //
-// The common ways are inline: a call would cost as much again.  Host tests bring their own.
+// The common paths are inline: a call would cost as much again.  Host tests bring their own.
 #pragma once
 
 #include "kern/lib/atomic.h"
@@ -52,8 +52,8 @@ SPIN_INLINE void spin_unlock_irq_off(struct spinlock *l);
 // held it, so an assert may miss a mistake but never makes one up.
 SPIN_INLINE bool spin_holding(const struct spinlock *l);
 
-// The rare ends: wait for a lock, or panic when this hart holds it; find it on the list of those
-// held and take it off; panic because it is not held.
+// The rare paths of the functions above: wait for a lock, or panic when this hart holds it; take a
+// lock off the middle of the list of those held; panic because it is not held.
 void spin_wait(struct spinlock *l);
 void spin_unlink(struct spinlock *l);
 _Noreturn void spin_not_held(const struct spinlock *l);

@@ -23,33 +23,25 @@
 void fpu_save(uint64 *state);
 void fpu_load(const uint64 *state);
 
-static uint64 fpu_status(const struct thread *t) {
-  return thread_user_frame(t)->sstatus & SSTATUS_FS;
-}
-
-static void fpu_set_status(struct thread *t, uint64 fs) {
-  struct trap_frame *frame = thread_user_frame(t);
-  frame->sstatus = (frame->sstatus & ~(uint64)SSTATUS_FS) | fs;
-}
-
 void fpu_leave(struct thread *t) {
   assert(!irq_enabled());
-  if (fpu_status(t) == SSTATUS_FS_DIRTY)
+  struct trap_frame *frame = thread_user_frame(t);
+  if ((frame->sstatus & SSTATUS_FS) == SSTATUS_FS_DIRTY)
     fpu_save(t->fpu);
-  fpu_set_status(t, SSTATUS_FS_OFF);
+  frame->sstatus &= ~(uint64)SSTATUS_FS;
 }
 
 bool fpu_first_use(struct trap_frame *frame) {
   struct thread *t = thread_current();
   assert(frame == thread_user_frame(t));
-  if (!machine.has_fpu || fpu_status(t) != SSTATUS_FS_OFF)
+  if (!machine.has_fpu || (frame->sstatus & SSTATUS_FS))
     return false;
   if (!t->fpu_used)
     memset(t->fpu, 0, sizeof(t->fpu));
   t->fpu_used = true;
   irq_t irq = irq_save();
   fpu_load(t->fpu);
-  fpu_set_status(t, SSTATUS_FS_CLEAN);
+  frame->sstatus |= SSTATUS_FS_CLEAN;
   irq_restore(irq);
   return true;
 }
