@@ -21,8 +21,6 @@
 #include "vm/page.h"
 #include "vm/vmalloc.h"
 
-#define LEVEL_BITS  9
-#define LEVEL_ROOT  2
 #define TABLE_SHIFT (PAGE_SHIFT + LEVEL_BITS)  // a level-0 table translates 2 MiB
 
 static _Noreturn void violation(vaddr_t va, pte_t pte, const char *what) {
@@ -112,7 +110,7 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
   if (!kasan_shadow_fits(arena, i, area != NULL))
     violation(va, *pte, "has a shadow that is not its own, or not the shared one");
   for (; va < end; va += PAGE_SIZE, pte++) {
-    bool inside = area && va >= area->base && va < area->base + area->size;
+    bool inside = area && va >= area->base && va < area->base + area->pages * PAGE_SIZE;
     if (!inside && (*pte & PTE_V))
       violation(va, *pte, "is a guard or free, and mapped");
     if (inside && (*pte & (PTE_V | PTE_LEAF)) != (PTE_V | PTE_R | PTE_W))

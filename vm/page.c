@@ -232,10 +232,6 @@ void *page_alloc_order(uint32 order) {
     return NULL;
   struct page *p = block_try(order);
   if (!p) {
-    cache_drain();
-    p = block_try(order);
-  }
-  if (!p) {
     page_drain();
     p = block_try(order);
   }

@@ -20,9 +20,6 @@
 #include "vm/page.h"
 #include "vm/tlb.h"
 
-#define LEVEL_BITS  9
-#define LEVEL_ROOT  2
-#define LEVEL_MEGA  1
 #define KERNEL_BITS (PTE_V | PTE_G | PTE_A | PTE_D)
 #define USER_BITS   (PTE_V | PTE_U | PTE_A)
 
@@ -81,12 +78,8 @@ pte_t *pagetable_ensure(struct pagetable *pt, vaddr_t va) {
   return walk(pt, va, 0, page_alloc_zeroed);
 }
 
-static bool is_canonical(vaddr_t va) {
-  return va < USER_END || va >= DIRECT_BASE;
-}
-
 pte_t pagetable_leaf(const struct pagetable *pt, vaddr_t va, int *level) {
-  if (!is_canonical(va))
+  if (va >= USER_END && va < DIRECT_BASE)  // not canonical
     return 0;
   for (int l = LEVEL_ROOT; l >= 0; l--) {
     pte_t pte = load_relaxed(&pt->pte[va_index(va, l)]);

@@ -25,6 +25,10 @@ typedef uint64 pte_t;
 #define PTE_COW  (1UL << 8)  // RSW: private and writable, the frame may be shared
 #define PTE_LEAF (PTE_R | PTE_W | PTE_X)
 
+#define LEVEL_BITS 9  // of an address, for each level of tables
+#define LEVEL_ROOT 2
+#define LEVEL_MEGA 1
+
 #define PT_ENTRIES      512
 #define PT_KERNEL_FIRST 256  // first root entry of the kernel half
 

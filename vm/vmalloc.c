@@ -17,7 +17,6 @@
 
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
-#include "kern/lib/string.h"
 #include "vm/kasan_shadow.h"
 #include "vm/page.h"
 #include "vm/ram.h"
@@ -35,10 +34,6 @@ struct vmalloc_arena vmalloc_general = {
 };
 static struct vmalloc_arena *arenas;  // [I] all, the one added last first
 static struct spinlock vmalloc_drain_lock = SPINLOCK_INIT("vmalloc drain");
-
-static uint64 area_pages(const struct vm_area *area) {
-  return area->size >> PAGE_SHIFT;
-}
 
 static pte_t *area_ptes(const struct vm_area *area) {
   return &area->arena->ptes[(area->base - area->arena->base) >> PAGE_SHIFT];
@@ -81,7 +76,7 @@ static struct vm_area *area_take(struct vmalloc_arena *arena, uint64 size) {
   assert(area->state == AREA_FREE);
   area->arena = arena;
   area->base = arena->base + ((uint64)first << arena->shift) + arena->guard_below;
-  area->size = size;
+  area->pages = size / PAGE_SIZE;
   area->granules = n;
   return area;
 }
@@ -91,7 +86,7 @@ static struct vm_area *area_take(struct vmalloc_arena *arena, uint64 size) {
 static void area_release(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
   pte_t *pte = area_ptes(area);
-  for (uint64 i = 0; i < area_pages(area) && pte[i]; i++) {
+  for (uint64 i = 0; i < area->pages && pte[i]; i++) {
     assert(!(pte[i] & PTE_V));
     page_put(pa_to_ptr(pte_to_pa(pte[i])));
     pte[i] = 0;
@@ -129,7 +124,7 @@ void vmalloc_drain(void) {
 static bool area_fill(struct vm_area *area) {
   pte_t bits = prot_bits(PROT_KERNEL_RW) & ~PTE_V;
   pte_t *pte = area_ptes(area);
-  for (uint64 i = 0; i < area_pages(area); i++) {
+  for (uint64 i = 0; i < area->pages; i++) {
     void *page = page_alloc_zeroed();
     if (!page)
       return false;
@@ -142,7 +137,7 @@ static bool area_fill(struct vm_area *area) {
 static void area_publish(struct vm_area *area) {
   pte_t *pte = area_ptes(area);
   irq_t irq = spin_lock(&area->arena->lock);
-  for (uint64 i = 0; i < area_pages(area); i++)
+  for (uint64 i = 0; i < area->pages; i++)
     pte[i] |= PTE_V;
   kasan_area_publish(area);
   area->state = AREA_LIVE;
@@ -171,7 +166,7 @@ void vmalloc_free(struct vm_area *area) {
   kasan_area_free(area, __builtin_return_address(0));
   irq_t irq = spin_lock(&arena->lock);
   assert(area->state == AREA_LIVE);
-  for (uint64 i = 0; i < area_pages(area); i++)
+  for (uint64 i = 0; i < area->pages; i++)
     pte[i] &= ~PTE_V;
   kasan_area_retire(area);
   area->state = AREA_LAZY;

@@ -20,7 +20,7 @@ enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 struct vm_area {
   struct vmalloc_arena *arena;  // [I] that it is in
   vaddr_t base;                 // [I] first mapped byte
-  uint64 size;                  // [I] bytes mapped, a multiple of the page size
+  uint64 pages;                 // [I] that are mapped
   uint32 granules;              // [I] granules the area takes, guards included
   uint32 first;                 // [I] index of its first granule (also set in its other granules)
   uint64 generation;            // [I] in which it was mapped (vm/tlb.h)

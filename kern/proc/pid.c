@@ -8,7 +8,6 @@
 #include "kern/lib/errno.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
-#include "kern/lib/string.h"
 #include "kern/proc/process.h"
 #include "vm/vmalloc.h"
 
@@ -37,7 +36,6 @@ void pid_init(void) {
   if (!area)
     panic("nproc=%lu: no memory for a table of %u processes", wanted, slots);
   pids.slots = (struct process **)area->base;
-  memset(pids.slots, 0, area->size);
   pids.mask = slots - 1;
   pids.limit = wanted;
 }

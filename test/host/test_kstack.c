@@ -194,7 +194,7 @@ int main(void) {
   pthread_t thread[HARTS];
   hart_count = HARTS;
   for (uint32 i = 0; i < SLOTS; i++) {
-    areas[i] = (struct vm_area){.size = KSTACK_SIZE, .first = i, .generation = 7};
+    areas[i] = (struct vm_area){.first = i, .generation = 7};
     areas[i].base = (vaddr_t)aligned_alloc(KSTACK_SIZE, KSTACK_SIZE);
   }
   kstack_init();

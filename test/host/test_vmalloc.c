@@ -238,7 +238,7 @@ static void test_general(uint64 size) {
     CHECK(mapped_pages(g) == 0 && frames_out == 0 && g->granules.free == g->granules.count);
     area = vmalloc_range(g, size);
   }
-  CHECK(area && area->size == pages * PAGE_SIZE && area->base % granule == 0);
+  CHECK(area && area->pages == pages && area->base % granule == 0);
   CHECK(area->granules == pages * PAGE_SIZE / granule + 1);
   CHECK(mapped_pages(g) == pages && frames_out == pages);
   uint64 first = (area->base - g->base) >> PAGE_SHIFT;
