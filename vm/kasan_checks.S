@@ -4,7 +4,7 @@
 //
 // 1. The shadow byte of the address.  If nothing is mapped there, the trap goes on at
 //    kasan_no_shadow: then the access itself is what faults, if any does.
-// 2. 0: all is well; 1 to 7: so many of the 8 bytes may be accessed; negative: none.
+// 2. 0: all is well; 1 to 7: only that many of the 8 bytes may be accessed; negative: none.
 //
 // All this without a stack: where one runs out, that is due to the function whose frame it is.
 #include "vm/layout.h"
@@ -20,7 +20,7 @@
   add t0, t0, t1
 .endm
 
-// void __asan_load1_noabort(uint64 address), and so on: an access of so many bytes, aligned.
+// void __asan_load1_noabort(uint64 address), and so on: an aligned access of that many bytes.
 .macro check op, size, write
   .globl __asan_\op\size\()_noabort
 __asan_\op\size\()_noabort:

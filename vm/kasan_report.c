@@ -2,8 +2,8 @@
 //
 // The report of a bad access that the compiler's checks have found (KASAN=y).
 //
-// I1. It takes no lock: whoever is reported may hold any.
-// I2. A hart that reports does not report what it does meanwhile.
+// I1. It takes no lock: the code that it reports may hold any.
+// I2. A hart that reports a bad access does not report others that it makes meanwhile.
 #include "vm/kasan_shadow.h"
 
 #include "kern/lib/atomic.h"
@@ -52,7 +52,7 @@ static uint8 shadow_at(uint64 addr) {
 static uint8 poison_at(uint64 addr) {
   uint8 shadow = shadow_at(addr);
   if (shadow < GRANULE && addr >= DIRECT_BASE && addr < DIRECT_END)
-    return KASAN_OBJECT_END;  // maybe that of a block, with pages of somebody else's behind it
+    return KASAN_OBJECT_END;  // maybe of a block, with pages of another owner behind it
   return shadow < GRANULE ? shadow_at(addr + GRANULE) : shadow;
 }
 

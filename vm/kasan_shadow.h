@@ -72,8 +72,8 @@ void kasan_area_free(struct vm_area *area, const void *pc);
 void kasan_stack_alloc(struct kstack *stack, const void *pc);
 void kasan_stack_free(struct kstack *stack, const void *pc);
 
-// Likewise for a block of pages, and for an object of kmalloc, which may be null, in a block of
-// room bytes.
+// The same for a block of pages, and for an object of kmalloc, which may be null, of size bytes in
+// a block of room bytes.
 void kasan_page_alloc(struct page *p, const void *pc);
 void kasan_page_free(struct page *p, const void *pc);
 void kasan_object_alloc(void *object, uint64 room, uint64 size, const void *pc);

@@ -6,7 +6,6 @@
 // puts pages behind its entries, sets V in them, and fences this hart.
 // I1. An owner is complete before kind says that there is one, and is taken away under the window's
 //     lock.
-// I2. Each mapped stack has an owner or is in a cache.
 // Locks: the window's.
 #include "vm/kstack.h"
 
@@ -163,7 +162,7 @@ void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
   slot->live = is_live(va);
   slot->below_live = is_live(va - KSTACK_SLOT);
   const struct kstack *stack = kstack_at(va);
-  if (!stack)  // the window is larger than RAM can back: nobody's
+  if (!stack)  // beyond the slots that RAM can back
     return;
   slot->pid = stack->pid;
   memcpy(slot->name, stack->name, sizeof(slot->name));

@@ -83,7 +83,7 @@ void kstack_set_thread(struct kstack *stack, const uint64 *saved_sp, struct hart
 // Change the name shown for the owner.
 void kstack_rename(struct kstack *stack, const char *name);
 
-// Return the stack of the slot that va is in, whoever has it, or NULL.  Takes no lock.
+// Return the stack of the slot that va is in, with or without an owner, or NULL.  Takes no lock.
 struct kstack *kstack_at(vaddr_t va);
 
 // Describe the slot of va.  Takes no lock and reads no user memory: for the fault path.

@@ -284,7 +284,7 @@ static __attribute__((noinline)) void page_free(struct page *p) {
 void page_get(void *ptr) {
   uint32 before = fetch_add(&page_of(ptr)->refs, 1);
   if (before == 0)
-    panic("page: %p is free, and somebody refers to it", ptr);
+    panic("page: %p is free, and gets a reference", ptr);
 }
 
 uint32 page_put(void *ptr) {
