@@ -29,7 +29,7 @@ static struct {
   uint32 count;       // [I]
   bool starved;       // [a] a thread waits for a buffer without references
   struct waitq free;  // [b]
-} bufs = {.lock = SPINLOCK_INIT("buffers"), .free = {LIST_INIT(bufs.free.waiters)}};
+} bufs = {.lock = SPINLOCK_INIT("buffers"), .free = WAITQ_INIT(bufs.free)};
 
 // Make the buffers of another page.  Returns 0 or -ENOMEM.
 static int buf_create_page(void) {

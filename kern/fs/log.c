@@ -44,7 +44,7 @@ static struct {
   struct buf *bufs[LOG_BLOCKS_MAX];  // [l] each with a reference
   struct disk_block list[LOG_BLOCKS_MAX];  // [c]
   struct log_header *header;               // [I] the block; contents [c]
-} log = {.lock = SPINLOCK_INIT("log"), .waiting = {LIST_INIT(log.waiting.waiters)}};
+} log = {.lock = SPINLOCK_INIT("log"), .waiting = WAITQ_INIT(log.waiting)};
 
 static int write_header(uint32 n) {
   log.header->n = n;

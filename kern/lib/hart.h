@@ -78,7 +78,8 @@ static inline struct thread *thread_current(void) {
   return HART_LOAD("ld", current);
 }
 
-// Return whether the running thread should give way.  Interrupts off, so it stays true.
+// Return whether the running thread should give way.  Holds: interrupts off, so that it stays true;
+// not asserted, because every system call passes through here.
 static inline bool hart_must_yield(void) {
   return HART_LOAD("lbu", need_resched);
 }
@@ -102,4 +103,5 @@ static inline uint32 hart_index(void) {
 
 #else
 struct thread *thread_current(void);  // a host test has its own
+struct spinlock *hart_held(void);
 #endif

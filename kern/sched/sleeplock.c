@@ -15,6 +15,7 @@ void sleep_init(struct sleeplock *l, const char *name) {
 }
 
 void sleep_lock(struct sleeplock *l) {
+  assert(!hart_held());
   struct thread *t = thread_current();
   irq_t irq = spin_lock(&l->guard);
   assert(l->owner != t);

@@ -17,9 +17,11 @@ struct sleeplock {
 
 void sleep_init(struct sleeplock *l, const char *name);
 
-// Take the lock, sleeping as needed, which a kill does not end; release it.  Thread context.
-// Holds: no spin lock.
+// Take the lock, sleeping as needed, which a kill does not end.  Thread context.  Holds: no spin
+// lock.
 void sleep_lock(struct sleeplock *l);
+
+// Release the lock.  Holds: l.
 void sleep_unlock(struct sleeplock *l);
 
 // Return whether the running thread holds the lock.

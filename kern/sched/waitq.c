@@ -8,8 +8,7 @@
 #include "kern/sched/switch.h"
 
 void waitq_init(struct waitq *q) {
-  list_init(&q->waiters);
-  q->lock = NULL;
+  *q = (struct waitq)WAITQ_INIT((*q));
 }
 
 static int waitq_block(struct waitq *q, struct spinlock *lock, bool interruptible) {

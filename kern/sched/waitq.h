@@ -12,6 +12,9 @@ struct waitq {
   struct spinlock *lock;  // [l] the caller's, once a thread has slept here
 };
 
+#define WAITQ_INIT(name)                                                                           \
+  { .waiters = LIST_INIT(name.waiters), .lock = NULL }
+
 void waitq_init(struct waitq *q);
 
 // Sleep on q until woken.  lock guards q; it is released during the sleep.  Returns 0, or -EINTR
