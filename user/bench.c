@@ -3,15 +3,15 @@
 // bench [name...]: instructions that operations of the kernel take.
 //
 // The counter is the hart's own and counts every mode, so run it on one hart, with -icount shift=0
-// for figures that repeat.  What the measuring loop itself takes is measured and subtracted.  While
-// a hart waits for a device QEMU lets the counter run on: write is the least of several rounds, and
-// still says more of the disk than of the kernel.
+// for figures that repeat.  The cost of the measuring loop is measured and subtracted.  While a
+// hart waits for a device QEMU lets the counter run on, so `write` takes the least of several
+// rounds, and its figure still says more about the disk than about the kernel.
 
 #include "user/user.h"
 
 #define CHUNK     4096
 #define FILE_SIZE 65536
-#define NOT_HERE  (~0UL)  // instead of a figure: this kernel or machine has not what it needs
+#define NOT_HERE  (~0UL)  // instead of a figure: this kernel or machine lacks what it needs
 
 static char buf[CHUNK];
 
@@ -61,7 +61,7 @@ static void fork_exit_wait(void) {
 }
 
 static uint64 bench_fork(void) {
-  fork_exit_wait();  // now those that live already have run, and sleep
+  fork_exit_wait();  // by now the children that stay have run, and sleep
   return MEASURE(200, fork_exit_wait) / 200;
 }
 
@@ -174,7 +174,7 @@ static void make_file(void) {
   write_file();
 }
 
-// Return the least that use takes in several rounds, opening and closing left out, by the KiB.
+// Return the least that use takes per KiB in several rounds, without opening and closing.
 static uint64 bench_file(void (*use)(void)) {
   uint64 least = ~0UL;
   make_file();
@@ -196,7 +196,7 @@ static uint64 bench_write(void) {
   return bench_file(write_file);
 }
 
-static int held[2];  // children live as long as nobody closes it
+static int held[2];  // a pipe: children live until both ends are closed
 
 static void release_children(void) {
   close(held[0]);
@@ -211,7 +211,7 @@ static _Noreturn void live(void) {
   exit(0);
 }
 
-// Fork n children that live until release_children.  Returns whether there is room for so many.
+// Fork n children that live until release_children.  Returns whether there is room for them.
 static bool hold_children(int n) {
   if (pipe(held) < 0)
     fail("pipe");
@@ -268,8 +268,8 @@ static uint64 bench_stack(void) {
 static const struct bench {
   const char *name, *what, *unit;  // unit null: it prints its figures itself
   uint64 (*run)(void);
-  int living;         // processes that live meanwhile and sleep
-  const char *needs;  // what not every kernel or machine has
+  int living;         // processes that sleep meanwhile
+  const char *needs;  // what some kernels or machines lack, or null
 } benches[] = {
     {"null", "null system call", "instructions", bench_null, 0, NULL},
     {"fork", "fork, exit, wait", "instructions", bench_fork, 0, NULL},
@@ -283,9 +283,9 @@ static const struct bench {
     {"stack", "kernel stacks, measured in the kernel", NULL, bench_stack, 0,
      "/crash: build with PROVOKE=y"},
     {"fork-10", "fork, exit, wait beside 10 processes", "instructions", bench_fork, 10, PROCESSES},
-    {"fork-100", "likewise beside 100", "instructions", bench_fork, 100, PROCESSES},
-    {"fork-1000", "likewise beside 1,000", "instructions", bench_fork, 1000, PROCESSES},
-    {"fork-10000", "likewise beside 10,000", "instructions", bench_fork, 10000, PROCESSES},
+    {"fork-100", "the same beside 100", "instructions", bench_fork, 100, PROCESSES},
+    {"fork-1000", "the same beside 1,000", "instructions", bench_fork, 1000, PROCESSES},
+    {"fork-10000", "the same beside 10,000", "instructions", bench_fork, 10000, PROCESSES},
 };
 
 // Find out in a child: it is killed where reading the counter is forbidden.

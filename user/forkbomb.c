@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// forkbomb [-z] file: fork as fast as can be, in every process that comes of it, until there is
-// such a file.  -z: the children end at once, and nobody waits for them.
+// forkbomb [-z] file: fork as fast as possible, in this process and all its descendants, until the
+// file exists.  -z: the children exit at once, and no process waits for them.
 
 #include "user/user.h"
 

@@ -165,7 +165,7 @@ static bool is_stack(uint64 lo) {
   return false;
 }
 
-// Reach above the stack of that process if nobody has the slot there.
+// Reach above the stack of that process if there is no stack in the slot there.
 static void reach_above(int pid, char *how) {
   char address[24];
   uint64 hi = stack_of(pid)->hi;
@@ -174,7 +174,8 @@ static void reach_above(int pid, char *how) {
     crash_words(ARGS("ACCESS_NULL", how, address));
 }
 
-// Where slots are taken downwards none may be free above a stack until the first process is gone.
+// A kernel that takes slots downwards may have no free one above a stack until the first process is
+// gone.
 static void above(char *words[]) {
   int pids[SLEEPERS];
   for (int i = 0; i < SLEEPERS; i++) {
@@ -197,7 +198,7 @@ static const uint64 kernel_addresses[] = {
     USER_END,     ~0UL - 7,
 };
 
-// The borders of this process' kernel stack, multiples of 8.
+// The borders of this process's kernel stack, multiples of 8.
 static uint64 stack_border(uint32 i) {
   const struct stack_info *own = stack_of(getpid());
   const uint64 border[BORDERS] = {
@@ -388,7 +389,7 @@ static bool copies(const char *how, const int p[2], char *b) {
   return n > 0;
 }
 
-// The child's buffer is not there yet, so that its copy faults, and the grader sees to the rest.
+// The child's buffer is not mapped yet, so its copy faults, and there the grader kills it.
 static void copying(const char *how) {
   int p[2] = {-1, -1}, pid;
   check(pipe(p) == 0 && write(p[1], buffer, COUNT) == COUNT && copies("file-write", p, buffer),
@@ -443,7 +444,7 @@ static uint64 secret(void) {
   return key << 32 | key;
 }
 
-// What the grader sees in the kernel while a child does this is the stack it was given.
+// While a child does this, the grader looks at the kernel stack that the child was given.
 static void show_stack(uint64 unused) {
   (void)unused;
   crash_words(ARGS("STACK_USE", "256"));
@@ -457,12 +458,12 @@ static void secrets(char *words[]) {
       crash_words(words);
       exit(0);
     }
-    check(status_of(pid) == killed, "status of who plants a secret", (uint64)pid);
-    check(run_child(show_stack, 0) == 0, "status of who shows its stack", 0);
+    check(status_of(pid) == killed, "status of the child that plants a secret", (uint64)pid);
+    check(run_child(show_stack, 0) == 0, "status of the child that shows its stack", 0);
   }
 }
 
-// Have many children at once run the test, and end together.
+// Run the test in many children at once, which then exit together.
 static void crowd(char *const words[]) {
   int p[2];
   char c;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// help: what can be typed in the shell.  Programs are the executable files of /; those that are not
-// known here are named.
+// help: what the shell understands.  Programs are the executable files of /; of one that is not in
+// the table below, only the name is printed.
 
 #include "user/user.h"
 
@@ -11,31 +11,31 @@ static const struct {
     {"bench", "[name...]  instructions that operations take"},
     {"cat", "[file...]  print files, or what is typed"},
     {"echo", "[word...]  print words"},
-    {"forkbomb", "[-z] file  fork without end, until there is such a file; run it with limit"},
+    {"forkbomb", "[-z] file  fork without end, until the file exists; run it with limit"},
     {"forktest", "fork until it fails"},
-    {"gradeuser", "what the graded suite needs"},
+    {"gradeuser", "used by the graded suite"},
     {"grep", "[-c] [-i] [-n] [-v] pattern [file...]  print lines that match"},
     {"help", "print this"},
     {"init", "the first process: runs shells"},
-    {"kill", "pid...  end processes"},
-    {"kstacks", "[-p]  kernel stacks; as a picture"},
+    {"kill", "pid...  kill processes"},
+    {"kstacks", "[-p]  kernel stacks as a table and a picture; -p: only the table"},
     {"limit", "n command...  run it with at most n kernel stacks"},
     {"ln", "old new  give a file another name"},
     {"ls", "[file...]  list files"},
     {"mkdir", "dir...  make directories"},
     {"neighbour", "what an overflow does to another process's memory"},
-    {"poweroff", "[code]  end the machine"},
-    {"provoke", "[name...]  make the kernel fault; without a name: what there is"},
-    {"ps", "[-m]  processes; and memory"},
+    {"poweroff", "[code]  switch the machine off"},
+    {"provoke", "[name...]  make the kernel fault; without a name: list the faults"},
+    {"ps", "[-m]  processes and memory; -m: only memory"},
     {"rm", "file...  remove files"},
     {"sh", "[file | -c commands]  another shell"},
-    {"sleep", "ticks  wait, tenths of a second"},
+    {"sleep", "ticks  wait that many tenths of a second"},
     {"stressfs", "write files at once"},
     {"sync", "wait until what was written is on the disk"},
     {"true", "do nothing"},
     {"usertests", "[-l] [-q] [name...]  test the kernel from user mode"},
     {"wc", "[file...]  count lines, words and bytes"},
-    {"zombie", "leave a process that nobody waits for"},
+    {"zombie", "leave a process that its parent does not wait for"},
 };
 
 static const char *does(const char *name) {

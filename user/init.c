@@ -26,7 +26,7 @@ static void open_console(void) {
   dup(0);
   dup(0);
   if (!found)
-    fprintf(2, "init: /console was not the console: it is called console.old now\n");
+    fprintf(2, "init: /console was not the console; it is now /console.old\n");
 }
 
 // Return whether there is /crash and reading it works.
@@ -55,8 +55,9 @@ static bool told;  // of a failure since the last success
 // missing.
 static void wait_to_retry(const char *what, const char *name) {
   if (!told)
-    fprintf(2, "init: cannot %s %s now (no memory, too many processes?); it goes on trying\n", what,
-            name);
+    fprintf(2,
+            "init: cannot %s %s (no memory, or too many processes?); trying again every second\n",
+            what, name);
   told = true;
   sleep(10);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// kill pid...: end processes.
+// kill pid...: kill processes.
 
 #include "user/user.h"
 

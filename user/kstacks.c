@@ -30,7 +30,7 @@ static void show_table(const struct stack_info *s, int n) {
   }
 }
 
-// Columns that so many bytes of a stack take, at least one for any.
+// Return the columns that stand for that many bytes of a stack of that size, rounded up.
 static int columns(uint64 bytes, uint64 size) {
   uint64 n = size ? (bytes * BAR + size - 1) / size : 0;
   return n > BAR ? BAR : (int)n;
@@ -62,13 +62,13 @@ int main(int argc, char *argv[]) {
   bool plain = argc == 2 && strcmp(argv[1], "-p") == 0;
   if (argc > 1 && !plain)
     die("usage: kstacks [-p]");
-  int room = stackinfo(NULL, 0) + 16;  // some may come in between
+  int room = stackinfo(NULL, 0) + 16;  // more may appear meanwhile
   struct stack_info *s = malloc((size_t)room * sizeof(*s));
   if (!s)
     die("kstacks: no memory");
   int n = stackinfo(s, room);
   if (n < 0)
-    die("kstacks: error %d", -n);
+    die("kstacks: cannot list the stacks (error %d)", -n);
   if (n > room)
     n = room;
   show_table(s, n);

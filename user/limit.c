@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// limit n command...: run the command in an account of its own, with at most n kernel stacks for it
-// and all that it starts.  A process that has not ended has one.
+// limit n command...: run the command in an account of its own: the command and all that it starts
+// may have n kernel stacks.  Every process has one until it exits.
 
 #include "user/user.h"
 
@@ -9,7 +9,7 @@
 
 static char path[128];
 
-// Programs live in the root, wherever the caller has gone.
+// A name without a slash is looked for in the current directory, and then in the root.
 static _Noreturn void run(char *argv[]) {
   exec(argv[0], argv);
   if (!strchr(argv[0], '/')) {
@@ -29,6 +29,6 @@ int main(int argc, char *argv[]) {
   if (r == -EAGAIN)
     die("limit: too many limits within each other");
   if (r < 0)
-    die("limit: error %d", -r);
+    die("limit: cannot set the limit (error %d)", -r);
   run(argv + 2);
 }

@@ -2,23 +2,23 @@
 //
 // neighbour: what the overflow of one process does to the memory of another.
 //
-// Children wait in the kernel until two of their stacks are neighbours.  The lower one ends, and
-// this process takes all memory there is, so that what was the lower stack is now its own; it
-// writes down a known word everywhere.  Then the upper child calls itself in the kernel, deeper
-// than its stack is.  Nothing here knows how the kernel was built: it tells what became of the
-// child and of the memory.  The last line is for machines:
+// Children wait in the kernel, and the two whose stacks are nearest to each other are chosen.  All
+// but the upper one are killed.  This process takes all memory there is, which includes what was
+// the lower stack, and writes a known value to every word.  Then the upper child recurses in the
+// kernel, deeper than its stack.  The program does not know how the kernel was built: it tells what
+// became of the child and of the memory.  The last line is for machines:
 //
 //   neighbour: pid=P child=C distance=D status=S changed=N
 //
 // D bytes lie between the two stacks; S is the child's exit status, -1 when it was killed; N words
-// of memory are not what this process wrote.
+// of memory have changed.
 
 #include "user/user.h"
 #include "vm/layout.h"
 
 enum { CHILDREN = 12, STACKS = 64, SHOWN = 4 };
 
-// 45 frames of recurse(), which has a local array of 512 bytes, are half a stack too many.
+// 45 frames of recurse(), which has a local array of 512 bytes, take one and a half stacks.
 static const char overflow[] = "EXHAUST_STACK 45";
 
 static int children[CHILDREN];
@@ -55,8 +55,7 @@ static uint64 find_neighbours(struct stack_info **lower, struct stack_info **upp
   return least;
 }
 
-// Take all memory and write its address to each word.  Returns the end; it begins where the break
-// was.
+// Take all memory, from start on, and write to each word its own address.  Returns the end.
 static uint64 *take_memory(uint64 *start) {
   uint64 *end = start + sbrk_all() / sizeof(*start);
   for (uint64 *p = start; p < end; p++)
@@ -64,16 +63,16 @@ static uint64 *take_memory(uint64 *start) {
   return end;
 }
 
-// Return how many words are not as they were written, and show some.
+// Return how many words have changed, and show some.
 static int count_changed(const uint64 *start, const uint64 *end) {
   int changed = 0;
   for (const uint64 *p = start; p < end; p++)
     if (*p != (uint64)p && ++changed <= SHOWN)
-      printf("memory: at 0x%lx stood 0x%lx, now 0x%lx\n", (uint64)p, (uint64)p, *p);
+      printf("memory: at 0x%lx there was 0x%lx, now 0x%lx\n", (uint64)p, (uint64)p, *p);
   return changed;
 }
 
-// End all children but one.
+// Kill all children but one.
 static void end_others(int one) {
   for (int i = 0; i < CHILDREN; i++)
     if (children[i] != one)
@@ -88,7 +87,7 @@ int main(void) {
     die("neighbour: cannot open /crash (this kernel may be built without it)");
   for (int i = 0; i < CHILDREN; i++) {
     if ((children[i] = fork()) < 0)
-      die("neighbour: fork fails");
+      die("neighbour: cannot fork");
     if (children[i] == 0)
       child(crash, go[0]);
   }
@@ -109,7 +108,7 @@ int main(void) {
   wait(&status);
   printf("child: pid %d %s\n", upper->pid,
          status == 0 ? "has ended with status 0, as if nothing had happened"
-                     : "was ended by the kernel");
+                     : "was killed by the kernel");
   int changed = count_changed(start, end);
   printf("memory: %d words of pid %d are not what it wrote\n", changed, getpid());
   printf("neighbour: pid=%d child=%d distance=%lu status=%d changed=%d\n", getpid(), upper->pid,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// poweroff [code]: end the machine; the code, 0 to 255, becomes QEMU's exit status.
+// poweroff [code]: switch the machine off; the code, 0 to 255, becomes QEMU's exit status.
 
 #include "user/user.h"
 

@@ -3,8 +3,8 @@
 // provoke [-n COUNT] [-j AT_ONCE] [NAME [argument...]]: make the kernel run one of its faults in
 // this process, by writing its name to the device /crash.  Without a name: list them.
 //
-// With -n or -j children do it, COUNT in all and AT_ONCE at a time; afterwards as many pages must
-// be free as before, and each child must have ended with status -1.
+// With -n or -j children do it, COUNT in all and AT_ONCE at a time.  Each must exit with status -1,
+// and afterwards as many pages must be free as before.
 
 #include "user/user.h"
 
@@ -16,7 +16,7 @@ static void list(int fd) {
     writeall(1, text, n);
 }
 
-// Put the words into text, a blank between two.  Returns the length.
+// Put the words into text, with a blank between two.  Returns the length.
 static int join(int argc, char *argv[]) {
   int n = 0;
   for (int i = 0; i < argc; i++) {
@@ -51,7 +51,7 @@ static int provoke_many(int fd, const char *name, int n, int count, int at_once)
     }
     int pid = fork();
     if (pid < 0)
-      die("provoke: fork fails");
+      die("provoke: cannot fork");
     if (pid == 0) {
       provoke_once(fd, name, n);
       exit(0);

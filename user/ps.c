@@ -22,13 +22,13 @@ static void show_accounts(const struct process_info *p, int n) {
 
 static void show_processes(void) {
   static const char *states[] = {"?", "running", "ready", "sleeping", "zombie"};
-  int room = procinfo(NULL, 0) + 16;  // some may come in between
+  int room = procinfo(NULL, 0) + 16;  // more may appear meanwhile
   struct process_info *p = malloc((size_t)room * sizeof(*p));
   if (!p)
     die("ps: no memory");
   int n = procinfo(p, room);
   if (n < 0)
-    die("ps: error %d", -n);
+    die("ps: cannot list the processes (error %d)", -n);
   if (n > room)
     n = room;
   printf("  PID PARENT STATE    HART  PAGES ACCOUNT NAME\n");
@@ -42,9 +42,9 @@ static void show_processes(void) {
 
 static void show_memory(void) {
   struct memory_info m;
-  int error = meminfo(&m);
-  if (error < 0)
-    die("ps: error %d", -error);
+  int err = meminfo(&m);
+  if (err < 0)
+    die("ps: cannot read the memory figures (error %d)", -err);
   printf("memory: %lu KiB, %lu KiB free, %lu KiB promised, %lu kernel stacks\n", m.total / 1024,
          m.free / 1024, m.reserved / 1024, m.stacks);
   printf(

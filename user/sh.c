@@ -6,7 +6,7 @@
 //   pipeline = command { "|" command }
 //   command  = { word | "<" word | ">" word | ">>" word } | "(" list ")" { redirection }
 //
-// Words end at blanks and at the signs above; '...' and "..." keep them together; # at the
+// Words end at blanks and at the signs above; '...' and "..." hold them together; # at the
 // beginning of a word starts a comment.  cd and exit are built in.
 //
 // A line is cut into tokens and checked as a whole; then ranges of tokens are run.  Only "(" makes
@@ -273,7 +273,7 @@ static int collect_words(int from, int to, char *argv[]) {
 static _Noreturn void run_program(char *argv[]) {
   static char path[LINE_MAX + 1];
   exec(argv[0], argv);
-  if (!strchr(argv[0], '/')) {  // programs live in the root, wherever we have gone
+  if (!strchr(argv[0], '/')) {  // programs are in the root, whatever the current directory
     path[0] = '/';
     strlcpy(path + 1, argv[0], sizeof(path) - 1);
     exec(path, argv);
@@ -373,7 +373,7 @@ static void wait_all(const int pids[], int n) {
 }
 
 static void run_pipeline(int from, int to) {
-  static int pids[STAGES_MAX];  // a command that makes the shell go deeper runs in a child
+  static int pids[STAGES_MAX];  // one is enough: a nested list runs in a child
   int n = 0, in = 0;
   if (find_end(from, to, ends_command) == to && run_builtin(from, to))
     return;
@@ -383,7 +383,7 @@ static void run_pipeline(int from, int to) {
                              : complain("too many | in one line", "");
     if (pid < 0) {
       if (in > 0)
-        close(in);  // those that write to it will find out
+        close(in);  // the stages that write to it get an error
       wait_all(pids, n);
       status = 2;
       return;
@@ -424,7 +424,7 @@ static bool is_terminal(int fd) {
   return fstat(fd, &st) == 0 && st.type == T_DEVICE;
 }
 
-// Skip what is left of a line too long for us.
+// Skip the rest of a line that is too long.
 static void skip_line(int fd) {
   char c;
   while (read(fd, &c, 1) == 1 && c != '\n')

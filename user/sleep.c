@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// sleep ticks: wait so many tenths of a second.
+// sleep ticks: wait that many tenths of a second.
 
 #include "user/user.h"
 

@@ -27,10 +27,10 @@ static void check_file(const char *path, int c) {
     total += n;
     for (int i = 0; i < n; i++)
       if (data[i] != c)
-        die("stressfs: %s: a byte of somebody else", path);
+        die("stressfs: %s has a byte of another file", path);
   }
   if (total != ROUNDS * CHUNK)
-    die("stressfs: %s: %d bytes", path, total);
+    die("stressfs: %s has %d bytes, not %d", path, total, ROUNDS * CHUNK);
   close(fd);
 }
 

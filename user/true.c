@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// true: end well, at once; the smallest program there is.
+// true: exit with status 0; the smallest program there is.
 
 int main(void) {
   return 0;

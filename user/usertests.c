@@ -127,7 +127,7 @@ static uint64 free_memory(void) {
   return meminfo(&m) < 0 ? 0 : m.free;
 }
 
-// Orphans may still be on their way out: give them time.
+// Orphans may still be exiting: give them time.
 static bool memory_came_back(uint64 before) {
   for (int i = 0; i < 100; i++) {
     if (free_memory() >= before)
@@ -187,7 +187,7 @@ static bool run(const struct test *t) {
   return ok;
 }
 
-// Count the pages that can be had, in a child that gives them back by ending.
+// Count the pages that a program can take, in a child that gives them back by exiting.
 static int count_pages(void) {
   int p[2], n = 0;
   if (pipe(p) < 0)
@@ -252,7 +252,7 @@ static bool shell_runs(void) {
   return shells > 1;  // one of them waits for this program, which runs in the background
 }
 
-// Take all there is, as often as there is any, until no shell has run for 3 seconds.
+// Take all there is, again and again, until no shell has run for 3 seconds.
 static void starve_shell(void (*take_all)(void)) {
   take_all();
   printf("usertests: nothing is left\n");
@@ -266,7 +266,7 @@ static void starve_shell(void (*take_all)(void)) {
 
 static int held[2];  // a pipe
 
-// Children that end after this process does.
+// Make children until fork fails; they exit when this process does.
 static void take_processes(void) {
   int pid;
   while ((pid = fork()) > 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// zombie: leave a child that has ended, which this process never waits for; init has to.
+// zombie: leave a child that has exited; init waits for it, since this process does not.
 
 #include "user/user.h"
 

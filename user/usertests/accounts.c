@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Accounts: kernel stacks are paid for from the moment they are handed out until they are given
-// back, by the account of the process that has them and by all those around it.
+// Accounts: the account of a process, and every account around it, pays for the kernel stack of the
+// process from the moment it is handed out until it is given back.
 
 #include "user/usertests/tests.h"
 
 static struct stack_info stacks[64];
 static struct process_info processes[64];
 
-// Return what the kernel says of the process.
+// Return what the kernel says about the process.
 static struct process_info *info_of(int pid) {
   int n = procinfo(processes, 64);
   check(n > 0 && n <= 64);
@@ -22,7 +22,7 @@ static uint64 used(void) {
   return info_of(getpid())->used;
 }
 
-// Run f in a child with a new account of so many stacks.
+// Run f in a child with a new account of n stacks.
 static void run_limited(int n, void (*f)(uint64)) {
   if (must_fork() == 0) {
     check(stacklimit((uint64)n * STACK_PAGES) > 0);
@@ -86,7 +86,7 @@ static void limits(void) {
   run_limited(20, keeps_limit);
 }
 
-// When wait returns, what the child had can be had again.
+// When wait returns, the stack that the child had can be used again.
 static void fork_often(uint64 unused) {
   (void)unused;
   for (int i = 0; i < 1000; i++) {
@@ -96,7 +96,7 @@ static void fork_often(uint64 unused) {
   }
 }
 
-// The same while others of the account end on other harts.
+// The same while other processes of the account exit on other harts.
 static void replace_often(uint64 n) {
   for (int i = 0; i < 1000; i++) {
     if (i >= (int)n - 1)
@@ -116,7 +116,7 @@ static void exact(void) {
   run_limited(4, replace_often);
 }
 
-// Whoever makes an account of its own stays within the one it had.
+// A process that makes an account of its own stays within the one it had.
 static void escape(uint64 n) {
   int end[2], pid = must_fork();
   if (pid == 0) {
@@ -131,7 +131,7 @@ static void escape(uint64 n) {
   keeps_limit(n);
 }
 
-// What is refused within an account is charged to none.
+// A stack that is refused within an account is charged to none.
 static void inner_limit(uint64 n) {
   if (must_fork() == 0) {
     check(stacklimit(2 * STACK_PAGES) > 0);
@@ -159,7 +159,7 @@ static void deep(void) {
   run_limited(3, nest_deep);
 }
 
-// Every stack in use is paid for, and no other: a cached one belongs to nobody.
+// Accounts pay for every stack in use, and for no other: a cached one belongs to no account.
 static void cached(void) {
   uint64 before = used();
   int end[2], pid;
@@ -223,7 +223,7 @@ static void ended(void) {
   run_limited(2, die_often);
 }
 
-// A child that outlives its parent is paid for as before.
+// The account pays for a child that outlives its parent as before.
 static void orphaned(void) {
   int end[2], id[2], account, pid, outside = info_of(getpid())->account;
   char c;
@@ -247,7 +247,7 @@ static void orphaned(void) {
   close(end[1]);
 }
 
-// Processes that have ended and are not waited for use up the numbers for all, but the last.
+// Zombies of a limited account use up the numbers, except the last eighth.
 static void leave_zombies(void) {
   for (int failed = 0; failed < 3;) {
     int pid = fork();

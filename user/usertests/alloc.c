@@ -28,7 +28,7 @@ static void fail_alloc(int n) {
   run_test(text);
 }
 
-// Stacks of dead threads may still be on their way to a cache: give them time.
+// Stacks of dead threads may not be in a cache yet: give them time.
 static void check_nothing_lost(const struct memory_info *before) {
   struct memory_info now;
   for (int i = 0; i < 100; i++) {
@@ -41,7 +41,7 @@ static void check_nothing_lost(const struct memory_info *before) {
        now.stacks - now.cached - before->stacks + before->cached);
 }
 
-// A call, what undoes it when it has not failed, and whether it can do without some allocations.
+// A call, what undoes it if it succeeds, and whether it may succeed though an allocation fails.
 struct call {
   int (*make)(void);
   void (*undo)(int result);
@@ -117,7 +117,8 @@ static void undo_sbrk(int unused) {
   check(sbrk(-2000 * PAGE_SIZE) != (char *)-1);
 }
 
-// A kernel thread that cannot be made is not seen by the caller; the count of failures is.
+// The caller does not see that a kernel thread cannot be made; but the kernel counts what it
+// refuses.
 static int do_thread(void) {
   uint64 refused = memory().refused;
   run_test("MAKE_THREAD");
@@ -190,7 +191,7 @@ static void alloc_thread(void) {
 
 // --- stacks that rest in caches and lists --------------------------------------------------------
 
-// Have n children at once, which all end.
+// Have n children at once, and let them all exit.
 static void crowd(int n) {
   int p[2];
   char c;
@@ -206,7 +207,7 @@ static void crowd(int n) {
   close(p[0]);
 }
 
-// Take all memory.  What is free must be had, but for page tables and what a process takes.
+// Take all memory: all that is free, except for page tables and what a process takes.
 static void take_all(uint64 free) {
   uint64 taken = sbrk_all();
   check(taken + taken / 512 + 80 * PAGE_SIZE >= free);
@@ -239,7 +240,7 @@ static long count_pages(void) {
   return pages;
 }
 
-// Whatever has come and gone before, a process gets as much memory, to the page.
+// Whatever ran before, a process gets the same amount of memory, to the page.
 static void alloc_same(void) {
   long first = count_pages();
   for (int i = 1; i <= 20; i++) {
@@ -286,7 +287,7 @@ static void take_pages(uint64 n) {
   check(sbrk((int)(n * PAGE_SIZE)) != (char *)-1);
 }
 
-// What a process has asked for goes with it, and does not hit one that gets its memory.
+// A failure that a process asked for ends with it, and does not hit one that gets its memory.
 static void alloc_gone(void) {
   if ((crash = open("/crash", O_RDWR)) < 0)
     return;
@@ -305,8 +306,7 @@ static void touch(char *from, uint64 bytes) {
     from[i]++;
 }
 
-// Use whatever a program has without asking, while each allocation fails.  What was shared by fork
-// is copied.
+// Use all that a program has, while every allocation fails.  Pages that fork shared are copied.
 static void use_all(char *heap, uint64 bytes) {
   uint64 refused = memory().refused;
   fail_alloc(1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// exec: what it hands over, and how it fails.
+// exec: what it passes to the program, and how it fails.
 
 #include "user/usertests/tests.h"
 
@@ -112,14 +112,14 @@ static void chain(void) {
   }
 }
 
-// Whatever exec had taken when it found the bad pointer comes back.
+// What exec had allocated when it found the bad pointer comes back.
 static void bad_often(void) {
   char *words[] = {(char *)0xffffffff, NULL};
   for (int i = 0; i < 10000; i++)
     check(exec("/echo", words) == -1);
 }
 
-// With so many pages and no more: exec works or fails, the machine goes on.
+// With that many free pages exec works or fails, and the machine goes on.
 static void exec_with_pages(uint64 pages) {
   sbrk_all();
   for (; pages > 0; pages--)

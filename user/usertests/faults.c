@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What a program may not do: it is killed, with status -1, and nobody else notices.
+// What a program may not do: it is killed, with status -1, and no other process notices.
 
 #include "user/usertests/tests.h"
 
@@ -148,7 +148,7 @@ static void instruction(uint64 which) {
     __asm__ volatile("wfi");
     break;
   case 10:
-    __asm__ volatile(".word 0x000072d7" ::: "t0");  // vsetvli: nobody saves vector registers
+    __asm__ volatile(".word 0x000072d7" ::: "t0");  // vsetvli: the kernel saves no vector registers
     break;
   default:
     __asm__ volatile(".word 0xffffffff");

@@ -29,13 +29,13 @@ static void stacks_some(void) {
   check(stacks[1].hi == 0x7777777777777777);
 }
 
-// Have the kernel end this process after a jump of sp to far down its stack.
+// Have the kernel kill this process after a jump of sp to far down its stack.
 static void jump_down(uint64 fd) {
   static const char test[] = "WILD_SP lo+2048 break";
   write((int)fd, test, sizeof(test) - 1);
 }
 
-// Whoever gets the stack next finds nothing there.
+// The next owner of the stack finds nothing there.
 static void not_deep(uint64 unused) {
   (void)unused;
   for (int n = stackinfo(stacks, 64); n > 0; n--)
@@ -89,7 +89,7 @@ static void memory_known(void) {
   check(after.free + 4 * PAGE_SIZE >= before.free);
 }
 
-// Later versions take no nonsense for a code; this machine goes on.
+// An invalid code fails, and the machine goes on.
 static void poweroff_refused(void) {
   check(poweroff(256) < 0 && poweroff(-1) < 0);
 }

@@ -76,7 +76,7 @@ static void sbrk_odd(void) {
   check(a[0] == 8 && a[25000] == 8);
 }
 
-// 100 MB work on a machine that has them; what it has not got fails, and nothing is changed.
+// 100 MB work on a machine that has them; asking for more than it has fails and changes nothing.
 static void sbrk_much(void) {
   uint64 available = free_bytes();
   char *a = sbrk(0);
@@ -109,7 +109,7 @@ static void all_memory(void) {
   check(free_bytes() + 64 * PAGE_SIZE >= before);
 }
 
-// With no memory left calls fail, and no process dies of it.
+// With no memory left calls fail, and no process is killed.
 static void starve(uint64 unused) {
   int p[2];
   struct stat st;

@@ -44,7 +44,7 @@ static void wait_any(void) {
   wait_none();
 }
 
-// The wait that does not wait.
+// reap: wait that does not wait.
 static void reap_ended(void) {
   int p[2], status = 77;
   char c;
@@ -148,7 +148,7 @@ static void fork_trees(void) {
   fork_tree(4);
 }
 
-// Processes that fork without end, until one of them finds that no more can be had.
+// Processes that fork without end, until a fork fails in one of them.
 static void fork_bomb(void) {
   int p[2];
   char c;

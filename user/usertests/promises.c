@@ -24,7 +24,7 @@ static char *take_most(uint64 *bytes) {
   return a;
 }
 
-// fork promises a page for each that may be written: it fails rather than kill somebody later.
+// fork promises a copy of each page that may be written: it fails rather than kill a process later.
 static void fork_promise(void) {
   uint64 most;
   if (overcommits()) {
@@ -43,7 +43,7 @@ static void fork_promise(void) {
   check(wait_status() == 0 && a[0] == 9);
 }
 
-// With overcommit it does not, and those that write little are none the worse.
+// With overcommit it promises nothing, and processes that write little live on.
 static void overcommit_little(void) {
   uint64 most;
   if (!overcommits())
@@ -59,8 +59,8 @@ static void overcommit_little(void) {
   check(!most || a[0] == 9);
 }
 
-// Three processes write all they have, which is twice what there is.  Returns how many children
-// were killed.
+// Three processes write all they have, which is twice the memory of the machine.  Returns how many
+// children were killed.
 static int write_all(void) {
   uint64 most;
   char *a = take_most(&most);
@@ -76,7 +76,7 @@ static int write_all(void) {
   return killed;
 }
 
-// Whoever finds no page is killed, be it the parent; nobody else is.
+// A process that finds no page is killed, parent or child; no other process is.
 static void overcommit_much(void) {
   int go[2], done[2];
   char c;
@@ -95,7 +95,7 @@ static void overcommit_much(void) {
   check(status == -1 || status == 1 || status == 2);
 }
 
-// Take all that is left, tell so, and wait.
+// Take all memory that is left, write to the pipe tell, and wait.
 static void hold_all(int tell, int wait) {
   char c;
   sbrk_all();

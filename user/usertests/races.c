@@ -161,7 +161,7 @@ static void same_reader(void) {
   unlink("shared");
 }
 
-// Whoever truncates, a reader sees a whole number of writes.
+// While others truncate, a reader sees a whole number of writes.
 static void truncate_or_read(int me) {
   for (int i = 0; i < 40; i++)
     if (me % 2 == 0) {

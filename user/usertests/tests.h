@@ -52,15 +52,15 @@ extern char *first_break;
 extern char *first_stack;
 
 #define SCRATCH_SIZE 20480
-extern char scratch[SCRATCH_SIZE];  // for whoever needs it
+extern char scratch[SCRATCH_SIZE];  // for any test
 
 // Addresses that no program may use.
 #define BAD_COUNT 16
 extern const uint64 bad_addresses[BAD_COUNT];
 
 // user/usertests/registers.S
-// Load every register with a value made from seed, call the system call in between spins times
-// (0: only spin), and return the number of the first register that has changed, or 0.
+// Load every register with a value made from seed and make the system call (none if its number is
+// negative), times times.  Return the number of the first register that has changed, or 0.
 long registers_kept(long number, long times, long seed);
 // The same for f0 to f31 and fcsr, whose number is 32; returns -1 if nothing has changed.
 long floats_kept(long number, long times, long seed);
