@@ -58,8 +58,8 @@ static void number_harts(uint64 boot_id) {
   harts[0].id = boot_id;
   hart_count = 1;
   for (uint32 i = 0; i < machine.hart_count; i++)
-    if (machine.hart_id[i] != boot_id && hart_count < HART_MAX) {
-      harts[hart_count].id = machine.hart_id[i];
+    if (machine.harts[i].id != boot_id && hart_count < HART_MAX) {
+      harts[hart_count].id = machine.harts[i].id;
       harts[hart_count].index = hart_count;
       hart_count++;
     }

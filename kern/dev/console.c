@@ -2,18 +2,18 @@
 //
 // The console's line discipline.
 //
-// What is typed is a line that can be edited until Enter (or ^D) hands it over: it goes to the end
-// of ring[], for readers.  A read returns at most one line.  The byte END ends a part that ^D
-// handed over: alone it is end of file.
+// A line can be edited until Enter (or ^D) enters it: it goes to the end of lines[], for readers. A
+// read returns at most one line.  The byte END ends a part that ^D entered; alone it means end of
+// file.
 //
-// I1. From taken to ready lie whole parts, each ended by a newline or END, neither of which is
-//     inside one.
-// I2. While a reader copies, taking is set and nobody else takes; the bytes leave ring[] only once
-//     the copy has succeeded, so a bad pointer loses nothing.  Taking counts as a sleep lock: the
-//     reader is not ended by a fault.
-// I3. Bytes are taken from the UART only while ring[] has room for a whole line (console_room).  So
-//     a line that was begun can be ended, and nothing is lost for want of room.
-// I4. What was read stays in ring[] until other lines take its place: this is the history.
+// I1. From taken to entered lie whole lines.  Each ends with a newline or END, and has neither
+// inside. I2. While a reader copies, taking is set and no other reader takes.  The bytes leave
+// lines[] only
+//     once the copy has succeeded, so a bad pointer loses nothing.  Taking counts as a sleep lock,
+//     so no fault kills the reader meanwhile.
+// I3. The UART hands bytes over only while lines[] has room for a whole line (console_room).  So a
+//     line that was begun can be ended, and nothing is lost for lack of room.
+// I4. A line that was read stays in lines[] until other lines take its place: this is the history.
 // Lock order: console_lock, then the UART's.
 #include "kern/dev/console.h"
 
@@ -36,21 +36,22 @@
 #define DELETE       0x7f
 #define KEY(n)       (0x100 + (n))  // sends CSI n ~, or CSI and the letter n
 #define LINE_SIZE    256            // a line, its newline included
-#define RING_SIZE    4096           // a power of two
+#define LINES_SIZE   4096           // a power of two
 #define CHUNK        128
 
+// [c] console_lock
 static struct spinlock console_lock = SPINLOCK_INIT("console");
-static char line[LINE_SIZE];   // [console_lock] being edited
-static char draft[LINE_SIZE];  // [console_lock] the new line, while one of the history is shown
-static uint32 size, cursor;    // [console_lock] bytes of line, and before the cursor
-static uint32 recalled;        // [console_lock] where in ring[] what is shown begins; ready: new
-static char ring[RING_SIZE];   // [console_lock]
-static uint32 taken, ready;    // [console_lock] bytes ever taken, ever handed over
-static bool taking;            // [console_lock]
-static struct waitq readers;   // [console_lock]
+static char line[LINE_SIZE];    // [c] being edited
+static char draft[LINE_SIZE];   // [c] the new line, while the history is shown
+static uint32 size, cursor;     // [c] bytes of line, and before the cursor
+static uint32 recalled;         // [c] where in lines[] the line shown begins; entered: it is new
+static char lines[LINES_SIZE];  // [c]
+static uint32 taken, entered;   // [c] bytes ever taken, ever entered
+static bool taking;             // [c]
+static struct waitq readers;    // [c]
 
 bool console_room(void) {
-  return load_relaxed(&ready) - load_relaxed(&taken) <= RING_SIZE - LINE_SIZE;
+  return load_relaxed(&entered) - load_relaxed(&taken) <= LINES_SIZE - LINE_SIZE;
 }
 
 static void echo(char c, uint32 times) {
@@ -63,7 +64,7 @@ static void show(uint32 from, uint32 to) {
     echo(line[from], 1);
 }
 
-// Return whether no character begins at i.  UTF-8, RFC 3629.
+// Return whether byte i continues a character.  UTF-8, RFC 3629.
 static bool inside(uint32 i) {
   return (line[i] & 0xc0) == 0x80;
 }
@@ -106,7 +107,7 @@ static void go(uint32 to) {
   cursor = to;
 }
 
-// Take out what lies from one place to another.
+// Take the bytes between two places out of the line.
 static void erase(uint32 from, uint32 to) {
   uint32 width = columns(from, to);
   go(from);
@@ -132,14 +133,14 @@ static void insert(char c) {
   echo(BACKSPACE, columns(cursor, size));
 }
 
-// Hand the line over, ended by last.
-static void line_done(char last) {
+// Enter the line, ended by last.
+static void line_enter(char last) {
   go(size);
   line[size++] = last;
   for (uint32 i = 0; i < size; i++)
-    ring[(ready + i) % RING_SIZE] = line[i];
-  ready += size;
-  recalled = ready;
+    lines[(entered + i) % LINES_SIZE] = line[i];
+  entered += size;
+  recalled = entered;
   size = cursor = 0;
   if (last == '\n')
     echo('\n', 1);
@@ -147,7 +148,7 @@ static void line_done(char last) {
 }
 
 static bool ends_line(uint32 i) {
-  char c = ring[i % RING_SIZE];
+  char c = lines[i % LINES_SIZE];
   return c == '\n' || c == END || c == 0;  // 0: nothing was ever there
 }
 
@@ -158,25 +159,25 @@ static void recall(uint32 step, uint32 limit) {
     if (i == limit)
       return;
     i += step;
-  } while (i != ready && (ends_line(i) || !ends_line(i - 1)));
-  if (recalled == ready) {
+  } while (i != entered && (ends_line(i) || !ends_line(i - 1)));
+  if (recalled == entered) {
     line[size] = 0;
     memcpy(draft, line, LINE_SIZE);
   }
   erase(0, size);
   recalled = i;
-  for (const char *s = draft; i == ready && *s; s++)
+  for (const char *s = draft; i == entered && *s; s++)
     insert(*s);
-  for (; i != ready && !ends_line(i); i++)
-    insert(ring[i % RING_SIZE]);
+  for (; i != entered && !ends_line(i); i++)
+    insert(lines[i % LINES_SIZE]);
 }
 
-// Take escape sequences out of what arrives: keys', and what a terminal says by itself.  A control
-// character ends one that is not complete.  Returns what c completes, a character or KEY(), or -1.
-// ECMA-48, 5.4 and 5.6.
+// Take escape sequences out of the input: those of keys, and those that a terminal sends by itself.
+// A control character ends an incomplete one.  Returns what c completes, a character or KEY(), or
+// -1.  ECMA-48, 5.4 and 5.6.
 static int decode(int c) {
-  static enum { TEXT, BEGUN, PARAMETERS, STRING } state;  // [console_lock]
-  static int length, skip, number;                        // [console_lock]
+  static enum { TEXT, BEGUN, PARAMETERS, STRING } state;  // [c]
+  static int length, skip, number;                        // [c]
   if (c < ' ' || state == TEXT) {
     state = c == ESCAPE ? BEGUN : TEXT;
     return c;
@@ -218,14 +219,14 @@ static void edit(int c) {
     break;
   case CTRL('C'):
     size = cursor = 0;
-    recalled = ready;
+    recalled = entered;
     uart_echo("^C\n", 3);
     break;
   case KEY('A'):
-    recall(-1, ready + 1 - RING_SIZE);
+    recall(-1, entered + 1 - LINES_SIZE);
     break;
   case KEY('B'):
-    recall(1, ready);
+    recall(1, entered);
     break;
   case KEY('C'):
     go(right());
@@ -243,10 +244,10 @@ static void edit(int c) {
     break;
   case '\r':
   case '\n':
-    line_done('\n');
+    line_enter('\n');
     break;
   case CTRL('D'):
-    line_done(END);
+    line_enter(END);
     break;
   default:
     if ((c >= ' ' && c < KEY(0)) || c == '\t')
@@ -254,9 +255,10 @@ static void edit(int c) {
   }
 }
 
-// List the processes.  That takes long, with interrupts off: spend a tenth of the time at most.
+// List the processes.  That takes long, with interrupts off, so spend at most a tenth of the time
+// on it.
 static void list_processes(void) {
-  static uint64 next;  // [h] of the hart that takes interrupts
+  static uint64 next;  // only the hart that takes interrupts uses it
   uint64 start = csr_read(time);
   if (start >= next) {
     console_listing();
@@ -269,18 +271,19 @@ void console_input(int c) {
     list_processes();
     return;
   }
-  irq_t s = spin_lock(&console_lock);
+  irq_t irq = spin_lock(&console_lock);
   edit(decode(c));
-  spin_unlock(&console_lock, s);
+  spin_unlock(&console_lock, irq);
 }
 
-// Copy the first part to buf, at most n bytes.  *used gets how many bytes of the ring that is: an
-// END is not copied, but counts, also where it follows a full buffer, or the next read would see
-// the end.  Holds: console_lock.
+// Copy the first line to buf, at most n bytes, and return their number.  Set *used to the bytes
+// that leave lines[].  An END is not copied but counts, even where it follows a full buffer: else
+// the next read would see the end of the file.  Holds: console_lock.
 static uint32 peek_line(char *buf, uint32 n, uint32 *used) {
+  assert(spin_holding(&console_lock));
   uint32 i = 0;
   char c = 0;
-  while (c != '\n' && (c = ring[(taken + i) % RING_SIZE]) != END && i < n)
+  while (c != '\n' && (c = lines[(taken + i) % LINES_SIZE]) != END && i < n)
     buf[i++] = c;
   *used = i + (c == END);
   return i;
@@ -291,30 +294,29 @@ static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
   char buf[LINE_SIZE];
   if (n == 0)
     return 0;
-  int64 err = 0;
-  irq_t s = spin_lock(&console_lock);
-  while ((taking || ready == taken) && err == 0)
+  uint32 used, count = 0;
+  int err = 0;
+  irq_t irq = spin_lock(&console_lock);
+  while ((taking || entered == taken) && err == 0)
     err = waitq_sleep(&readers, &console_lock);
   if (err == 0) {
-    uint32 used, count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &used);
+    count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &used);
     taking = true;
     thread_current()->sleeplocks++;
-    spin_unlock(&console_lock, s);
+    spin_unlock(&console_lock, irq);
     err = copy_to_user(dst, buf, count);
-    s = spin_lock(&console_lock);
+    irq = spin_lock(&console_lock);
     taking = false;
     thread_current()->sleeplocks--;
     bool full = !console_room();
-    if (err == 0) {
+    if (err == 0)
       taken += used;
-      err = count;
-    }
     if (full)
       uart_accept();
     waitq_wake_all(&readers);
   }
-  spin_unlock(&console_lock, s);
-  return err;
+  spin_unlock(&console_lock, irq);
+  return err < 0 ? err : (int64)count;
 }
 
 static int64 console_write(uva_t src, uint64 n, uint64 offset) {

@@ -8,13 +8,13 @@
 // Map and start the UART, take over printing, register the device.  Boot hart.
 void console_init(void);
 
-// Return whether console_input can take a byte.  While it cannot the UART holds input back, until
+// Return whether console_input can take a byte.  While it cannot, the UART holds input back, until
 // uart_accept.  Any context.
 bool console_room(void);
 
-// A byte has arrived, and there is room.  Called by kern/dev/uart.c in interrupt context.
+// Take a byte that has arrived; there is room for it.  Interrupt context.
 void console_input(int c);
 
-// Print one line a process, at ^P.  Any context.
+// Print a line for each process, at ^P.  Any context.
 // Implemented by: kern/proc/describe.c.
 void console_listing(void);

@@ -2,14 +2,15 @@
 //
 // The disk: a virtio block device over MMIO.  Virtio 1.2, 5.2.
 //
-// A request has a slot, and slot i the descriptors 3i (header), 3i+1 (data), 3i+2 (status) for
-// good. I1. The queue lies as the legacy layout wants it, which suits modern devices too:
-// descriptors and
-//     available ring, then the used ring on a page of its own.
-// I2. Ring entries are written before the index that shows them, and that before the notification;
-//     used entries are read after the index that shows them (fences of memory and devices).
-// I3. A slot belongs to the thread that took it until it gives it back, done or not: the device may
-//     write to it until then.
+// A request has a slot.  Slot i always has the descriptors 3i (header), 3i+1 (data), 3i+2 (status).
+//
+// I1. The queue has the legacy layout, which suits modern devices too: descriptors and available
+//     ring, then the used ring on a page of its own.
+// I2. Ring entries are written before the index that shows them, and the index before the
+//     notification.  Used entries are read after the index that shows them.  mmio_fence() orders
+//     memory and device.
+// I3. A slot belongs to the thread that took it until the device has finished the request, since
+//     until then the device may write to it.
 #include "kern/dev/disk.h"
 
 #include "kern/dev/irq.h"
@@ -32,13 +33,13 @@
 #define WINDOW         8  // requests of one caller that are under way
 #define RESET_PATIENCE 1000000
 
-// [d] disk_lock  [v] written by the device
+// [I] fixed after boot  [d] disk_lock  [v] written by the device
 struct slot {
   struct virtio_block_header header;  // [d]
   uint8 status;                       // [v] 0: success
   bool taken;                         // [d]
   bool done;                          // [d]
-  struct waitq finished;              // [d] whoever waits for this request
+  struct waitq finished;              // [d] the thread that waits for this request
 };
 
 struct queue {
@@ -50,12 +51,12 @@ struct queue {
 _Static_assert(sizeof(struct queue) == 2 * PAGE_SIZE, "allocated as two pages");
 
 static volatile void *regs;  // [I] null: no disk
-static uint64 blocks;        // [I] 0: no disk
+static uint64 disk_size;     // [I] in blocks; 0: no disk
 static uint64 features;      // [I] agreed upon
 static struct spinlock disk_lock = SPINLOCK_INIT("disk");
-static struct queue *queue;     // [disk_lock]
-static uint16 used_seen;        // [disk_lock]
-static struct waitq slot_free;  // [disk_lock]
+static struct queue *queue;     // [d]
+static uint16 used_seen;        // [d]
+static struct waitq slot_free;  // [d]
 
 static uint32 reg_read(enum virtio_register reg) {
   return mmio_read(regs, reg);
@@ -74,8 +75,9 @@ static void add_status(uint32 bit) {
   reg_write(VIRTIO_STATUS, reg_read(VIRTIO_STATUS) | bit);
 }
 
-// Return a free slot.  When there is none: wait for one, or return NULL.  Holds: disk_lock.
+// Take a free slot.  When there is none, wait for one, or return NULL.  Holds: disk_lock.
 static struct slot *slot_take(bool wait) {
+  assert(spin_holding(&disk_lock));
   for (;;) {
     for (struct slot *s = queue->slots; s < queue->slots + SLOTS; s++)
       if (!s->taken) {
@@ -89,7 +91,8 @@ static struct slot *slot_take(bool wait) {
 }
 
 // Show the device a request in the slot, with data unless that is null.  Holds: disk_lock.
-static void begin(struct slot *s, enum virtio_block_type type, const struct disk_block *b) {
+static void request_begin(struct slot *s, enum virtio_block_type type, const struct disk_block *b) {
+  assert(spin_holding(&disk_lock));
   uint16 head = (s - queue->slots) * SLOT_DESCS;
   struct virtio_desc *desc = &queue->desc[head];
   s->header.type = type;
@@ -106,8 +109,9 @@ static void begin(struct slot *s, enum virtio_block_type type, const struct disk
   reg_write(VIRTIO_QUEUE_NOTIFY, 0);
 }
 
-// Wait for the request and give its slot back.  Holds: disk_lock.
-static int end(struct slot *s) {
+// Wait for the request and give its slot back.  Returns 0 or -EIO.  Holds: disk_lock.
+static int request_end(struct slot *s) {
+  assert(spin_holding(&disk_lock));
   while (!s->done)
     waitq_sleep_through(&s->finished, &disk_lock);
   s->taken = false;
@@ -122,17 +126,18 @@ static int transfer(enum virtio_block_type type, const struct disk_block *list, 
   int err = 0;
   irq_t irq = spin_lock(&disk_lock);
   while (err == 0 ? ended < n : ended < begun) {
-    // Whoever holds a slot does not wait for another, so that two of these cannot wait in a ring.
+    // A thread that holds a slot does not wait for another: two such threads could wait for each
+    // other.
     bool more = err == 0 && begun < n && begun - ended < WINDOW;
-    if (more && list[begun].block >= blocks) {
+    if (more && list[begun].block >= disk_size) {
       err = -EIO;
       continue;
     }
     struct slot *s = more ? slot_take(begun == ended) : NULL;
     if (s) {
-      begin(s, type, &list[begun]);
+      request_begin(s, type, &list[begun]);
       mine[begun++ % WINDOW] = s;
-    } else if (end(mine[ended++ % WINDOW]) < 0) {
+    } else if (request_end(mine[ended++ % WINDOW]) < 0) {
       err = -EIO;
     }
   }
@@ -140,23 +145,20 @@ static int transfer(enum virtio_block_type type, const struct disk_block *list, 
   return err;
 }
 
-static void finish(uint32 id) {
-  struct slot *s = &queue->slots[id / SLOT_DESCS];
-  if (id % SLOT_DESCS != 0 || id / SLOT_DESCS >= SLOTS || !s->taken || s->done)
-    panic("disk: the device finished request %u, which it does not have", id);
-  s->done = true;
-  waitq_wake_all(&s->finished);
-}
-
 static void disk_interrupt(void *arg) {
   (void)arg;
   irq_t irq = spin_lock(&disk_lock);
-  // Acknowledged before the ring is read: what comes later interrupts again.
+  // Acknowledge before reading the ring: a request that finishes later interrupts again.
   reg_write(VIRTIO_INTERRUPT_ACK, reg_read(VIRTIO_INTERRUPT_STATUS));
   mmio_fence();
   while (used_seen != *(volatile uint16 *)&queue->used.idx) {
     mmio_fence();
-    finish(queue->used.ring[used_seen++ % VIRTIO_QUEUE_SIZE].id);
+    uint32 id = queue->used.ring[used_seen++ % VIRTIO_QUEUE_SIZE].id;
+    struct slot *s = &queue->slots[id / SLOT_DESCS];
+    if (id % SLOT_DESCS != 0 || id / SLOT_DESCS >= SLOTS || !s->taken || s->done)
+      panic("disk: the device finished request %u, which it does not have", id);
+    s->done = true;
+    waitq_wake_all(&s->finished);
   }
   spin_unlock(&disk_lock, irq);
 }
@@ -178,7 +180,7 @@ int disk_flush(void) {
 }
 
 uint64 disk_blocks(void) {
-  return blocks;
+  return disk_size;
 }
 
 // Agree on features.  Returns NULL, or what went wrong.  Virtio 1.2, 3.1.1.
@@ -206,7 +208,7 @@ static const char *negotiate(bool legacy) {
   return reg_read(VIRTIO_STATUS) & STATUS_FEATURES_OK ? NULL : "it refuses the features";
 }
 
-// Allocate the queue, and fill what never changes in the descriptors.
+// Allocate the queue, and fill in the parts of descriptors that never change.
 static bool queue_alloc(void) {
   queue = page_alloc_order(1);
   if (!queue)
@@ -274,7 +276,7 @@ static int start(const struct virtio_slot *where) {
   }
   irq_register(where->irq, disk_interrupt, NULL);
   add_status(STATUS_DRIVER_OK);
-  blocks = read_capacity() / (BLOCK_SIZE / VIRTIO_SECTOR);
+  disk_size = read_capacity() / (BLOCK_SIZE / VIRTIO_SECTOR);
   return 0;
 }
 

@@ -2,8 +2,8 @@
 //
 // The platform-level interrupt controller.  RISC-V PLIC specification 1.0.
 //
-// I1. All sources go to one hart, the first to get ready (the boot hart): with several, each
-//     interrupt would wake every idle hart for one of them to win.
+// I1. All sources go to one hart, the boot hart, which is ready first.  With several harts each
+//     interrupt would wake every idle one, and only one could claim it.
 // I2. handlers[] is complete before the source has a priority, so a claimed source has a handler.
 #include "kern/dev/irq.h"
 
@@ -30,13 +30,6 @@ static struct irq_handler handlers[SOURCES];  // [I] after boot, by source
 static struct hart *server;                   // [I] the hart that takes external interrupts
 static uint64 server_claim;                   // [I] its claim register
 
-static uint32 context_of(const struct hart *h) {
-  for (uint32 i = 0; i < machine.hart_count; i++)
-    if (machine.hart_id[i] == h->id)
-      return machine.hart_context[i];
-  return MACHINE_NO_CONTEXT;
-}
-
 void irq_init(void) {
   if (machine.plic.size == 0)
     panic("the device tree has no PLIC; on QEMU, use -machine virt without aia=");
@@ -49,7 +42,10 @@ void irq_init(void) {
 
 void irq_init_hart(void) {
   struct hart *h = this_hart();
-  uint32 context = context_of(h);
+  uint32 context = MACHINE_NO_CONTEXT;
+  for (uint32 i = 0; i < machine.hart_count; i++)
+    if (machine.harts[i].id == h->id)
+      context = machine.harts[i].context;
   if (context == MACHINE_NO_CONTEXT)
     return;
   if (!server) {
@@ -85,6 +81,7 @@ void (*irq_software_test)(void);
 #endif
 
 void irq_software(void) {
+  assert(!irq_enabled());
   csr_clear(sip, SIE_SSIE);
   panic_poll();
 #if PROVOKE

@@ -9,13 +9,13 @@
 void irq_init(void);
 void irq_init_hart(void);
 
-// Have source handled by handler(arg), in interrupt context.
+// Let handler(arg) handle source, in interrupt context.  Boot hart.
 void irq_register(uint32 source, void (*handler)(void *), void *arg);
 
-// Claim, handle and complete what is pending for this hart.  From trap/, interrupts off.
+// Claim, handle and complete the interrupts pending for this hart.  Holds: interrupts off.
 void irq_external(void);
 
-// Handle what another hart, or this one, has sent.  From trap/, interrupts off.
+// Handle a software interrupt that a hart sent to this one.  Holds: interrupts off.
 void irq_software(void);
 
 #if PROVOKE

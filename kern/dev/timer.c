@@ -2,11 +2,13 @@
 //
 // Time.  RISC-V Sstc (stimecmp), or SBI 6 where it is absent.
 //
-// Each hart has one comparator, set to the earlier of the end of its slice and its first sleeper.
+// Each hart has one comparator.  It is set to the end of the slice or the first sleeper's deadline,
+// whichever is earlier.
+//
 // I1. A hart programs only its own comparator, interrupts off.
-// I2. A hart has slices from when it leaves its idle thread to the first slice that ends in it; an
-//     idle hart sleeps until its next sleeper is due.
-// I3. A sleeper is on the list of the hart it went to sleep on, wherever it runs later.
+// I2. Slices begin when a hart leaves its idle thread, and stop at the first slice that ends in it.
+//     So an idle hart sleeps until its next sleeper is due.
+// I3. A sleeper stays on the list of the hart it went to sleep on.
 #include "kern/dev/timer.h"
 
 #include "kern/lib/hart.h"
@@ -24,15 +26,11 @@
 struct timer {
   struct spinlock lock;
   struct list sleepers;  // [t] threads, by wait_node, the first due first
-  uint64 slice_end;      // [h] NEVER: no slices; 0: not started
+  uint64 slice_end;      // [h] NEVER: no slices
 };
 
 static struct timer timers[HART_MAX];
 static uint64 boot_time;  // [I]
-
-static uint64 now(void) {
-  return csr_read(time);
-}
 
 static void set_comparator(uint64 time) {
   if (machine.has_sstc)
@@ -46,7 +44,8 @@ static struct thread *first_sleeper(struct timer *t) {
 }
 
 // Program this hart's comparator.  Holds: t->lock.
-static void program(struct timer *t) {
+static void timer_program(struct timer *t) {
+  assert(spin_holding(&t->lock));
   struct thread *first = first_sleeper(t);
   uint64 due = first ? first->deadline : NEVER;
   set_comparator(due < t->slice_end ? due : t->slice_end);
@@ -56,28 +55,24 @@ void thread_start_slices(void) {
   struct timer *t = &timers[this_hart()->index];
   if (t->slice_end != NEVER)
     return;
-  t->slice_end = now() + SLICE;
-  irq_t s = spin_lock(&t->lock);
-  program(t);
-  spin_unlock(&t->lock, s);
-}
-
-static void wake_sleepers(struct timer *t, uint64 time) {
-  for (struct thread *first; (first = first_sleeper(t)) && first->deadline <= time;) {
-    list_remove(&first->wait_node);
-    thread_ready(first);
-  }
+  t->slice_end = csr_read(time) + SLICE;
+  irq_t irq = spin_lock(&t->lock);
+  timer_program(t);
+  spin_unlock(&t->lock, irq);
 }
 
 void timer_interrupt(void) {
   struct timer *t = &timers[this_hart()->index];
-  uint64 time = now();
+  uint64 time = csr_read(time);
   if (time >= t->slice_end)
     t->slice_end = thread_tick() ? time + SLICE : NEVER;
-  irq_t s = spin_lock(&t->lock);
-  wake_sleepers(t, time);
-  program(t);
-  spin_unlock(&t->lock, s);
+  irq_t irq = spin_lock(&t->lock);
+  for (struct thread *first; (first = first_sleeper(t)) && first->deadline <= time;) {
+    list_remove(&first->wait_node);
+    thread_ready(first);
+  }
+  timer_program(t);
+  spin_unlock(&t->lock, irq);
 }
 
 void timer_init_hart(void) {
@@ -86,32 +81,27 @@ void timer_init_hart(void) {
   list_init(&t->sleepers);
   t->slice_end = NEVER;
   if (boot_time == 0)
-    boot_time = now();
+    boot_time = csr_read(time);
   set_comparator(NEVER);
 }
 
 uint64 timer_ticks(void) {
-  return (now() - boot_time) / TICK;
-}
-
-static void add_sleeper(struct timer *t, struct thread *sleeper) {
-  struct list *at = t->sleepers.prev;
-  while (at != &t->sleepers &&
-         list_entry(at, struct thread, wait_node)->deadline > sleeper->deadline)
-    at = at->prev;
-  list_insert_before(at->next, &sleeper->wait_node);
+  return (csr_read(time) - boot_time) / TICK;
 }
 
 int timer_sleep(uint32 n) {
   struct thread *me = thread_current();
-  me->deadline = now() + n * TICK;
-  irq_t s = irq_save();
+  me->deadline = csr_read(time) + n * TICK;
+  irq_t irq = irq_save();
   struct timer *t = &timers[this_hart()->index];
   spin_lock(&t->lock);
-  add_sleeper(t, me);
-  program(t);
+  struct list *at = t->sleepers.prev;
+  while (at != &t->sleepers && list_entry(at, struct thread, wait_node)->deadline > me->deadline)
+    at = at->prev;
+  list_insert_before(at->next, &me->wait_node);
+  timer_program(t);
   int err = thread_block(&t->lock, true);
   list_remove(&me->wait_node);
-  spin_unlock(&t->lock, s);
+  spin_unlock(&t->lock, irq);
   return err;
 }

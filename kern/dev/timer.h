@@ -8,7 +8,7 @@
 // Start the timer of this hart.
 void timer_init_hart(void);
 
-// From trap/ on a timer interrupt, interrupts off.
+// Handle a timer interrupt.  Holds: interrupts off.
 void timer_interrupt(void);
 
 // Ticks (tenths of a second) since boot.

@@ -2,18 +2,19 @@
 //
 // The serial port, an ns16550a.  Registers: National Semiconductor PC16550D, section 8.
 //
-// User output goes through a ring that the transmit interrupt empties.  What the kernel prints goes
-// to the port at once, polled, from any context: a message first sends what is in the ring, so that
-// it comes after what was written before it.
+// User output goes through a ring that the transmit interrupt empties.  The kernel's own messages
+// go to the port at once, polled, from any context.  A message first sends the lines in the ring,
+// so that it comes after what was written before it.
+//
 // I1. Bytes leave the ring only while this hart has the console (print_claim), so never into a line
 //     that another hart prints.
-// I2. While there are bytes to send the transmit interrupt is on.  When the claim fails, the end of
-//     the message turns the interrupt off and on (uart_end_message), which raises it again.
-// I3. A message stands on lines of its own.  The line that it broke, such as a prompt and what was
-//     typed behind it, is still in the ring: it is sent again.
-// I4. The receive interrupt is on, and RTS up, while the console has room and echo has, too.  Else
-//     bytes wait in the FIFO and then at the other end, if that minds RTS, as QEMU minds the FIFO.
-//     An end that does not must send slowly.
+// I2. While there are bytes to send, the transmit interrupt is on.  When the claim fails, the
+//     message turns the interrupt off and on at its end (uart_end_message), which raises it again.
+// I3. A message stands on lines of its own.  The line that it broke, such as a prompt with a half
+//     typed command, is still in the ring and is sent again.
+// I4. The receive interrupt is on, and RTS up, while there is room for input and for its echo. Else
+//     bytes wait in the FIFO, and then at the other end, if it obeys RTS (QEMU looks at the FIFO).
+//     An end that does not obey must send slowly.
 #include "kern/dev/uart.h"
 
 #include "kern/dev/console.h"
@@ -50,14 +51,15 @@ enum uart_register {
 #define FIFO_SIZE 16
 #define PATIENCE  10000000  // polls of a port that does not move
 
+// [I] fixed after boot  [a] atomic  [u] uart_lock
 static volatile char *port;  // [I] null: no port, the firmware prints
 static bool interrupts;      // [I] the ring is in use
 static struct spinlock uart_lock = SPINLOCK_INIT("uart");
-static char ring[RING_SIZE];         // [uart_lock]
-static uint32 ring_put, ring_taken;  // [uart_lock] bytes ever put, ever taken
-static uint32 line_put, line_taken;  // [uart_lock] those up to the last newline
-static uint32 broken;                // [a] a message came in between: take that line again
-static struct waitq room;            // [uart_lock] writers, and who waits for the ring to empty
+static char uart_ring[RING_SIZE];    // [u]
+static uint32 ring_put, ring_taken;  // [u] bytes ever put, ever taken
+static uint32 line_put, line_taken;  // [u] those up to the last newline
+static uint32 broken;                // [a] a message broke that line: send it again
+static struct waitq room;            // [u] threads that wait for room, or for an empty ring
 
 KASAN_EXEMPT static uint32 port_read(enum uart_register reg) {
   volatile char *p = port + ((uint64)reg << machine.uart_shift);
@@ -83,25 +85,26 @@ KASAN_EXEMPT static void uart_putc(char c) {
 }
 
 KASAN_EXEMPT static char ring_take(void) {
-  char c = ring[ring_taken++ % RING_SIZE];
+  char c = uart_ring[ring_taken++ % RING_SIZE];
   if (c == '\n')
     line_taken = ring_taken;
   return c;
 }
 
-// Take the line that a message broke again, from its beginning.  Holds: uart_lock.
+// Go back to the beginning of the line that a message broke.  Holds: uart_lock.
 KASAN_EXEMPT static void ring_rewind(void) {
+  assert(spin_holding(&uart_lock));
   if (atomic_swap(&broken, 0) && ring_put - line_taken <= RING_SIZE)
     ring_taken = line_taken;
 }
 
-// A message or report begins: send the whole lines before it, and leave the line that is begun.
-// Whoever has the lock may be stopped, or be what the report is about; then the ring waits.
+// A message or report begins: send the whole lines before it, and leave the line that is begun. The
+// hart that holds the lock may have stopped, or be the one that faulted; then the ring waits.
 KASAN_EXEMPT static void uart_begin_message(void) {
-  irq_t s = 0;
+  irq_t irq = 0;
   bool locked = false;
   for (uint32 i = 0; i < PATIENCE && !locked && !spin_holding(&uart_lock); i++)
-    locked = spin_trylock(&uart_lock, &s);
+    locked = spin_trylock(&uart_lock, &irq);
   if (locked && line_taken != line_put)
     ring_rewind();
   while (locked && line_taken != line_put)
@@ -111,28 +114,29 @@ KASAN_EXEMPT static void uart_begin_message(void) {
     uart_putc('\n');
   }
   if (locked)
-    spin_unlock(&uart_lock, s);
+    spin_unlock(&uart_lock, irq);
 }
 
-// One has ended.  No lock: at worst the handler finds nothing to do.
+// A message or report has ended.  No lock: at worst the handler finds nothing to do.
 static void uart_end_message(void) {
-  mmio_fence();  // whoever looks from here on finds the console free
+  mmio_fence();  // a claim from here on finds the console free
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE);
   port_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVE | ENABLE_TRANSMIT);
 }
 
-// Return whether what arrives can be taken, and echoed.
+// Return whether there is room for a byte of input and its echo.
 static bool can_receive(void) {
   return console_room() && load_relaxed(&ring_put) - load_relaxed(&ring_taken) <= RING_SIZE / 2;
 }
 
-static void receive(void) {
+static void uart_receive(void) {
   while (can_receive() && (port_read(UART_LINE_STATUS) & STATUS_RECEIVED))
     console_input(port_read(UART_DATA));
 }
 
 // Send from the ring what the port takes now; hold input back or let it in.  Holds: uart_lock.
 static void uart_start(void) {
+  assert(spin_holding(&uart_lock));
   bool take = can_receive(), more = ring_taken != ring_put || load_relaxed(&broken);
   port_write(UART_MODEM_CONTROL, take ? MODEM_READY : MODEM_READY & ~MODEM_RTS);
   port_write(UART_INTERRUPT_ENABLE, (take ? ENABLE_RECEIVE : 0) | (more ? ENABLE_TRANSMIT : 0));
@@ -147,29 +151,29 @@ static void uart_start(void) {
 
 static void uart_interrupt(void *arg) {
   (void)arg;
-  port_read(UART_INTERRUPT_ID);  // takes note of the transmit interrupt, which ends it
-  receive();
-  irq_t s = spin_lock(&uart_lock);
+  port_read(UART_INTERRUPT_ID);  // ends the transmit interrupt
+  uart_receive();
+  irq_t irq = spin_lock(&uart_lock);
   uart_start();
   if (ring_put - ring_taken <= RING_SIZE / 2)
     waitq_wake_all(&room);
-  spin_unlock(&uart_lock, s);
+  spin_unlock(&uart_lock, irq);
 }
 
 void uart_accept(void) {
-  irq_t s = spin_lock(&uart_lock);
+  irq_t irq = spin_lock(&uart_lock);
   uart_start();
-  spin_unlock(&uart_lock, s);
+  spin_unlock(&uart_lock, irq);
 }
 
 static void ring_add(char c) {
-  ring[ring_put++ % RING_SIZE] = c;
+  uart_ring[ring_put++ % RING_SIZE] = c;
   if (c == '\n')
     line_put = ring_put;
 }
 
-// Put n bytes into the ring, a newline as CR LF.  While it is full: wait, or leave the rest out.
-static int send(const char *s, uint64 n, bool wait) {
+// Put n bytes into the ring, a newline as CR LF.  While it is full, wait, or leave the rest out.
+static int ring_put_bytes(const char *s, uint64 n, bool wait) {
   int err = 0;
   irq_t irq = spin_lock(&uart_lock);
   while (n > 0 && err == 0) {
@@ -192,14 +196,14 @@ static int send(const char *s, uint64 n, bool wait) {
 
 int uart_write(const char *s, uint64 n) {
   if (interrupts)
-    return send(s, n, true);
+    return ring_put_bytes(s, n, true);
   for (; n > 0; n--)
     kprintf("%c", *s++);
   return 0;
 }
 
 void uart_echo(const char *s, uint32 n) {
-  send(s, n, false);
+  ring_put_bytes(s, n, false);
 }
 
 void uart_flush(void) {
@@ -218,7 +222,7 @@ void uart_init(void) {
     return;
   port = device_map(machine.uart.base, machine.uart.size);
   port_write(UART_LINE_CONTROL, LINE_8N1);
-  receive();  // FIFO_ENABLE forgets it unless the firmware has been first
+  uart_receive();  // FIFO_ENABLE forgets it, unless the firmware has enabled it already
   port_write(UART_FIFO_CONTROL, FIFO_ENABLE);
   print_set_sink(uart_putc, uart_begin_message, uart_end_message);
   uart_accept();

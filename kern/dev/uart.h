@@ -9,15 +9,15 @@
 // console stays, for output only.  Boot hart.
 void uart_init(void);
 
-// Send n bytes, a newline as CR LF.  Sleeps while the ring is full; hold no lock.  Returns 0, or
-// -EINTR when killed, some bytes being sent.
+// Send n bytes, a newline as CR LF.  Sleeps while the ring is full; the caller holds no lock.
+// Returns 0, or -EINTR when killed, with part of it sent.
 int uart_write(const char *s, uint64 n);
 
-// Likewise, but leave out what the ring has no room for.  Does not sleep.
+// Send n bytes, but leave out those that the ring has no room for.  Does not sleep.
 void uart_echo(const char *s, uint32 n);
 
 // The console has room again: take input that was held back.  Any context.
 void uart_accept(void);
 
-// Wait until all that was written has left.  Sleeps.
+// Wait until the port has sent everything.  Sleeps.
 void uart_flush(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Counting zeros: what the compiler calls for its builtins where the machine has no instruction for
-// them (Zbb).  Six steps, each of which halves the bits left.
+// Counting zeros: the compiler calls this function where the machine has no instruction for it
+// (Zbb).  Six steps; each halves the bits left.
 #include "kern/lib/types.h"
 
 int __ctzdi2(uint64 x);

@@ -4,11 +4,11 @@
 // format), 2 and 3 (properties and nodes); RISC-V bindings for harts, PLIC and contexts.
 //
 // A walk goes from node to node in the order of the structure block, and keeps where the open ones
-// begin.  A property is looked up when it is wanted: those of a node directly follow its name.
+// begin.  A property is looked up when it is wanted: a node's properties directly follow its name.
 //
-// I1. Nothing is read but through get32 and the bounded comparisons, which check the offset.
-// I2. A value that find returns lies within the structure block.
-// I3. A tree is shorter than 2 GiB, so that no sum of offsets wraps.
+// I1. Only get32 and the bounded comparisons read the tree, and they check the offset.
+// I2. A value that fdt_find returns lies within the structure block.
+// I3. A tree is shorter than 2 GiB, so no sum of offsets wraps.
 #include "kern/lib/fdt.h"
 
 #include "kern/lib/errno.h"
@@ -94,8 +94,8 @@ static enum token step(const struct parse *p, uint32 *at, uint32 *body) {
   return token;
 }
 
-// Go on to the next node, which is then that of p->depth.  Returns false after the last, when the
-// walk can be begun again, or with p->why set.
+// Go on to the next node, which is then the one at p->depth.  Returns false after the last, and the
+// walk can begin again; or with p->why set.
 static bool next_node(struct parse *p) {
   enum token token;
   uint32 body;
@@ -115,8 +115,8 @@ static bool next_node(struct parse *p) {
   return fail(p, token == TOKEN_BEGIN ? "nodes nest too deeply" : "a token is damaged");
 }
 
-// Return a property of the open node at level n.  Above the root, at level 0, there is none.
-static struct prop find(const struct parse *p, uint32 n, const char *name) {
+// Return a property of the open node at level n.  Level 0, above the root, has none.
+static struct prop fdt_find(const struct parse *p, uint32 n, const char *name) {
   uint32 at = p->props[n], body;
   while (n > 0 && step(p, &at, &body) == TOKEN_PROP) {
     uint32 string = get32(p, body + 4);
@@ -127,12 +127,12 @@ static struct prop find(const struct parse *p, uint32 n, const char *name) {
 }
 
 static uint32 number(const struct parse *p, uint32 n, const char *name, uint32 fallback) {
-  struct prop v = find(p, n, name);
+  struct prop v = fdt_find(p, n, name);
   return v.len >= 4 ? get32(p, v.at) : fallback;
 }
 
 // Return whether s is among the strings of the property.
-static bool lists(const struct parse *p, struct prop v, const char *s) {
+static bool fdt_lists(const struct parse *p, struct prop v, const char *s) {
   uint32 end = v.at + v.len;
   for (; v.at < end; v.at += strnlen(p->blob + v.at, end - v.at) + 1)
     if (is_string(p, v.at, end, s))
@@ -140,14 +140,14 @@ static bool lists(const struct parse *p, struct prop v, const char *s) {
   return false;
 }
 
-// Return whether s is among what the node is compatible with.
+// Return whether the node is compatible with s.
 static bool is_a(const struct parse *p, const char *s) {
-  return lists(p, find(p, p->depth, "compatible"), s);
+  return fdt_lists(p, fdt_find(p, p->depth, "compatible"), s);
 }
 
 static bool enabled(const struct parse *p) {
-  struct prop status = find(p, p->depth, "status");
-  return status.at == 0 || lists(p, status, "okay") || lists(p, status, "ok");
+  struct prop status = fdt_find(p, p->depth, "status");
+  return status.at == 0 || fdt_lists(p, status, "okay") || fdt_lists(p, status, "ok");
 }
 
 // Return whether level n is that child of the root.
@@ -163,7 +163,7 @@ static struct cells cells_of(const struct parse *p, uint32 n) {
 // Turn an address of the children of level n into one of its parent's.  Returns whether it has one.
 // Devicetree specification 2.3.8.
 static bool translate(const struct parse *p, uint32 n, uint64 *address) {
-  struct prop ranges = find(p, n, "ranges");
+  struct prop ranges = fdt_find(p, n, "ranges");
   struct cells c = cells_of(p, n), up = cells_of(p, n - 1);
   uint32 entry = 4 * (c.address + up.address + c.size);
   for (uint32 i = 0; c.address > 0 && i + entry <= ranges.len; i += entry) {
@@ -182,7 +182,7 @@ static bool translate(const struct parse *p, uint32 n, uint64 *address) {
 static bool read_reg(const struct parse *p, uint32 i, struct pa_range *r) {
   struct cells c = cells_of(p, p->depth - 1);
   uint32 entry = 4 * (c.address + c.size);
-  struct prop reg = find(p, p->depth, "reg");
+  struct prop reg = fdt_find(p, p->depth, "reg");
   if (c.address == 0 || i >= reg.len / entry)
     return false;
   uint32 at = reg.at + i * entry;
@@ -194,16 +194,22 @@ static bool read_reg(const struct parse *p, uint32 i, struct pa_range *r) {
   return r->base + r->size >= r->base;
 }
 
-// Add a range to a table sorted by base, merging what touches.
+// Make room for an entry in a table sorted by key, the first word of each.  Returns its place.
+static void *insert(void *table, uint32 *count, size_t size, uint64 key) {
+  char *at = (char *)table + (*count)++ * size;
+  for (; at > (char *)table && *(uint64 *)(at - size) > key; at -= size)
+    memcpy(at, at - size, size);
+  return at;
+}
+
+// Add a range to a table sorted by base, and merge the ranges that touch.
 static bool add_range(struct parse *p, struct pa_range *table, uint32 *count, struct pa_range r) {
   if (r.size == 0)
     return true;
   if (*count == MACHINE_RANGES || r.base + r.size < r.base)
     return fail(p, "too many ranges of memory, or a bad one");
-  uint32 at = (*count)++, kept = 0;
-  for (; at > 0 && table[at - 1].base > r.base; at--)
-    table[at] = table[at - 1];
-  table[at] = r;
+  uint32 kept = 0;
+  *(struct pa_range *)insert(table, count, sizeof(r), r.base) = r;
   for (uint32 i = 1; i < *count; i++) {
     uint64 distance = table[i].base - table[kept].base;
     if (distance > table[kept].size)
@@ -222,14 +228,14 @@ static bool add_regs(struct parse *p, struct pa_range *table, uint32 *count) {
   return !p->why;
 }
 
-// Return whether the hart has the extension: it is on the list, or else in the ISA string.  There
-// letters follow "rv64" up to the first underscore (G holds I, M, A, F and D), and words stand
-// between underscores.
+// Return whether the hart has the extension: the list names it or, without a list, the ISA string.
+// There letters follow "rv64" up to the first underscore (G stands for I, M, A, F and D), and words
+// stand between underscores.
 static bool hart_has(const struct parse *p, const char *name) {
-  struct prop list = find(p, p->depth, "riscv,isa-extensions"),
-              isa = find(p, p->depth, "riscv,isa");
+  struct prop list = fdt_find(p, p->depth, "riscv,isa-extensions"),
+              isa = fdt_find(p, p->depth, "riscv,isa");
   if (list.at != 0)
-    return lists(p, list, name);
+    return fdt_lists(p, list, name);
   const char *s = p->blob + isa.at;
   size_t n = strlen(name);
   bool letters = true;
@@ -243,11 +249,10 @@ static bool hart_has(const struct parse *p, const char *name) {
   return false;
 }
 
-// Enter the hart into the table, which is sorted by number.  One that is disabled or has none of
-// the MMUs Sv39, Sv48 and Sv57 is left out.
+// Enter the hart into the table, unless it is disabled or has none of the MMUs Sv39, Sv48 and Sv57.
 static bool add_hart(struct parse *p) {
   struct machine *m = p->m;
-  struct prop reg = find(p, p->depth, "reg"), mmu = find(p, p->depth, "mmu-type");
+  struct prop reg = fdt_find(p, p->depth, "reg"), mmu = fdt_find(p, p->depth, "mmu-type");
   struct cells c = cells_of(p, p->depth - 1);
   p->intc = NULL;
   if (c.address == 0 || reg.len < 4 * c.address)
@@ -256,35 +261,20 @@ static bool add_hart(struct parse *p) {
       m->hart_count == HART_MAX)
     return true;
   uint64 id = cells_at(p, reg.at, c.address);
-  uint32 at = m->hart_count++;
-  for (; at > 0 && m->hart_id[at - 1] > id; at--) {
-    m->hart_id[at] = m->hart_id[at - 1];
-    m->hart_context[at] = m->hart_context[at - 1];
-  }
-  if (at > 0 && m->hart_id[at - 1] == id)
+  struct machine_hart *h = insert(m->harts, &m->hart_count, sizeof(*h), id);
+  if (h > m->harts && h[-1].id == id)
     return fail(p, "two harts have the same number");
-  m->hart_id[at] = id;
-  m->hart_context[at] = 0;
-  p->intc = &m->hart_context[at];
+  *h = (struct machine_hart){id, 0};
+  p->intc = &h->context;
   m->has_sstc &= hart_has(p, "sstc");
   m->has_fpu &= hart_has(p, "f") && hart_has(p, "d");
   return true;
 }
 
-// Return the source of the node's first interrupt, or 0.  Its parent is taken to be the PLIC.
+// Return the source of the node's first interrupt, or 0.  Assumes that its parent is the PLIC.
 static uint32 interrupt_source(const struct parse *p) {
-  struct prop extended = find(p, p->depth, "interrupts-extended");
+  struct prop extended = fdt_find(p, p->depth, "interrupts-extended");
   return extended.len >= 8 ? get32(p, extended.at + 4) : number(p, p->depth, "interrupts", 0);
-}
-
-static void add_virtio(struct parse *p, struct pa_range reg) {
-  struct machine *m = p->m;
-  if (m->virtio_count == MACHINE_VIRTIO)
-    return;
-  uint32 at = m->virtio_count++;
-  for (; at > 0 && m->virtio[at - 1].base > reg.base; at--)
-    m->virtio[at] = m->virtio[at - 1];
-  m->virtio[at] = (struct virtio_slot){reg.base, reg.size, interrupt_source(p)};
 }
 
 static void add_device(struct parse *p) {
@@ -302,26 +292,27 @@ static void add_device(struct parse *p) {
   } else if (plic && m->plic_count++ == 0) {
     m->plic = reg;
     m->plic_sources = number(p, p->depth, "riscv,ndev", 0);
-    p->contexts = find(p, p->depth, "interrupts-extended");
-  } else if (is_a(p, "virtio,mmio")) {
-    add_virtio(p, reg);
+    p->contexts = fdt_find(p, p->depth, "interrupts-extended");
+  } else if (is_a(p, "virtio,mmio") && m->virtio_count < MACHINE_VIRTIO) {
+    struct virtio_slot *slot = insert(m->virtio, &m->virtio_count, sizeof(*slot), reg.base);
+    *slot = (struct virtio_slot){reg.base, reg.size, interrupt_source(p)};
   } else if (is_a(p, "sifive,test0")) {
     m->test = reg;
   }
 }
 
-// Take from the node what the machine's description wants of it.
+// Take what struct machine wants from the node.
 static bool visit(struct parse *p) {
   struct machine *m = p->m;
   bool in_cpus = is_top(p, p->depth - 1, "cpus");
-  struct prop timebase = find(p, p->depth, "timebase-frequency");
+  struct prop timebase = fdt_find(p, p->depth, "timebase-frequency");
   if (m->timebase == 0 && timebase.len >= 4 && (in_cpus || is_top(p, p->depth, "cpus")))
     m->timebase = cells_at(p, timebase.at, timebase.len / 4);
-  if (in_cpus && lists(p, find(p, p->depth, "device_type"), "cpu"))
+  if (in_cpus && fdt_lists(p, fdt_find(p, p->depth, "device_type"), "cpu"))
     return add_hart(p);
   if (is_top(p, p->depth - 1, "reserved-memory"))
     return add_regs(p, m->reserved, &m->reserved_count);
-  if (lists(p, find(p, p->depth, "device_type"), "memory") && enabled(p))
+  if (fdt_lists(p, fdt_find(p, p->depth, "device_type"), "memory") && enabled(p))
     return add_regs(p, m->ram, &m->ram_count);
   if (p->intc && is_a(p, "riscv,cpu-intc"))
     *p->intc = number(p, p->depth, "phandle", 0);
@@ -334,7 +325,7 @@ static struct prop find_top(struct parse *p, const char *node, const char *name)
   struct prop v = {0, 0};
   while (next_node(p))
     if (is_top(p, p->depth, node))
-      v = find(p, p->depth, name);
+      v = fdt_find(p, p->depth, name);
   return v;
 }
 
@@ -357,19 +348,19 @@ static void read_chosen(struct parse *p) {
       p->console = s + 1;
 }
 
-// Replace the phandle of each hart's interrupt controller by the hart's S-mode context: the place
+// Replace the phandle of each hart's interrupt controller with the hart's S-mode context: the place
 // of its entry in the PLIC's list of pairs (controller, line).
 static void find_contexts(struct parse *p) {
-  for (uint32 h = 0; h < p->m->hart_count; h++) {
-    uint32 intc = p->m->hart_context[h];
-    p->m->hart_context[h] = MACHINE_NO_CONTEXT;
+  for (struct machine_hart *h = p->m->harts; h < p->m->harts + p->m->hart_count; h++) {
+    uint32 intc = h->context;
+    h->context = MACHINE_NO_CONTEXT;
     for (uint32 i = 0; intc != 0 && i < p->contexts.len / 8; i++)
       if (cells_at(p, p->contexts.at + 8 * i, 2) == ((uint64)intc << 32 | CONTEXT_SEXT))
-        p->m->hart_context[h] = i;
+        h->context = i;
   }
 }
 
-// Reserve what the header's table names, and the tree itself.
+// Reserve the ranges of the header's table, and the tree itself.
 static bool read_reserved(struct parse *p, pa_t fdt_pa) {
   struct pa_range r = {fdt_pa, fdt_pa != 0 ? p->size : 0}, *table = p->m->reserved;
   for (uint32 at = get32(p, 16); add_range(p, table, &p->m->reserved_count, r); at += 16) {
@@ -398,14 +389,6 @@ static bool read_header(struct parse *p, const void *fdt, uint32 size) {
   return true;
 }
 
-// The machine must have what no kernel can do without.
-static const char *missing(const struct machine *m) {
-  return m->ram_count == 0    ? "no memory node"
-         : m->hart_count == 0 ? "no enabled hart with Sv39"
-         : m->timebase == 0   ? "no timebase-frequency"
-                              : NULL;
-}
-
 uint32 fdt_size(const void *fdt) {
   const char *b = fdt;
   bool good = be32(b) == FDT_MAGIC && be32(b + 20) >= FDT_VERSION && be32(b + 24) <= FDT_VERSION;
@@ -422,7 +405,11 @@ int fdt_read_machine(const void *fdt, uint32 size, pa_t fdt_pa, struct machine *
     while (next_node(&p) && visit(&p))
       ;
     find_contexts(&p);
-    p.why = p.why ? p.why : missing(m);
+    if (!p.why)
+      p.why = m->ram_count == 0    ? "no memory node"
+              : m->hart_count == 0 ? "no enabled hart with Sv39"
+              : m->timebase == 0   ? "no timebase-frequency"
+                                   : NULL;
   }
   *why = p.why;
   return p.why ? -EINVAL : 0;

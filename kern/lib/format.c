@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The formatter behind every printing function: one conversion at a time to a byte sink.
-#include "kern/lib/kasan.h"
 #include "kern/lib/print.h"
+
+#include "kern/lib/kasan.h"
 #include "kern/lib/string.h"
 
 struct spec {
@@ -49,20 +50,14 @@ static void put_number(struct format_out *out, const struct spec *spec, uint64 v
   put_padded(out, spec, p, (int)(end - p));
 }
 
-static void put_signed(struct format_out *out, const struct spec *spec, int64 value) {
-  put_number(out, spec, value < 0 ? -(uint64)value : (uint64)value, 'd', value < 0 ? "-" : "");
-}
-
-static void put_string(struct format_out *out, const struct spec *spec, const char *s) {
-  s = s ? s : "(null)";
-  put_padded(out, spec, s, (int)strlen(s));
-}
-
 static void put_conversion(struct format_out *out, char conversion, struct spec *spec,
                            va_list *args) {
+  int64 value;
+  const char *s;
   switch (conversion) {
   case 'd':
-    put_signed(out, spec, spec->wide ? va_arg(*args, int64) : va_arg(*args, int));
+    value = spec->wide ? va_arg(*args, int64) : va_arg(*args, int);
+    put_number(out, spec, value < 0 ? -(uint64)value : (uint64)value, 'd', value < 0 ? "-" : "");
     break;
   case 'u':
   case 'x':
@@ -74,7 +69,9 @@ static void put_conversion(struct format_out *out, char conversion, struct spec 
     put_number(out, &(struct spec){.zero = true, .width = 18}, va_arg(*args, uint64), 'x', "0x");
     break;
   case 's':
-    put_string(out, spec, va_arg(*args, const char *));
+    s = va_arg(*args, const char *);
+    s = s ? s : "(null)";
+    put_padded(out, spec, s, (int)strlen(s));
     break;
   case 'c':
     put_padded(out, spec, &(char){(char)va_arg(*args, int)}, 1);

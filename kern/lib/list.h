@@ -3,7 +3,7 @@
 // Circular doubly linked lists whose nodes are embedded in what they link.
 //
 // I1. An unlinked node points at itself, so removing twice is harmless and membership is a test.
-// I2. No node lives on a kernel stack (docs/kernel-stacks.md).
+// I2. No node lives on a kernel stack, since a fault may kill the thread and unmap its stack.
 #pragma once
 
 #include "kern/lib/types.h"

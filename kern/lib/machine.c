@@ -22,25 +22,25 @@ const char *next_word(const char **rest, size_t *length) {
   return *length ? word : NULL;
 }
 
-// Return the next word in front of the word --, or NULL, *rest then being behind that.
+// Return the next word before the word --.  At that word return NULL, with *rest behind it.
 static const char *next_argument(const char **rest, size_t *length) {
   const char *word = next_word(rest, length);
   return word && !(*length == 2 && strncmp(word, "--", 2) == 0) ? word : NULL;
 }
 
-// Return what follows NAME where it stands as a word or before '=', or NULL.  The last one wins, so
-// that what is appended overrides.
-static const char *find(const char *name) {
+// Return what follows NAME, as a word or before '=', or NULL.  The last one wins, so that a word
+// appended to the boot arguments overrides earlier ones.
+static const char *bootarg_find(const char *name) {
   size_t n = strlen(name), length;
   const char *found = NULL, *rest = machine.bootargs, *word;
-  while ((word = next_argument(&rest, &length)) != NULL)
+  while ((word = next_argument(&rest, &length)))
     if (strncmp(word, name, n) == 0 && (length == n || word[n] == '='))
       found = word + n;
   return found;
 }
 
 const char *bootarg_string(const char *name, char *buf, size_t size) {
-  const char *s = find(name);
+  const char *s = bootarg_find(name);
   if (!s || *s != '=')
     return NULL;
   size_t n = 0;
@@ -73,7 +73,7 @@ bool parse_number(const char *s, uint64 *value) {
 uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max) {
   char buf[24];
   uint64 value;
-  if (!find(name))
+  if (!bootarg_find(name))
     return fallback;
   const char *text = bootarg_string(name, buf, sizeof(buf));
   if (!text || !parse_number(text, &value) || value < min || value > max)
@@ -84,12 +84,12 @@ uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max)
 void bootarg_check_flags(void) {
   static const char *const flags[] = {"gdb", "kasan_continue", "overcommit", "panic_on_fault"};
   for (uint32 i = 0; i < ARRAY_SIZE(flags); i++)
-    if (find(flags[i]) && !bootarg_flag(flags[i]))
+    if (bootarg_find(flags[i]) && !bootarg_flag(flags[i]))
       panic("%s: takes no value", flags[i]);
 }
 
 bool bootarg_flag(const char *name) {
-  const char *s = find(name);
+  const char *s = bootarg_find(name);
   return s && *s != '=';
 }
 

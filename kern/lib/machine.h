@@ -11,11 +11,16 @@
 #define MACHINE_VIRTIO   16
 #define MACHINE_BOOTARGS 1024
 
-#define MACHINE_NO_CONTEXT 0xffffffff  // hart_context of a hart that the PLIC does not serve
-
 struct pa_range {
   pa_t base;
   uint64 size;
+};
+
+#define MACHINE_NO_CONTEXT 0xffffffff
+
+struct machine_hart {
+  uint64 id;
+  uint32 context;  // in S-mode at the PLIC; MACHINE_NO_CONTEXT: the PLIC does not serve it
 };
 
 struct virtio_slot {
@@ -27,12 +32,11 @@ struct virtio_slot {
 struct machine {
   struct pa_range ram[MACHINE_RANGES];  // memory nodes, in order of base, merged
   uint32 ram_count;
-  struct pa_range
-      reserved[MACHINE_RANGES];  // firmware, /memreserve/, /reserved-memory, the tree itself
+  // Firmware, /memreserve/, /reserved-memory, the tree itself.
+  struct pa_range reserved[MACHINE_RANGES];
   uint32 reserved_count;
   // Harts that are not disabled and have an Sv39-capable MMU, sorted by number.
-  uint64 hart_id[HART_MAX];
-  uint32 hart_context[HART_MAX];  // each one's S-mode context at the PLIC, or MACHINE_NO_CONTEXT
+  struct machine_hart harts[HART_MAX];
   uint32 hart_count;
   bool has_sstc;         // every hart has it
   bool has_fpu;          // every hart has F and D
@@ -64,7 +68,7 @@ const char *bootarg_string(const char *name, char *buf, size_t size);
 bool parse_number(const char *s, uint64 *value);
 
 // Return the value of NAME=number in the boot arguments, or fallback when NAME does not stand
-// there; panics when it is no number from min to max.
+// there.  Panics when the value is not a number from min to max.
 uint64 bootarg_number(const char *name, uint64 fallback, uint64 min, uint64 max);
 
 // Return whether the bare word stands in the boot arguments.
@@ -73,6 +77,6 @@ bool bootarg_flag(const char *name);
 // Panic if a word that is for bootarg_flag has a value.  Boot only.
 void bootarg_check_flags(void);
 
-// Return what follows the word -- in the boot arguments, where the functions above do not look: it
-// is the first process's.
+// Return what follows the word -- in the boot arguments.  It belongs to the first process, and the
+// functions above do not look there.
 const char *bootarg_rest(void);

@@ -3,8 +3,9 @@
 // Panic.
 //
 // I1. One hart panics; the others stop where they next spin, take an IPI, or panic themselves.
-// I2. Reports under way on other harts come out before the machine ends, if they do so in time.
+// I2. Reports under way on other harts come out before the machine ends, if they take not too long.
 #include "kern/lib/panic.h"
+
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
@@ -30,24 +31,18 @@ void panic_poll(void) {
     stop_hart();
 }
 
-static void stop_others(struct hart *me) {
-  for (uint32 i = 0; i < hart_count; i++)
-    if (&harts[i] != me && load_relaxed(&harts[i].online))
-      sbi_send_ipi(harts[i].id);
-}
-
 static void await_reports(void) {
   uint64 patience = REPORT_PATIENCE_SECONDS * machine.timebase;
   uint64 start = csr_read(time);
   uint32 before = 0, pending;
   while ((pending = load_acquire(&reports_pending)) && csr_read(time) - start < patience)
-    if (pending != before) {  // one more has come out, or come up
+    if (pending != before) {  // a report has ended or begun
       before = pending;
       start = csr_read(time);
     }
 }
 
-// Nothing works any more: say so with no lock and no formatter.
+// Say so without any lock or formatter, since either may be what fails.
 static _Noreturn void panic_again(void) {
   for (const char *s = "\r\npanic while panicking\r\n"; *s; s++)
     sbi_putchar(*s);
@@ -63,7 +58,9 @@ void panic(const char *fmt, ...) {
     print_abandon_report();
     stop_hart();
   }
-  stop_others(me);
+  for (uint32 i = 0; i < hart_count; i++)  // stop the others
+    if (&harts[i] != me && load_relaxed(&harts[i].online))
+      sbi_send_ipi(harts[i].id);
   await_reports();
   uint32 missing = load_acquire(&reports_pending);
   print_begin_report();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kern/lib/power.h"
+
 #include "kern/lib/csr.h"
 #include "kern/lib/sbi.h"
 

@@ -3,13 +3,14 @@
 // Printing, and who has the console.
 //
 // I1. A message is printed whole: under print_lock, or by the hart that reports.
-// I2. A reporter takes no lock: its hart may hold print_lock already, and so may a hart that will
-//     never run again.  It waits for a message in progress, but only so long.
-// I3. printing and reporter are each stored before the other is read (with a full fence between),
-//     so a message and a report cannot both miss that the other has begun.
-// I4. A driver's burst of user output counts as a message, but never waits: the driver hears of the
-//     end of each message.
+// I2. A reporter takes no lock, since print_lock may be held by its own hart, or by one that will
+//     never run again.  It waits for a message in progress, but not for ever.
+// I3. A message stores printing and then reads reporting; a report stores reporting and then reads
+//     printing; each with a full fence between.  So at least one sees that the other has begun.
+// I4. A driver's burst of user output counts as a message, but never waits: the end of each message
+//     calls the driver.
 #include "kern/lib/print.h"
+
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
@@ -21,20 +22,21 @@
 
 static struct spinlock print_lock = SPINLOCK_INIT("print");
 static void (*sink)(char c) = sbi_putchar;
-static struct hart *reporter;  // [a] hart that reports, or null
-static uint32 report_depth;    // [reporter]
-static bool printing;          // [a] a message is on its way, under print_lock
+static struct hart *reporting;  // [a] the hart that reports, or null
+static uint32 report_depth;     // used by that hart
+static bool printing;           // [a] a message is on its way, under print_lock
 
 static void no_action(void) {
 }
 
-static void (*begin)(void) = no_action;  // of a message or report
-static void (*end)(void) = no_action;
+// Called at the beginning and the end of a message or report.
+static void (*message_begin)(void) = no_action;
+static void (*message_end)(void) = no_action;
 
 void print_set_sink(void (*put)(char c), void (*begin_message)(void), void (*end_message)(void)) {
   sink = put;
-  begin = begin_message;
-  end = end_message;
+  message_begin = begin_message;
+  message_end = end_message;
 }
 
 static void put_console(struct format_out *out, char c) {
@@ -51,9 +53,10 @@ static void print_message(const char *fmt, va_list args) {
 
 // Set printing unless another hart reports.  Returns whether it is set.  Holds: print_lock.
 static bool try_console(void) {
+  assert(spin_holding(&print_lock));
   store_relaxed(&printing, true);
   fence_all();
-  if (!load_acquire(&reporter))
+  if (!load_acquire(&reporting))
     return true;
   store_release(&printing, false);
   return false;
@@ -65,8 +68,9 @@ void print_release(void) {
 }
 
 bool print_claim(void) {
-  irq_t off;
-  if (!spin_trylock(&print_lock, &off))
+  assert(!irq_enabled());
+  irq_t irq;  // off, as asserted
+  if (!spin_trylock(&print_lock, &irq))
     return false;
   if (!try_console()) {
     spin_unlock_irq_off(&print_lock);
@@ -76,20 +80,20 @@ bool print_claim(void) {
 }
 
 void kvprintf(const char *fmt, va_list args) {
-  irq_t state = irq_save();
-  if (load_relaxed(&reporter) == this_hart()) {
+  irq_t irq = irq_save();
+  if (load_relaxed(&reporting) == this_hart()) {
     print_message(fmt, args);
   } else {
     spin_lock(&print_lock);
     while (!try_console())
-      while (load_relaxed(&reporter))
+      while (load_relaxed(&reporting))
         panic_poll();
-    begin();
+    message_begin();
     print_message(fmt, args);
     print_release();
-    end();
+    message_end();
   }
-  irq_restore(state);
+  irq_restore(irq);
 }
 
 void kprintf(const char *fmt, ...) {
@@ -107,39 +111,33 @@ void print_encoded(const char *s) {
   }
 }
 
-// The hart that prints it may be held back, but it goes on, unless it never will again (I2).
-static void await_message(void) {
-  uint64 patience = MESSAGE_PATIENCE_SECONDS * machine.timebase;
-  uint64 start = csr_read(time);
-  while (load_acquire(&printing) && csr_read(time) - start < patience)
-    ;
-}
-
 void print_begin_report(void) {
-  irq_t state = irq_save();
+  irq_t irq = irq_save();
   struct hart *me = this_hart();
-  if (load_relaxed(&reporter) != me) {
-    if (print_lock.owner == me)  // its own message ends here, and nobody waits for that
+  if (load_relaxed(&reporting) != me) {
+    if (print_lock.owner == me)  // its own message ends here
       store_release(&printing, false);
     struct hart *none = NULL;
-    while (!compare_swap(&reporter, &none, me))
+    while (!compare_swap(&reporting, &none, me))
       none = NULL;
     fence_all();
-    await_message();
-    begin();
+    uint64 start = csr_read(time), patience = MESSAGE_PATIENCE_SECONDS * machine.timebase;
+    while (load_acquire(&printing) && csr_read(time) - start < patience)
+      ;  // I2
+    message_begin();
   }
   report_depth++;
-  irq_restore(state);
+  irq_restore(irq);
 }
 
 void print_abandon_report(void) {
-  if (load_relaxed(&reporter) == this_hart())
-    store_release(&reporter, (struct hart *)NULL);
+  if (load_relaxed(&reporting) == this_hart())
+    store_release(&reporting, (struct hart *)NULL);
 }
 
 void print_end_report(void) {
   if (--report_depth == 0) {
-    store_release(&reporter, (struct hart *)NULL);
-    end();
+    store_release(&reporting, (struct hart *)NULL);
+    message_end();
   }
 }

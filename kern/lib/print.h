@@ -19,22 +19,22 @@ void print_encoded(const char *s);
 // size must not be 0.
 int ksnprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-// Put fmt, its conversions replaced by args, byte by byte.  Pure.
+// Put fmt byte by byte, its conversions replaced by args.  Touches nothing else.
 struct format_out {
   void (*put)(struct format_out *out, char c);
 };
 void format(struct format_out *out, const char *fmt, va_list args);
 
 // Where printed bytes go: the firmware's console until a driver registers its own.
-// put writes one byte, polled.  begin is called once a message or report has the console, and end
+// put writes one byte, polled.  A message or report calls begin once it has the console, and end
 // when it has given it back: then a print_claim that failed may be tried again.  All three work in
-// any context, never sleep, and wait for no lock that a faulting hart can hold.
-// Handed down by: kern/dev/uart.c.
+// any context, never sleep, and wait for no lock that a faulting hart can hold. Handed down by:
+// kern/dev/uart.c.
 void print_set_sink(void (*put)(char c), void (*begin)(void), void (*end)(void));
 
-// Keep messages and reports off the console while a driver passes on some output of user programs.
-// Returns false when one is in progress: then try again at its end.  Does not wait.  Holds:
-// interrupts off, until print_release.
+// Keep messages and reports off the console while a driver sends output of user programs.  Returns
+// false when one is in progress: then try again at its end.  Does not wait.  Holds: interrupts off,
+// until print_release.
 bool print_claim(void);
 void print_release(void);
 
@@ -43,5 +43,5 @@ void print_release(void);
 void print_begin_report(void);
 void print_end_report(void);
 
-// Leave the console to others if this hart has it, whatever it was about to say.
+// Leave the console to others if this hart reports, even in the middle of a report.
 void print_abandon_report(void);

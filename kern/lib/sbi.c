@@ -2,9 +2,10 @@
 //
 // Calls to the firmware.
 //
-// A1. The legacy console call (SBI 5.2) is made unprobed: it must work before anything is, and
-//     harms nothing when it is absent.
+// A1. The legacy console call (SBI 5.2) is not probed: it must work before anything else does, and
+//     does no harm when it is absent.
 #include "kern/lib/sbi.h"
+
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
 
@@ -18,9 +19,8 @@ enum sbi_extension {
   EXT_SRST = 0x53525354,
 };
 
-enum { BASE_PROBE = 3 };
-enum { RFENCE_SFENCE_VMA = 1 };
-enum { SRST_SHUTDOWN = 0 };
+enum sbi_function { BASE_PROBE = 3, RFENCE_SFENCE_VMA = 1 };
+enum sbi_reset { SRST_SHUTDOWN = 0 };
 
 static bool has_hsm, has_srst;
 
@@ -66,7 +66,7 @@ void sbi_send_ipi(uint64 id) {
 }
 
 void sbi_remote_sfence(uint64 id) {
-  // Size 0 with start 0 would fence nothing in some firmware; all ones means everything.
+  // Size all ones means everything; with start 0 and size 0 some firmware fences nothing.
   struct sbi_result r = sbi_call(EXT_RFENCE, RFENCE_SFENCE_VMA, 1, id, 0, ~0UL);
   if (r.error)
     panic("firmware refused a remote fence of hart %lu: error %ld", id, r.error);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Calls to the firmware.  RISC-V SBI specification 1.0; every extension is probed before use.
+// Calls to the firmware.  RISC-V SBI specification 1.0.
 #pragma once
 
 #include "kern/lib/types.h"
 
-// Probe the extensions, and panic where one is missing that the kernel cannot do without.  Once, on
-// the boot hart, before the other calls.
+// Probe the extensions, and panic when one is missing that the kernel needs.  Boot hart, once,
+// before the other calls.
 void sbi_init(void);
 
 // Print one byte by the legacy console call (SBI 5.2).  Works before sbi_init, in any context.

@@ -10,12 +10,11 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);
-int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
 // Copy src to dst, at most size - 1 bytes, and terminate it.
-// Returns whether all of src fitted.  size must not be 0.  Inline, for what it copies is short.
+// Returns whether all of src fitted.  size must not be 0.  Inline, since names are short.
 static inline bool string_copy(char *dst, const char *src, size_t size) {
   const char *last = dst + size - 1;
   while (dst < last && *src)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// The kernel's symbol table: made by symbols.awk from a first link of the kernel, put at the end of
-// .rodata by the second.  Sorted by address, so that a search halves it.
-
+// The kernel's symbol table.  symbols.awk makes it from a first link of the kernel, and the second
+// link puts it at the end of .rodata.  It is sorted by address, for a binary search.
 #include "kern/lib/symbols.h"
+
 #include "vm/layout.h"
 
 struct entry {

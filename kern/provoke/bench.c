@@ -119,7 +119,7 @@ static void thread_start(void *distrusted) {
 static void thread_run(void *distrusted) {
   store_relaxed(&done, false);
   struct thread *t = thread_create("bench", 0, thread_start, distrusted);
-  assert(t != NULL);
+  assert(t);
   thread_ready(t);
   while (!load_acquire(&done))
     thread_yield();
@@ -138,11 +138,11 @@ static uint64 least(const struct step *step) {
   uint64 best = ~(uint64)0;
   for (uint32 round = 0; round < ROUNDS; round++) {
     step->before();
-    irq_t s = irq_save();
+    irq_t irq = irq_save();
     uint64 start = csr_read(instret);
     step->run();
     uint64 used = csr_read(instret) - start;
-    irq_restore(s);
+    irq_restore(irq);
     step->after();
     best = used < best ? used : best;
   }

@@ -39,16 +39,16 @@ void provoke_exhaust_stack(char *words[]) {
 }
 
 void provoke_exhaust_irqoff(char *words[]) {
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   provoke_exhaust_stack(words);
-  irq_restore(s);
+  irq_restore(irq);
 }
 
 void provoke_exhaust_spinlock(char *words[]) {
-  irq_t s = spin_lock(&exhaust_spinlock);
+  irq_t irq = spin_lock(&exhaust_spinlock);
   irq_on();  // so that the lock alone decides
   provoke_exhaust_stack(words);
-  spin_unlock(&exhaust_spinlock, s);
+  spin_unlock(&exhaust_spinlock, irq);
 }
 
 void provoke_exhaust_sleeplock(char *words[]) {
@@ -128,24 +128,24 @@ static irq_t meet(void) {
   const struct thread *me = thread_current();
   for (;;) {
     irq_t outer = irq_save();
-    irq_t s = spin_lock(&exhaust_spinlock);
+    irq_t irq = spin_lock(&exhaust_spinlock);
     uint32 count = 0, here = hart_index();
     for (uint32 i = 0; i < hart_count; i++) {
       if (i == here && !present[i])
         present[i] = me;
       else if (i != here && present[i] == me)
         present[i] = NULL;
-      count += present[i] != NULL;
+      count += present[i] ? 1 : 0;
     }
     bool all = count == hart_count && present[here] == me;
-    spin_unlock(&exhaust_spinlock, s);
+    spin_unlock(&exhaust_spinlock, irq);
     if (all) {
       uint32 round = fetch_add(&met, 1) / hart_count;
       while (load_acquire(&met) / hart_count == round)
         panic_poll();
-      s = spin_lock(&exhaust_spinlock);
+      irq = spin_lock(&exhaust_spinlock);
       present[here] = NULL;
-      spin_unlock(&exhaust_spinlock, s);
+      spin_unlock(&exhaust_spinlock, irq);
       return outer;
     }
     irq_restore(outer);
@@ -174,9 +174,9 @@ void provoke_exhaust_reporting(char *words[]) {
 
 // As many processes as there are harts overflow at once.
 void provoke_exhaust_all(char *words[]) {
-  irq_t s = meet();
+  irq_t irq = meet();
   if (!word_is(words[0], "off"))
-    irq_restore(s);
+    irq_restore(irq);
   recurse(FOREVER);
 }
 

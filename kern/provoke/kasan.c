@@ -8,6 +8,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
+#include "kern/provoke/words.h"
 #include "kern/sched/ready.h"
 #include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
@@ -36,7 +37,7 @@ void provoke_kasan_access(char *words[], volatile uint8 *p);
 
 // Access a byte of p as the words say: [write].  Not inlined: reports name it.
 __attribute__((noinline)) void provoke_kasan_access(char *words[], volatile uint8 *p) {
-  if (words[0] && strcmp(words[0], "write") == 0)
+  if (word_is(words[0], "write"))
     *p = 1;
   else
     (void)*p;
@@ -156,23 +157,23 @@ void provoke_kasan_call(char *words[]) {
     return;
   memset(p, 'a', OBJECT);
   memset(same, 'a', sizeof(same));
-  if (strcmp(words[0], "memset") == 0)
+  if (word_is(words[0], "memset"))
     memset(p, 0, OBJECT + 1);
-  else if (strcmp(words[0], "memcmp") == 0)
+  else if (word_is(words[0], "memcmp"))
     memcmp(p, same, OBJECT + 1);
-  else if (strcmp(words[0], "strncmp") == 0)
+  else if (word_is(words[0], "strncmp"))
     strncmp(p, same, OBJECT + 1);
-  else if (strcmp(words[0], "strnlen") == 0)
+  else if (word_is(words[0], "strnlen"))
     strnlen(p, OBJECT + 1);
-  else if (strcmp(words[0], "ksnprintf") == 0)
+  else if (word_is(words[0], "ksnprintf"))
     ksnprintf(p, OBJECT + 1, "%s", "");
-  else if (strcmp(words[0], "copy_to_user") == 0)
+  else if (word_is(words[0], "copy_to_user"))
     copy_to_user(frame_reg(thread_user_frame(thread_current()), REG_SP), p, OBJECT + 1);
-  else if (strcmp(words[0], "copy_string_from_user") == 0)
+  else if (word_is(words[0], "copy_string_from_user"))
     copy_string_from_user(p, 0, OBJECT + 1);
-  else if (strcmp(words[0], "page_zero") == 0)
+  else if (word_is(words[0], "page_zero"))
     page_zero(p);
-  else if (strcmp(words[0], "dma_map") == 0)
+  else if (word_is(words[0], "dma_map"))
     dma_map(p, OBJECT + 1);
 }
 
@@ -188,7 +189,7 @@ static void leave_address(void *arg) {
 // Let a thread leave the address of its local variable, and end.  Returns whether it did.
 static bool dead_thread(void) {
   struct thread *t = thread_create("gone", 0, leave_address, NULL);
-  if (t == NULL)
+  if (!t)
     return false;
   store_release(&ended, 0);
   thread_ready(t);

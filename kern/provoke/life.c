@@ -80,7 +80,7 @@ static uint64 take_and_give(uint64 n) {
     *link_of(stack) = chain;
     chain = stack;
   }
-  while ((stack = chain) != NULL) {
+  while ((stack = chain)) {
     chain = *link_of(stack);
     kstack_free(stack);
   }
@@ -89,7 +89,7 @@ static uint64 take_and_give(uint64 n) {
 
 static void handler(void) {
   uint64 n = atomic_swap(&in_irq.wanted, FEW);
-  if (this_hart()->irq_depth == 0 || hart_held() != NULL || take_and_give(n) == 0)
+  if (this_hart()->irq_depth == 0 || hart_held() || take_and_give(n) == 0)
     store_relaxed(&in_irq.failed, true);
   fetch_add(&in_irq.calls, 1);
 }
@@ -188,13 +188,13 @@ static uint64 words_used(const struct kstack *stack) {
 // this hart, nobody has run in between.
 void provoke_reuse_stack(char *words[]) {
   last.used = ROUND_UP(word_number(words[0], 1024), 16);
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   struct kstack *dead = stack_of_ended();
   bool here = dead && last.hart == this_hart()->index;
   bool live = dead && load_relaxed(&dead->kind) != 0;
   struct kstack *next = kstack_alloc(0, "next", STACK_THREAD, &account_root);
   uint64 left = next ? words_used(next) : 0;
-  irq_restore(s);
+  irq_restore(irq);
   if (!here)
     kprintf("FAIL: the thread ended on another hart\n");
   else if (live || next != dead)

@@ -66,7 +66,7 @@ static struct {
 
 static void remote_reader(void *arg) {
   (void)arg;
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   if (this_hart()->index != remote.hart) {
     tlb_fence_all();  // it was not mapped for this thread
     provoke_load(remote.address);
@@ -78,7 +78,7 @@ static void remote_reader(void *arg) {
       kprintf("FAIL: STALE_REMOTE survived, and read 0x%lx\n", byte);
   }
   store_release(&remote.step, 3);
-  irq_restore(s);
+  irq_restore(irq);
   thread_exit();
 }
 
@@ -132,7 +132,7 @@ void provoke_stale_remote(char *words[]) {
   bool slot = word_is(words[0], "slot");
   const pte_t *pte = pagetable_lookup(kernel_pagetable, stack->lo);
   pa_t frame = pte ? pte_to_pa(*pte) : ptr_to_pa((void *)stack->lo);
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   remote.address = stack->lo;
   remote.then = slot ? NEW_STACK : ~0UL;
   run_elsewhere(t);
@@ -144,7 +144,7 @@ void provoke_stale_remote(char *words[]) {
   if (slot)
     reuse_slot(remote.address);
   store_release(&remote.step, 2);
-  irq_restore(s);
+  irq_restore(irq);
   for (uint32 ticks = 0; ticks < STEP_TICKS && load_acquire(&remote.step) != 3; ticks++)
     timer_sleep(1);
 }
@@ -181,8 +181,8 @@ void provoke_new_remote(char *words[]) {
   (void)words;
   kstack_drain();
   struct thread *t = thread_create("new", 0, say_here, NULL);
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   if (t)
     run_elsewhere(t);
-  irq_restore(s);
+  irq_restore(irq);
 }

@@ -29,11 +29,11 @@ struct move {
 // Have the thread, which sleeps once the lock is free, wake up on the other hart.
 static void move_other(void *arg) {
   struct move *m = arg;
-  irq_t s = spin_lock(&move_lock);
+  irq_t irq = spin_lock(&move_lock);
   thread_place(m->thread, m->hart);
   m->done = true;
   waitq_wake_all(&m->finished);
-  spin_unlock(&move_lock, s);
+  spin_unlock(&move_lock, irq);
   thread_exit();
 }
 
@@ -46,11 +46,11 @@ static void move_to(struct hart *h) {
     m->hart = h;
     m->done = false;
     waitq_init(&m->finished);
-    irq_t s = spin_lock(&move_lock);
+    irq_t irq = spin_lock(&move_lock);
     thread_ready(t);
     while (!m->done)
       waitq_sleep_through(&m->finished, &move_lock);
-    spin_unlock(&move_lock, s);
+    spin_unlock(&move_lock, irq);
   }
   kfree(m);
 }
@@ -80,11 +80,11 @@ static void run_in_interrupt(void) {
 }
 
 void provoke_in_interrupt(char *words[]) {
-  irq_t s = irq_save();
+  irq_t irq = irq_save();
   in_interrupt.words = words;
   in_interrupt.hart = this_hart();
   store_release(&irq_software_test, run_in_interrupt);
   csr_set(sip, SIE_SSIE);
-  irq_restore(s);  // it comes here
+  irq_restore(irq);  // it comes here
   store_release(&irq_software_test, NULL);
 }

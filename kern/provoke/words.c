@@ -9,7 +9,7 @@
 #include "vm/layout.h"
 
 bool word_is(const char *word, const char *s) {
-  return word && strcmp(word, s) == 0;
+  return word && strncmp(word, s, strlen(s) + 1) == 0;
 }
 
 uint64 word_number(const char *word, uint64 fallback) {

@@ -222,8 +222,8 @@ static void test_built(void) {
   uint32 size = build(PLAIN);
   CHECK(fdt_size(blob) == size);
   CHECK(parse(blob, size) == 0);
-  CHECK(m.hart_count == 3 && m.hart_id[0] == 3 && m.hart_id[1] == 7 && m.hart_id[2] == 12);
-  CHECK(m.hart_context[0] == 4 && m.hart_context[1] == 2 && m.hart_context[2] == 5);
+  CHECK(m.hart_count == 3 && m.harts[0].id == 3 && m.harts[1].id == 7 && m.harts[2].id == 12);
+  CHECK(m.harts[0].context == 4 && m.harts[1].context == 2 && m.harts[2].context == 5);
   CHECK(m.has_sstc && m.has_fpu && m.timebase == 24000000);
   CHECK(m.ram_count == 2 && m.ram[0].base == 0x80000000 && m.ram[0].size == 0x10000000);
   CHECK(m.ram[1].base == 0x100000000 && m.ram[1].size == 0x10000000);
@@ -324,13 +324,13 @@ static void test_qemu(const char *options, uint32 harts, uint64 ram, bool plic) 
     return;
   }
   CHECK(parse(tree, n) == 0);
-  CHECK(m.hart_count == harts && m.hart_id[harts - 1] == harts - 1);
+  CHECK(m.hart_count == harts && m.harts[harts - 1].id == harts - 1);
   CHECK(m.ram_count == 1 && m.ram[0].base == 0x80000000 && m.ram[0].size == ram);
   CHECK(m.uart.base == 0x10000000 && m.uart_irq == 10 && m.timebase == 10000000);
   CHECK(m.test.base == 0x100000 && m.virtio_count == 8);
   CHECK(m.virtio[0].base == 0x10001000 && m.virtio[0].irq == 1 && m.virtio[7].irq == 8);
-  CHECK(plic ? m.plic.base == 0xc000000 && m.hart_context[harts - 1] == 2 * harts - 1
-             : m.plic.size == 0 && m.hart_context[0] == MACHINE_NO_CONTEXT);
+  CHECK(plic ? m.plic.base == 0xc000000 && m.harts[harts - 1].context == 2 * harts - 1
+             : m.plic.size == 0 && m.harts[0].context == MACHINE_NO_CONTEXT);
 }
 
 int main(void) {
