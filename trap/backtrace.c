@@ -12,6 +12,7 @@
 // Only the innermost frame of a context needs its prologue read: it may have stopped anywhere in
 // it, which is just where a stack overflows.
 #include "trap/backtrace.h"
+
 #include "kern/lib/print.h"
 #include "kern/lib/symbols.h"
 #include "trap/trap.h"

@@ -7,6 +7,7 @@
 // 2. Then the cause: only a page fault has an address to classify.
 // 3. Then the address: this stack's guards, other stacks, the user half, the rest.
 #include "trap/fault.h"
+
 #include "kern/lib/csr.h"
 #include "kern/lib/trapframe.h"
 #include "vm/layout.h"

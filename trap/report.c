@@ -5,6 +5,7 @@
 // One sentence, the stack drawn, the backtrace, the registers, what to try; then the machine line,
 // whose fields and order docs/traps.md fixes.
 #include "trap/report.h"
+
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"

@@ -14,7 +14,7 @@
 struct spinlock buddy_lock = SPINLOCK_INIT("page");
 struct frames frames;
 
-static struct list free_lists[PAGE_ORDER_MAX + 1];  // [p] buddy_lock
+static struct list free_lists[PAGE_ORDER_MAX + 1];  // under buddy_lock
 
 void buddy_init(struct page *page, uint64 first, uint64 count) {
   frames = (struct frames){page, first, count};

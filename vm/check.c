@@ -107,7 +107,7 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
   const struct vm_area *area = live_area(arena, i);
   vaddr_t va = arena->base + ((uint64)i << arena->shift), end = va + (1UL << arena->shift);
   const pte_t *pte = &arena->ptes[(va - arena->base) >> PAGE_SHIFT];
-  if (!kasan_shadow_fits(arena, i, area != NULL))
+  if (!kasan_shadow_fits(arena, i, area))
     violation(va, *pte, "has a shadow that is not its own, or not the shared one");
   for (; va < end; va += PAGE_SIZE, pte++) {
     bool inside = area && va >= area->base && va < area->base + area->pages * PAGE_SIZE;
@@ -129,7 +129,7 @@ static void check_arena_table(struct vmalloc_arena *arena, uint64 t) {
   irq_t irq = spin_lock(&arena->lock);
   bool live = any_valid(table);
   for (uint32 i = first; !live && i < first + granules; i++)
-    live = live_area(arena, i) != NULL;
+    live = live_area(arena, i);
   for (uint32 i = first; live && i < first + granules; i++)
     check_granule(arena, i);
   spin_unlock(&arena->lock, irq);

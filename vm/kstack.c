@@ -179,7 +179,7 @@ void kstack_count(struct memory_info *info) {
   for (uint32 i = 0; i < hart_count; i++) {
     info->reused += load_relaxed(&kstack_caches[i].reused);
     for (uint32 k = 0; k < kstack_cache_size; k++)
-      info->cached += load_relaxed(&kstack_caches[i].stack[k]) != NULL;
+      info->cached += !!load_relaxed(&kstack_caches[i].stack[k]);
   }
 }
 
@@ -203,7 +203,7 @@ static void fill_info(const struct kstack *stack, struct stack_info *info) {
   *info = (struct stack_info){.lo = stack->lo, .hi = hi, .pid = stack->pid, .kind = stack->kind};
   string_copy(info->name, stack->name, sizeof(info->name));
   info->account = load_relaxed(&stack->account_id);
-  info->running = running != NULL;
+  info->running = !!running;
   info->hart = hart ? (int)hart->index : -1;
   info->sp = running ? 0 : sp;
   info->depth = sp ? hi - sp : 0;

@@ -102,7 +102,7 @@ bool page_ask_hook(void);
 // Return whether a test wants this allocation to fail.
 static inline bool page_must_fail(void) {
 #if PROVOKE
-  if (__builtin_expect(page_fail_hook != NULL, 0))
+  if (__builtin_expect(!!page_fail_hook, 0))
     return page_ask_hook();
 #endif
   return false;

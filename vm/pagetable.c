@@ -3,10 +3,10 @@
 // Sv39 page tables, and the one that the kernel boots on.
 //
 // The kernel half is built once: the image part by part, RAM in the largest leaves that fit, and
-// the tables of the windows (vm/vmalloc.c).  The kernel reaches tables through the direct map. I1.
-// W^X for every alias: the direct map shows text and rodata read-only, and nothing executable. I2.
-// Firmware and reserved memory are not mapped. I3. A new table's zeros are visible before the entry
-// that links it.
+// the tables of the windows (vm/vmalloc.c).  The kernel reaches tables through the direct map.
+// I1. W^X for every alias: the direct map shows text and rodata read-only, and nothing executable.
+// I2. Firmware and reserved memory are not mapped.
+// I3. A new table's zeros are visible before the entry that links it.
 #include "vm/pagetable.h"
 
 #include "kern/lib/atomic.h"

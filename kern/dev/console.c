@@ -7,8 +7,8 @@
 // file.
 //
 // I1. From taken to entered lie whole lines.  Each ends with a newline or END, and has neither
-// inside. I2. While a reader copies, taking is set and no other reader takes.  The bytes leave
-// lines[] only
+//     inside.
+// I2. While a reader copies, taking is set and no other reader takes.  The bytes leave lines[] only
 //     once the copy has succeeded, so a bad pointer loses nothing.  Taking counts as a sleep lock,
 //     so no fault kills the reader meanwhile.
 // I3. The UART hands bytes over only while lines[] has room for a whole line (console_room).  So a

@@ -65,13 +65,13 @@ typedef uint64 irq_t;
 
 // Turn interrupts off on this hart.  Returns the state to hand to irq_restore.
 static inline irq_t irq_save(void) {
-  irq_t old;
-  asm volatile("csrrci %0, sstatus, %1" : "=r"(old) : "i"(SSTATUS_SIE) : "memory");
-  return old & SSTATUS_SIE;
+  irq_t irq;
+  asm volatile("csrrci %0, sstatus, %1" : "=r"(irq) : "i"(SSTATUS_SIE) : "memory");
+  return irq & SSTATUS_SIE;
 }
 
-static inline void irq_restore(irq_t state) {
-  csr_set(sstatus, state);
+static inline void irq_restore(irq_t irq) {
+  csr_set(sstatus, irq);
 }
 
 static inline bool irq_enabled(void) {

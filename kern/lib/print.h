@@ -4,9 +4,9 @@
 // digits.
 #pragma once
 
-#include <stdarg.h>
-
 #include "kern/lib/types.h"
+
+#include <stdarg.h>
 
 // Print one message; messages of different harts do not mix.  Any context.
 void kprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

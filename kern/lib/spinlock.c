@@ -6,6 +6,7 @@
 // would be fairer.  But where there are more harts than host processors, the host has often put the
 // next hart in line aside, and all others wait for it: measured 17 times slower with 4 harts on 2.
 #include "kern/lib/spinlock.h"
+
 #include "kern/lib/panic.h"
 
 void spin_init(struct spinlock *l, const char *name) {

@@ -92,7 +92,7 @@ void *page_alloc_order(uint32 order) {
 }
 
 uint32 page_put(void *p) {
-  CHECK(p == NULL);
+  CHECK(!p);
   return 0;
 }
 

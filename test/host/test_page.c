@@ -70,7 +70,7 @@ static void test_boot(void) {
 static void test_exhaust(void) {
   uint64 n = page_available(), count = 0;
   uint64 *chain = NULL, *p;
-  for (; (p = page_alloc()) != NULL; count++) {
+  for (; (p = page_alloc()); count++) {
     this_index = random_below(8);
     CHECK(usable(ptr_to_pa(p)) && page_refs(p) == 1);
     *p = (uint64)chain;
@@ -96,7 +96,7 @@ static void test_promise(void) {
   uint64 n = page_available(), left = 10;
   CHECK(page_promise(left) == 0 && page_promised() == left);
   uint64 *chain = NULL, *p;
-  for (; (p = page_alloc()) != NULL; chain = p)
+  for (; (p = page_alloc()); chain = p)
     *p = (uint64)chain;
   for (uint64 i = 0; i < left; i++) {
     this_index = i % 8;

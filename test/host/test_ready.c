@@ -110,7 +110,7 @@ static void body(uint64 n) {
 
 // Run the threads of q to where they sleep, until there is none.
 void runq_yield(struct runqueue *q) {
-  for (struct thread *t; (t = runq_pop(q)) != NULL;) {
+  for (struct thread *t; (t = runq_pop(q));) {
     uint64 n = (uint64)(t - threads);
     if (t->hart != self || t->state != THREAD_READY)
       panic("hart %u runs a thread that is in state %d", self->index, t->state);

@@ -216,12 +216,12 @@ static void test_malloc(void) {
   EXPECT(heap_used < HEAP_SIZE / 2);
   for (int i = 0; i < 64; i++)
     free(blocks[i]);
-  EXPECT(free_list && free_list->next == NULL && free_list->size == (size_t)heap_used);
+  EXPECT(free_list && !free_list->next && free_list->size == (size_t)heap_used);
 }
 
 static void test_malloc_limits(void) {
-  EXPECT(malloc(HEAP_SIZE * 2) == NULL && malloc(~0UL) == NULL && malloc(1UL << 32) == NULL);
-  EXPECT(calloc(1UL << 33, 1UL << 33) == NULL);
+  EXPECT(!malloc(HEAP_SIZE * 2) && !malloc(~0UL) && !malloc(1UL << 32));
+  EXPECT(!calloc(1UL << 33, 1UL << 33));
   char *zeros = calloc(10, 10), *grown = realloc(NULL, 10);
   for (int i = 0; i < 100; i++)
     EXPECT(zeros[i] == 0);
