@@ -25,9 +25,9 @@ enum virtio_register {
   VIRTIO_INTERRUPT_STATUS = 0x060,
   VIRTIO_INTERRUPT_ACK = 0x064,
   VIRTIO_STATUS = 0x070,
-  VIRTIO_QUEUE_DESC = 0x080,    // low word, high word follows
-  VIRTIO_QUEUE_DRIVER = 0x090,  // available ring, likewise
-  VIRTIO_QUEUE_DEVICE = 0x0a0,  // used ring, likewise
+  VIRTIO_QUEUE_DESC = 0x080,    // low word; the high word follows
+  VIRTIO_QUEUE_DRIVER = 0x090,  // available ring, also two words
+  VIRTIO_QUEUE_DEVICE = 0x0a0,  // used ring, also two words
   VIRTIO_CONFIG_GENERATION = 0x0fc,
   VIRTIO_CONFIG = 0x100,  // of a block device: capacity in sectors, 64 bits
 };

@@ -10,10 +10,10 @@
 // Every call: name, number.  Our own:
 //   poweroff(code)                      sync, then end the machine, code 0 to 255
 //   stackinfo(struct stack_info *, n)   fill at most n, return how many there are
-//   procinfo(struct process_info *, n)  likewise
+//   procinfo(struct process_info *, n)  fill at most n, return how many there are
 //   meminfo(struct memory_info *)
 //   stacklimit(pages)                   enter a new account, return its id
-//   sync()                              wait until what earlier calls changed is on the disk
+//   sync()                              wait until the changes of earlier calls are on the disk
 //   reap(int *status)                   wait, but only for a child that has ended
 #define SYSTEM_CALLS(CALL)                                                                         \
   CALL(fork, 1)                                                                                    \

@@ -5,7 +5,7 @@
 
 #include "kern/lib/types.h"
 
-// [a] Harts between a fault and the end of its report: a panic lets those on other harts come out.
+// [a] Harts between a fault and the end of its report.  A panic waits for the others' reports.
 extern uint32 reports_pending;
 
 // Stop all harts, print "panic: " and the message once, and end the machine with a failing exit

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// BENCH_STACK: instructions that a stack takes, as the hart's own counter has them.
+// BENCH_STACK: the instructions that a stack takes, by the hart's own counter.
 //
-// A step is run with interrupts off; the least of several rounds counts, less what calling nothing
-// takes.  Where a step's cost comes in lumps (a batch of pages, a fence) it makes BATCH at once,
-// and the figure is for one.  Meant for one hart and QEMU's -icount shift=0; docs/bench.md.
+// A step runs with interrupts off.  Its figure is the least of several rounds, less what calling
+// nothing takes.  Where the cost comes in lumps (a batch of pages, a fence), a step makes BATCH at
+// once, and the figure is for one.  Meant for one hart and QEMU's -icount shift=0; docs/bench.md.
 #include "kern/provoke/tests.h"
 
 #include "kern/lib/atomic.h"
@@ -29,11 +29,11 @@ struct step {
   void (*before)(void);
   void (*run)(void);
   void (*after)(void);
-  uint32 count;  // the figure is for one of so many
+  uint32 count;  // of what the step makes; the figure is for one
 };
 
-static struct kstack *stack, *stacks[BATCH];
-static void *block, *blocks[BATCH];
+static struct kstack *stack, *stack_batch[BATCH];
+static void *block, *block_batch[BATCH];
 static bool done;  // [a] the thread has run
 
 static void nothing(void) {
@@ -48,7 +48,7 @@ static void stack_give(void) {
 }
 
 // Put a stack that is all zeros into the cache.
-static void stack_prepare(void) {
+static void stack_give_zeroed(void) {
   stack_take();
   stack_give();
 }
@@ -77,12 +77,12 @@ static void stack_use_16k(void) {
 
 static void stacks_take(void) {
   for (uint32 i = 0; i < BATCH; i++)
-    stacks[i] = kstack_alloc(0, "bench", STACK_THREAD, &account_root);
+    stack_batch[i] = kstack_alloc(0, "bench", STACK_THREAD, &account_root);
 }
 
 static void stacks_give(void) {
   for (uint32 i = 0; i < BATCH; i++)
-    kstack_free(stacks[i]);
+    kstack_free(stack_batch[i]);
 }
 
 static void block_take(void) {
@@ -100,16 +100,16 @@ static void block_give(void) {
 
 static void blocks_take(void) {
   for (uint32 i = 0; i < BATCH; i++)
-    blocks[i] = page_alloc_order(BLOCK_ORDER);
+    block_batch[i] = page_alloc_order(BLOCK_ORDER);
 }
 
 static void blocks_give(void) {
   for (uint32 i = 0; i < BATCH; i++)
-    page_put(blocks[i]);
+    page_put(block_batch[i]);
 }
 
 // What a thread of the bench does.  distrusted, if not null: its stack is not to be cached.
-static void thread_start(void *distrusted) {
+static void bench_thread_start(void *distrusted) {
   if (distrusted)
     kstack_distrust(thread_current()->kstack);
   store_release(&done, true);
@@ -118,7 +118,7 @@ static void thread_start(void *distrusted) {
 
 static void thread_run(void *distrusted) {
   store_relaxed(&done, false);
-  struct thread *t = thread_create("bench", 0, thread_start, distrusted);
+  struct thread *t = thread_create("bench", 0, bench_thread_start, distrusted);
   assert(t);
   thread_ready(t);
   while (!load_acquire(&done))
@@ -152,8 +152,8 @@ static uint64 least(const struct step *step) {
 static void measure(void) {
   static const struct step empty = {"nothing", nothing, nothing, nothing, 1};
   static const struct step steps[] = {
-      {"stack-cached", stack_prepare, stack_take, stack_give, 1},
-      {"erase-0", stack_prepare, stack_erase, nothing, 1},
+      {"stack-cached", stack_give_zeroed, stack_take, stack_give, 1},
+      {"erase-0", stack_give_zeroed, stack_erase, nothing, 1},
       {"erase-1k", stack_use_1k, stack_erase, stack_give, 1},
       {"erase-4k", stack_use_4k, stack_erase, stack_give, 1},
       {"erase-16k", stack_use_16k, stack_erase, stack_give, 1},
@@ -178,7 +178,7 @@ void provoke_bench_stack(char *words[]) {
   (void)words;
   static uint32 busy;  // [a]
   if (atomic_swap(&busy, 1)) {
-    kprintf("BENCH_STACK: somebody else measures\n");
+    kprintf("BENCH_STACK: another process measures\n");
     return;
   }
   page_drain();

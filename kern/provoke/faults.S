@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Faults at known instructions: where a test compares the report, sepc is one of these symbols.
-// All run in the kernel on the caller's stack; those that set sp do not come back, and keep the
+// Faults at known instructions, so that a test knows the sepc that a report must have.
+// All run in the kernel on the caller's stack.  Those that set sp do not come back, and keep the
 // old one in t0 for the debugger.
 
 #include "kern/lib/csr.h"
@@ -91,7 +91,7 @@ calls provoke_calls, 16, provoke_calls
 calls provoke_calls_mixed, 16, provoke_calls_other
 calls provoke_calls_other, 32, provoke_calls_mixed
 
-// void provoke_illegal(void): an instruction that no extension defines.
+// void provoke_illegal(char *words[]): the test ILLEGAL, an instruction that no extension defines.
   .globl provoke_illegal
 provoke_illegal:
   .cfi_startproc
@@ -198,8 +198,8 @@ provoke_registers_fault:
   .size provoke_registers, . - provoke_registers
   .type provoke_registers, @function
 
-// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, and not
-// with zeros, so that it counts as used; then take a software interrupt.
+// void provoke_use(uint64 n): write n bytes of stack, a multiple of 16, from the top down, not with
+// zeros, so that they count as used; then take a software interrupt.
 //   t0 the lowest address to write
   .globl provoke_use, provoke_use_end
 provoke_use:
@@ -222,8 +222,8 @@ provoke_use_end:
   .size provoke_use, . - provoke_use
   .type provoke_use, @function
 
-// void provoke_secret(uint64 n): fill n bytes of stack, a multiple of 16, with a number that stands
-// nowhere else in memory, since no instruction has it whole.
+// void provoke_secret(uint64 n): fill n bytes of stack, a multiple of 16, with a number that is
+// nowhere else in memory, since no instruction contains the whole of it.
 //   t0 the lowest address to write   t2 the secret
   .globl provoke_secret, provoke_secret_end
 provoke_secret:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Bad accesses that only KASAN=y finds, since what they hit is mapped; and two that guards find all
-// the same.  Of all that provokes faults this alone is checked by the compiler.
+// Bad accesses that only KASAN=y finds, since they hit mapped memory; and two that guards find too.
+// The compiler checks this file alone of the room.
 #include "kern/provoke/tests.h"
 
 #include "kern/dev/timer.h"
@@ -24,9 +24,9 @@
 #define LARGE    1400  // a frame of nearly FRAME_MAX bytes
 #define PIECE    32    // bytes, as the compiler puts between them
 #define DEPTH    4
-#define OBJECT   45    // likewise
-#define BLOCK    4090  // likewise, nearly a page
-#define AREA     5000  // likewise, and of no page
+#define OBJECT   45    // bytes, no multiple of 8
+#define BLOCK    4090  // bytes, no multiple of 8, nearly a page
+#define AREA     5000  // bytes, no multiple of a page
 
 static uint8 variable[VARIABLE];
 static uint64 address;        // of a local variable of the thread that
@@ -149,8 +149,8 @@ void provoke_kasan_wild(char *words[]) {
   provoke_kasan_access(words, (uint8 *)arena->base + ((arena->granules.count - 1) << arena->shift));
 }
 
-// The library is not compiled with checks, but makes them for whoever calls it; and so do the user
-// copy, page_zero() and dma_map().
+// The compiler does not check the library, the user copy, page_zero() and dma_map(); they check
+// what their callers give them.
 void provoke_kasan_call(char *words[]) {
   char *p = kmalloc(OBJECT), same[OBJECT + 1];
   if (!p || !words[0])
@@ -186,7 +186,7 @@ static void leave_address(void *arg) {
   thread_exit();
 }
 
-// Let a thread leave the address of its local variable, and end.  Returns whether it did.
+// Let a thread leave the address of a local variable, and end.  Returns whether it did.
 static bool dead_thread(void) {
   struct thread *t = thread_create("gone", 0, leave_address, NULL);
   if (!t)
@@ -212,7 +212,7 @@ void provoke_kasan_stack_unowned(char *words[]) {
   provoke_kasan_access(words, (uint8 *)address);
 }
 
-// Large checked frames that have no end.  Not static, like recurse().
+// Large checked frames without end.  Not static, so that reports name it.
 uint64 provoke_kasan_recurse(uint64 n);
 
 __attribute__((noinline)) uint64 provoke_kasan_recurse(uint64 n) {
@@ -236,7 +236,7 @@ void provoke_kasan_null(char *words[]) {
   provoke_kasan_access(words, NULL);
 }
 
-// Poison every other piece of much of the stack, and leave it so.
+// Poison every other piece of much of the stack, and leave by a jump.
 __attribute__((noinline)) static _Noreturn void jump_from(void *back[], char *words[], int depth) {
   volatile uint8 a[PIECE], b[PIECE], c[PIECE], d[PIECE];
   provoke_kasan_access(words, a);

@@ -20,7 +20,7 @@
 #define ROUNDS 2000  // of interrupts to all harts
 #define FEW    3     // more than a hart's cache holds
 
-#define LARGE_FRAME (FRAME_MAX - 24)  // and what the compiler adds
+#define LARGE_FRAME (FRAME_MAX - 24)  // bytes; the compiler adds some
 
 // --- threads
 // -----------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ static void handler(void) {
   fetch_add(&in_irq.calls, 1);
 }
 
-// Interrupt every hart, at whatever it does, while this thread takes and gives stacks, too.
+// Interrupt every hart, while this thread takes and gives stacks too.
 static void interrupt_all(void) {
   for (uint32 i = 0; i < hart_count; i++)
     if (load_acquire(&harts[i].online))
@@ -119,7 +119,7 @@ void provoke_stack_irq(char *words[]) {
 
 // --- what is left on a stack ---------------------------------------------------------------------
 
-// Plant n bytes of it below frames that are nearly as large as the compiler lets pass, and nearly
+// Leave n bytes of secret below frames that are nearly as large as the compiler allows, and nearly
 // unused.  Not static, so that each call has its frame.
 uint64 secret_below(uint64 depth, uint64 n);
 
@@ -164,7 +164,7 @@ static void use_and_end(void *unused) {
   thread_exit();
 }
 
-// Have a thread run to its end.  Returns its stack, or NULL; freed in either case.
+// Let a thread run to its end.  Returns its stack, which is free by then, or NULL.
 static struct kstack *stack_of_ended(void) {
   store_relaxed(&last.ended, false);
   struct thread *t = thread_create("ended", 0, use_and_end, NULL);
@@ -184,8 +184,8 @@ static uint64 words_used(const struct kstack *stack) {
   return n;
 }
 
-// Interrupts stay off here, and the thread turns them off to say that it ends: so if it ended on
-// this hart, nobody has run in between.
+// Interrupts stay off here, and the thread turns them off before it says that it ends.  So if it
+// ended on this hart, no other thread has run in between.
 void provoke_reuse_stack(char *words[]) {
   last.used = ROUND_UP(word_number(words[0], 1024), 16);
   irq_t irq = irq_save();
