@@ -188,8 +188,8 @@ bad_stack:
   ld t1, HART_STACK_HI(tp)
   beq t0, t1, bad_emergency_stack
   sd sp, HART_SPILL_SP(tp)                // 4
-  set_record_to_emergency t0, t1, sp      // sp is saved, so it is free
-  addi sp, t1, -TRAP_FRAME_SIZE
+  set_record_to_emergency t1, t0, sp      // sp is saved, so it is free
+  addi sp, t0, -TRAP_FRAME_SIZE
   ld t0, HART_SPILL_T0(tp)
   ld t1, HART_SPILL_T1(tp)
   frame_each sd, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
