@@ -195,7 +195,7 @@ static bool read_reg(const struct parse *p, uint32 i, struct pa_range *r) {
 }
 
 // Make room for an entry in a table sorted by key, the first word of each.  Returns its place.
-static void *insert(void *table, uint32 *count, size_t size, uint64 key) {
+static void *insert_sorted(void *table, uint32 *count, size_t size, uint64 key) {
   char *at = (char *)table + (*count)++ * size;
   for (; at > (char *)table && *(uint64 *)(at - size) > key; at -= size)
     memcpy(at, at - size, size);
@@ -209,7 +209,7 @@ static bool add_range(struct parse *p, struct pa_range *table, uint32 *count, st
   if (*count == MACHINE_RANGES || r.base + r.size < r.base)
     return fail(p, "too many ranges of memory, or a bad one");
   uint32 kept = 0;
-  *(struct pa_range *)insert(table, count, sizeof(r), r.base) = r;
+  *(struct pa_range *)insert_sorted(table, count, sizeof(r), r.base) = r;
   for (uint32 i = 1; i < *count; i++) {
     uint64 distance = table[i].base - table[kept].base;
     if (distance > table[kept].size)
@@ -261,7 +261,7 @@ static bool add_hart(struct parse *p) {
       m->hart_count == HART_MAX)
     return true;
   uint64 id = cells_at(p, reg.at, c.address);
-  struct machine_hart *h = insert(m->harts, &m->hart_count, sizeof(*h), id);
+  struct machine_hart *h = insert_sorted(m->harts, &m->hart_count, sizeof(*h), id);
   if (h > m->harts && h[-1].id == id)
     return fail(p, "two harts have the same number");
   *h = (struct machine_hart){id, 0};
@@ -294,7 +294,7 @@ static void add_device(struct parse *p) {
     m->plic_sources = number(p, p->depth, "riscv,ndev", 0);
     p->contexts = fdt_find(p, p->depth, "interrupts-extended");
   } else if (is_a(p, "virtio,mmio") && m->virtio_count < MACHINE_VIRTIO) {
-    struct virtio_slot *slot = insert(m->virtio, &m->virtio_count, sizeof(*slot), reg.base);
+    struct virtio_slot *slot = insert_sorted(m->virtio, &m->virtio_count, sizeof(*slot), reg.base);
     *slot = (struct virtio_slot){reg.base, reg.size, interrupt_source(p)};
   } else if (is_a(p, "sifive,test0")) {
     m->test = reg;

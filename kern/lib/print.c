@@ -5,8 +5,8 @@
 // I1. A message is printed whole: under print_lock, or by the hart that reports.
 // I2. A reporter takes no lock, since print_lock may be held by its own hart, or by one that will
 //     never run again.  It waits for a message in progress, but not for ever.
-// I3. A message stores printing and then reads reporting; a report stores reporting and then reads
-//     printing; each with a full fence between.  So at least one sees that the other has begun.
+// I3. A message stores printing and then reads reporting_hart.  A report stores reporting_hart and
+//     then reads printing.  Each has a full fence between, so at least one sees the other.
 // I4. A driver's burst of user output counts as a message, but never waits: the end of each message
 //     calls the driver.
 #include "kern/lib/print.h"
@@ -22,9 +22,9 @@
 
 static struct spinlock print_lock = SPINLOCK_INIT("print");
 static void (*sink)(char c) = sbi_putchar;
-static struct hart *reporting;  // [a] the hart that reports, or null
-static uint32 report_depth;     // used by that hart
-static bool printing;           // [a] a message is on its way, under print_lock
+static struct hart *reporting_hart;  // [a] the hart that reports, or null
+static uint32 report_depth;          // used by that hart
+static bool printing;                // [a] a message is on its way, under print_lock
 
 static void no_action(void) {
 }
@@ -56,7 +56,7 @@ static bool try_console(void) {
   assert(spin_holding(&print_lock));
   store_relaxed(&printing, true);
   fence_all();
-  if (!load_acquire(&reporting))
+  if (!load_acquire(&reporting_hart))
     return true;
   store_release(&printing, false);
   return false;
@@ -81,12 +81,12 @@ bool print_claim(void) {
 
 void kvprintf(const char *fmt, va_list args) {
   irq_t irq = irq_save();
-  if (load_relaxed(&reporting) == this_hart()) {
+  if (load_relaxed(&reporting_hart) == this_hart()) {
     print_message(fmt, args);
   } else {
     spin_lock(&print_lock);
     while (!try_console())
-      while (load_relaxed(&reporting))
+      while (load_relaxed(&reporting_hart))
         panic_poll();
     message_begin();
     print_message(fmt, args);
@@ -114,11 +114,11 @@ void print_encoded(const char *s) {
 void print_begin_report(void) {
   irq_t irq = irq_save();
   struct hart *me = this_hart();
-  if (load_relaxed(&reporting) != me) {
+  if (load_relaxed(&reporting_hart) != me) {
     if (print_lock.owner == me)  // its own message ends here
       store_release(&printing, false);
     struct hart *none = NULL;
-    while (!compare_swap(&reporting, &none, me))
+    while (!compare_swap(&reporting_hart, &none, me))
       none = NULL;
     fence_all();
     uint64 start = csr_read(time), patience = MESSAGE_PATIENCE_SECONDS * machine.timebase;
@@ -131,13 +131,13 @@ void print_begin_report(void) {
 }
 
 void print_abandon_report(void) {
-  if (load_relaxed(&reporting) == this_hart())
-    store_release(&reporting, (struct hart *)NULL);
+  if (load_relaxed(&reporting_hart) == this_hart())
+    store_release(&reporting_hart, (struct hart *)NULL);
 }
 
 void print_end_report(void) {
   if (--report_depth == 0) {
-    store_release(&reporting, (struct hart *)NULL);
+    store_release(&reporting_hart, (struct hart *)NULL);
     message_end();
   }
 }
