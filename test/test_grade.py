@@ -4,6 +4,7 @@
 import ast
 import json
 import os
+import pickle
 import re
 import signal
 import struct
@@ -116,6 +117,37 @@ def test_maze():
     with pytest.raises(sv39.Maze):
         list(table.leaves(0, 1 << 64))
     assert table.left < 0
+
+
+# --- a guest's memory ---
+
+
+def test_memory_is_the_guests(tmp_path):
+    """What the grader reads in its file is what the stub says, also across the end of RAM."""
+    vm = machine.Guest(machine.Build(guest.BUILD), tmp_path / "log", program="true", mem="64M")
+    try:
+        vm.until(vm.build.program("init")["main"])
+        end = machine.RAM + (64 << 20)
+        for pa in (machine.RAM, machine.IMAGE_PA, machine.IMAGE_PA + 0x20001, end - 5000, end - 8):
+            assert vm.read_memory(pa, 5000) == vm.stub.read_memory(pa, 5000)
+    finally:
+        vm.close()
+
+
+def test_premise_is_tried_once(monkeypatch):
+    """Each case that asks for it gets the same answer, also from another process."""
+    monkeypatch.setattr(suite, "PREMISES", {})
+    tried = []
+
+    def premise(trial):
+        tried.append(trial)
+        raise facts.Failed("a report", "none")
+
+    for _ in range(3):
+        with pytest.raises(facts.Failed, match="expected a report; seen none"):
+            suite.Trial(None, None, None).given(premise)
+        suite.PREMISES = pickle.loads(pickle.dumps(suite.PREMISES))
+    assert len(tried) == 1
 
 
 # --- the protocol --------------------------------------------------------------------------------
