@@ -35,9 +35,10 @@ GRADED := LAB SUBMISSION JSON JUNIT TAP HTML LOGS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
   JOBS SCALE KEEP CASES MUTANTS DIR $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade mutants lab \
-  labs handin lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
-  lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor clean help
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade \
+  grade-gdb mutants lab labs handin lint lint-format lint-text lint-size lint-style \
+  lint-warnings lint-layers lint-instructions lint-headers lint-clang lint-shell \
+  compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
@@ -67,8 +68,8 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
-  $(if $(filter gdb qemu-gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test model grade bench demo,$(MAKECMDGOALS)),test) \
+  $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
+  $(if $(filter test model grade% bench demo,$(MAKECMDGOALS)),test) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -353,10 +354,11 @@ lower = $(shell echo $(1) | tr A-Z a-z)
 # The script calls make again, since a kernel that does not build has a grade too: none.  Under
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
 # for each other.
-grade: tools
-	@exec test/tools/leash env BUILD=$(B) \
+grade grade-gdb: tools
+	@exec $(if $(filter grade,$@),test/tools/leash) env BUILD=$(B) \
 	  TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) $(PYTHON) test/grade/grade \
-	  $(if $(JOBS),--jobs $(call quote,$(JOBS))) $(if $(CASES),--only "$$CASES") \
+	  $(if $(filter grade,$@),,--gdb) $(if $(JOBS),--jobs $(call quote,$(JOBS))) \
+	  $(if $(CASES),--only "$$CASES") \
 	  $(foreach v,$(GRADED),$(if $($(v)),--$(call lower,$(v)) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.

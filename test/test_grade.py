@@ -29,6 +29,7 @@ import rsp  # noqa: E402
 import submission  # noqa: E402
 import suite  # noqa: E402
 import sv39  # noqa: E402
+import teach  # noqa: E402
 from sv39 import A, D, G, PAGE, PageTable, R, V, W, X  # noqa: E402
 
 LINE = ("kstack: class=overflow pid=2 name=provoke hart=0 scause=0xf sepc=0xffffffff80003ab4 "
@@ -534,3 +535,62 @@ def test_cpu_time_is_limited(trial):
     trial.guests[0].cpu_limit = 1
     with pytest.raises(machine.TimedOut, match="1 s of CPU time"):
         watch.report()
+
+
+# --- failures that teach -------------------------------------------------------------------------
+
+
+def failed(id, expected, seen="something else", points=2):
+    outcome = suite.Outcome(id, f"The case {id}", id.split(".")[0], points, hint="A hint.")
+    outcome.status, outcome.expected, outcome.seen = "fail", expected, seen
+    outcome.reason = f"expected {expected}; seen {seen}"
+    return outcome
+
+
+def test_every_fact_is_found():
+    """What the judge of a report says when a fact is wrong leads to that fact, whose page is there
+    and has the section."""
+    for expected, word in (
+            ("class=overflow in the machine line", "class"),
+            ("past=16 in the machine line", "dist"),
+            ("verdict=killed in the machine line", "kill and panic"),
+            ("stval in the frame 0x8", "trap frame"), ("t0 in the report, such as", "missing"),
+            ("a report, and the rendezvous after it", "before the kernel reported"),
+            ("no mapping in the guards of the victim's stack, at 0x1000", "guard"),
+            ("every stack as it was at the trap", "wrote to a stack"),
+            ("pages for a program afterwards 700", "memory is lost"),
+            ("init to go on in user mode", "did not live on")):
+        assert word in teach.find(failed("overflow.x", expected)).says, expected
+    for fact in teach.FACTS:
+        page, _, section = fact.page.partition("#")
+        text = (guest.TOP / page).read_text()
+        titles = [re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-")
+                  for t in re.findall(r"^#+ (.*)", text, re.MULTILINE)]
+        assert not section or section in titles, fact.page
+
+
+def test_failures_with_one_cause_are_one(capsys):
+    """They are grouped, in the order in which to mend them, and explained once."""
+    found = [failed("overflow.a", "class=overflow in the machine line", "class=unmapped"),
+             failed("overflow.b", "class=wild-sp in the machine line", "class=unmapped"),
+             failed("layout.c", "no mapping in the guards of the idle stack, at 0x1000")]
+    groups = teach.causes(found)
+    assert [len(g.outcomes) for g in groups] == [1, 2] and groups[1].points == 4
+    lines = teach.summary(found)
+    assert lines[1] == "3 cases fail, for 2 causes, in the order to mend them:"
+    assert "make grade CASES=overflow.a" in lines[5]
+    text = results.text(found[0])
+    assert "make grade-gdb CASES=overflow.a" in text and "docs/traps.md#classes" in text
+    assert "docs/" not in results.text(found[1], briefly=True)
+    assert teach.summary(found[:1]) == []
+
+
+def test_case_in_gdb():
+    """make grade-gdb says how the guest of a case is started, and refuses what is no one case."""
+    grade = [sys.executable, GRADE / "grade", "--gdb", "--only"]
+    done = subprocess.run([*grade, "overflow.recursion"], text=True, check=False,
+                          env={**os.environ, "PATH": "/nowhere", "BUILD": "build"},
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=guest.TOP)
+    assert "CPUS=1 MEM=128M 'APPEND=-- provoke EXHAUST_STACK'" in done.stdout
+    done = subprocess.run([*grade, "overflow"], text=True, check=False, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and "name one case" in done.stderr

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import suite
+import teach
 
 FORMATS = ("json", "junit", "tap", "html")
 INTERVAL = 1  # seconds between two writings
@@ -29,6 +31,9 @@ class Report:
         self.cases, self.options = cases, options
         self.outcomes = {}
         self.printed = 0
+        self.graded = True
+        self.told = set()  # facts that have been explained
+        self.begun, self.clear = time.monotonic(), ""
         self.seconds = None  # set when all is done
         self.new = False  # something that is not in the files
         self.write()
@@ -39,11 +44,30 @@ class Report:
             done = self.outcomes.get(self.cases[self.printed].id)
             if not done:
                 break
-            if not self.options.quiet:
-                print(text(done), flush=True)
+            self.say(done)
             self.printed += 1
+        self.progress()
         self.new = True
         self.refresh()
+
+    def say(self, outcome):
+        """Print what a case found; at length only where nothing like it has been printed."""
+        if self.options.quiet:
+            return
+        cause = teach.find(outcome)
+        print(self.clear + text(outcome, cause in self.told), flush=True)
+        if cause:
+            self.told.add(cause)
+
+    def progress(self):
+        """On a terminal, keep a line below that says how far the run has come."""
+        if self.options.quiet or not sys.stdout.isatty():
+            return
+        done, all_of_them = len(self.outcomes), len(self.cases)
+        left = (time.monotonic() - self.begun) / done * (all_of_them - done)
+        print(f"{self.clear}{done} of {all_of_them} cases, {self.score()} points, "
+              f"{left:.0f} s left", end="", flush=True)
+        self.clear = "\r\x1b[K"
 
     def give_up(self, why, boot=None):
         """Nothing more can be run: what is missing gets no points, and says why.  boot: the Outcome
@@ -59,12 +83,17 @@ class Report:
                     outcome.status, outcome.log = boot.status, boot.log
                     outcome.expected, outcome.seen = boot.expected, boot.seen
         self.printed = len(self.cases)
+        self.graded = False
 
     def end(self, seconds):
         self.seconds = seconds
         for c in self.cases[self.printed:]:  # interrupted: what came in after the first gap
-            if c.id in self.outcomes and not self.options.quiet:
-                print(text(self.outcomes[c.id]))
+            if c.id in self.outcomes:
+                self.say(self.outcomes[c.id])
+        print(self.clear, end="")
+        if self.graded and not self.options.quiet:
+            for line in teach.summary(self.done()):
+                print(line)
         print(f"Score: {self.score()}/{self.max()}", flush=True)
         self.write()
 
@@ -132,21 +161,15 @@ def make_folder(path):
         log.unlink()
 
 
-def text(outcome):
-    """A line for what went well, a few for what did not."""
+def text(outcome, briefly=False):
+    """A line for what went well, a few for what did not.  briefly: the same failed before."""
     if outcome.status == "pass":
         return f"{outcome.title}: OK ({outcome.points}/{outcome.max})"
     word = {"fail": "FAIL", "timeout": "TIMEOUT", "error": "ERROR"}[outcome.status]
-    lines = [f"{outcome.title}: {word} (0/{outcome.max})  [{outcome.id}]"]
-    if outcome.status == "fail":
-        lines += [f"    expected: {outcome.expected}", f"    seen:     {outcome.seen}"]
-    else:
-        lines.append(f"    {outcome.reason}")
-    if outcome.hint:
-        lines.append(f"    hint:     {outcome.hint}")
-    if outcome.log:
-        lines.append(f"    console:  {outcome.log}")
-    return "\n".join(lines)
+    head = f"{outcome.title}: {word} (0/{outcome.max})  [{outcome.id}]"
+    said = [(name, words) for name, words in teach.lines(outcome)
+            if not briefly or name in ("what", "expected", "seen")]
+    return "\n".join([head, *(f"    {name + ':':9} {words}" for name, words in said)])
 
 
 def as_json(report):
@@ -235,26 +258,34 @@ def picture(outcome):
 
 
 def html_case(o):
-    body = ""
-    for name, value in (("expected", o.expected), ("seen", o.seen),
-                        ("reason", "" if o.expected else o.reason),
-                        ("hint", o.hint if o.status != "pass" else ""), ("console", o.log)):
-        if value:
-            body += f"<dt>{name}</dt><dd>{escape(value)}</dd>"
+    said = teach.lines(o) if o.status != "pass" else []
+    body = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in said)
     body = f"<dl>{body}</dl>" if body else ""
     if o.report:
         body += f"<pre>{escape(printable(picture(o)))}</pre>"
     opened = "" if o.status == "pass" else " open"
-    return (f'<details class="{o.status}"{opened}><summary>{escape(o.title)} '
+    return (f'<details id="{o.id}" class="{o.status}"{opened}><summary>{escape(o.title)} '
             f'<code>{o.id}</code> <b>{"OK" if o.status == "pass" else o.status.upper()} '
             f'{o.points}/{o.max}</b></summary>{body}</details>')
+
+
+def html_causes(outcomes):
+    """What the failures come to, at the top."""
+    groups = teach.causes(outcomes)
+    if not groups:
+        return []
+    items = "".join(f"<li>{escape(group.says)}: {group.points} points, "
+                    + " ".join(f'<a href="#{o.id}"><code>{o.id}</code></a>'
+                               for o in group.outcomes) + "</li>" for group in groups)
+    return [f"<h2>What to mend, in this order</h2><ol>{items}</ol>"]
 
 
 def as_html(report):
     out = ['<!DOCTYPE html><html lang="en"><meta charset="utf-8">',
            '<meta name="viewport" content="width=device-width">',
            f"<title>Bulwark: {report.score()}/{report.max()}</title><style>{STYLE}</style>",
-           f"<h1>Kernel stacks, graded: {report.score()} of {report.max()} points</h1>"]
+           f"<h1>Kernel stacks, graded: {report.score()} of {report.max()} points</h1>",
+           *html_causes(report.done())]
     for group in suite.GROUPS:
         done = [o for o in report.done() if o.group == group]
         if done:

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""What a fact that failed means to the person who mends it, and which cases fail for one reason.
+
+A case knows what it is about; a fact knows what went wrong.  One wrong instruction fails many cases
+by the same fact, so failures are grouped by it, and the groups stand in the order in which to mend
+them: a kernel that does not report need not be asked what it reports.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+@dataclass(frozen=True)
+class Fact:
+    """One kind of thing that can be wrong.  shape: of what was expected."""
+
+    shape: str
+    says: str
+    hint: str
+    page: str
+
+
+# In the order in which to mend them.
+FACTS = (
+    Fact(r"Sv39 to be on|(the )?page table of at most|kernel stacks mapped by pages",
+         "the page table is not one that the grader can follow",
+         "Look at what pagetable_map() writes, and at satp.", "docs/vmap-stack.md"),
+    Fact(r"the test to begin|kernel code to run on a stack",
+         "the kernel did not come to the test on a stack of the window",
+         "Try it by hand: the command below boots the same program.", "docs/debugging.md"),
+    Fact(r"the code of kern/provoke", "the code that makes the faults is not there",
+         "Leave kern/provoke and kernel.ld as they are.", "docs/grading.md#submissions"),
+    Fact(r"no page of memory in two stacks|frames of .* used for nothing else|frames of stacks in",
+         "a page of memory is mapped in two places",
+         "A frame belongs to one stack until every hart has fenced.", "docs/fences.md"),
+    Fact(r"no mapping in the guards|pages from .* in this slot and no others",
+         "something is mapped in the guard of a stack",
+         "A slot is guard below, stack above: set entries for the upper half alone.",
+         "docs/kernel-stacks.md"),
+    Fact(r"the .* mapped, readable and writable|VRW--GAD for each page",
+         "a page of a stack is not mapped, or with other rights",
+         "Each page of a stack gets R, W, A, D and G, and neither U nor X.",
+         "docs/kernel-stacks.md"),
+    Fact(r"a report, and the rendezvous after it",
+         "the machine ended before the kernel reported anything",
+         "A trap entry that stores through a bad sp faults in its own store. Check sp first.",
+         "docs/traps.md#the-order-of-things"),
+    Fact(r"a report after at most \d+ faults",
+         "the trap entry faulted in itself, again and again",
+         "A trap entry that stores through a bad sp faults in its own store. Check sp first.",
+         "docs/traps.md#the-order-of-things"),
+    Fact(r"a report of (a trap that was taken|the test)",
+         "the report is about a trap that never happened",
+         "The frame holds sepc and sp as the hardware left them, before any C code ran.",
+         "docs/traps.md#the-report"),
+    Fact(r"a trap frame in a0 at the rendezvous",
+         "report_rendezvous() did not get the trap frame",
+         "Call report_rendezvous(frame) after the machine line.", "docs/traps.md#the-report"),
+    Fact(r"the machine line as the last line", "the report does not end with its machine line",
+         "Print the machine line last, in one piece, before report_rendezvous().",
+         "docs/traps.md#the-report"),
+    Fact(r"the report(er)? on (another|a) stack|sp of the reporter|a report on another stack"
+         r"|an emergency stack of its own|emergency stacks \d",
+         "the kernel did not report on an emergency stack of the hart's own",
+         "Where sp is bad, take the emergency stack from struct hart; each hart has one.",
+         "docs/traps.md#the-order-of-things"),
+    Fact(r"the frame on the emergency stack", "the frame lies on a stack that may be anybody's",
+         "After the check has failed, push the frame on the emergency stack.",
+         "docs/traps.md#the-order-of-things"),
+    Fact(r"every stack as it was at the trap",
+         "the kernel wrote to a stack before it knew whose it was",
+         "Nothing may be stored through sp before the check has passed.",
+         "docs/traps.md#the-order-of-things"),
+    Fact(r"\w+ in the frame", "a register in the trap frame is not what the hardware handed over",
+         "Spill what the check needs to struct hart, and put it back before you save the frame.",
+         "docs/traps.md#the-order-of-things"),
+    Fact(r"class=", "the report names the wrong class",
+         "The first row of the table that fits decides: sp first, then the cause, then the "
+         "address.", "docs/traps.md#classes"),
+    Fact(r"past=", "the report measures the distance wrongly",
+         "past= counts bytes as the table says, another way for each class.",
+         "docs/traps.md#the-report"),
+    Fact(r"(verdict|why)=", "the kernel decides wrongly between kill and panic",
+         "A process is killed if it was in a system call, with interrupts on, and held nothing.",
+         "docs/traps.md#kill-or-panic"),
+    Fact(r"owner=", "the report names the wrong owner of an address",
+         "A guard belongs to the stack above it, or to the one below if there is none above.",
+         "docs/traps.md#the-report"),
+    Fact(r"(pid|name|hart|run)=", "the report is about somebody else",
+         "pid, name and hart are those of the thread that the trap interrupted.",
+         "docs/traps.md#the-report"),
+    Fact(r"(scause|sepc|stval|sp|lo|hi)=", "the report gets a number of the trap wrong",
+         "Read the CSRs in the entry code, before another trap can overwrite them.",
+         "docs/traps.md#the-report"),
+    Fact(r"\w+ in the report", "a register is missing in the report, or printed wrongly",
+         "Print every register with its name and a number of 16 digits or with 0x.",
+         "docs/grading.md#what-is-read-as-text"),
+    Fact(r".*backtrace|frame \d+ of|calls of|bytes of them|the innermost functions|them folded",
+         "the backtrace is not what stands on the stack",
+         "Begin with sepc, ra, s0 and sp of the frame; then each s0 leads to the next.",
+         "docs/traps.md#unwinding"),
+    Fact(r"no further report|nothing more after a panic|exit code after a panic",
+         "the kernel did not end as its verdict says",
+         "After verdict=panic nothing runs any more; after verdict=killed no other report comes.",
+         "docs/traps.md#kill-or-panic"),
+    Fact(r"pages for a program|a bare .* pages", "memory is lost with the victim",
+         "The exit path gives back all that the victim had: pages, stack, files, children.",
+         "docs/stack-life.md"),
+    Fact(r"\w+ to go on in user mode|init to end|what a new process|exit code|gradeuser to reach",
+         "the kernel did not live on as it should",
+         "See the end of the console: a check of a program that failed stands there.",
+         "docs/traps.md#kill-or-panic"),
+    Fact(r"no failed check in gradeuser", "a program found something wrong in user mode",
+         "See the end of the console for the check that failed.", "docs/debugging.md"),
+    Fact(r"nothing of an earlier owner", "a stack shows what an earlier owner left",
+         "Erase a stack before you hand it out again.", "docs/stack-life.md"),
+)
+
+
+def find(outcome):
+    """Return the Fact that failed, or None."""
+    if outcome.status != "fail":
+        return None
+    return next((fact for fact in FACTS if re.match(fact.shape, outcome.expected)), None)
+
+
+def lines(outcome):
+    """What to say to a failure beyond what was expected and seen."""
+    fact = find(outcome)
+    said = [("what", fact.says)] if fact else []
+    if outcome.expected:
+        said += [("expected", outcome.expected), ("seen", outcome.seen)]
+    elif outcome.reason:
+        said.append(("reason", outcome.reason))
+    if fact:
+        said.append(("hint", fact.hint))
+    if outcome.hint and not (fact and outcome.hint == fact.hint):
+        said.append(("the case" if fact else "hint", outcome.hint))
+    if fact:
+        said.append(("read", fact.page))
+    said.append(("again", f"make grade CASES={outcome.id}"))
+    said.append(("in GDB", f"make grade-gdb CASES={outcome.id}"))
+    if outcome.log:
+        said.append(("console", outcome.log))
+    return said
+
+
+@dataclass
+class Cause:
+    """Cases that fail by one fact, or that end without a verdict for one reason."""
+
+    says: str
+    rank: int
+    outcomes: list = field(default_factory=list)
+
+    @property
+    def points(self):
+        return sum(o.max - o.points for o in self.outcomes)
+
+
+def plain(text):
+    """The text without the numbers that differ from case to case."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "N", text)
+
+
+def causes(outcomes):
+    """Group what failed.  Returns the Causes in the order in which to mend them."""
+    found = {}
+    for outcome in outcomes:
+        if outcome.status == "pass":
+            continue
+        fact = find(outcome)
+        if fact:
+            key, says, rank = fact, fact.says, FACTS.index(fact)
+        elif outcome.status == "fail":
+            key = says = f"expected: {plain(outcome.expected)}"
+            rank = len(FACTS)
+        else:  # no verdict: nothing that comes later can be trusted
+            key = says = plain(outcome.reason)
+            rank = -1
+        found.setdefault(key, Cause(says, rank)).outcomes.append(outcome)
+    return sorted(found.values(), key=lambda cause: (cause.rank, -len(cause.outcomes)))
+
+
+def summary(outcomes):
+    """Return what the failures come to, as lines: none if there are few."""
+    groups = causes(outcomes)
+    failed = sum(len(group.outcomes) for group in groups)
+    if failed < 2:
+        return []
+    count = "one cause" if len(groups) == 1 else f"{len(groups)} causes, in the order to mend them"
+    said = ["", f"{failed} cases fail, for {count}:"]
+    for number, group in enumerate(groups, 1):
+        many = len(group.outcomes)
+        said.append(f"{number:3}. {group.says[:200]}")
+        said.append(f"     {many} case{'s' if many > 1 else ''}, {group.points} points; "
+                    f"first: make grade CASES={group.outcomes[0].id}")
+    return [*said, ""]
