@@ -16,6 +16,9 @@
 //   secrets TEST             one child plants a secret on its stack, the next one looks at its own
 //   page-secrets             secrets in pages, which become stacks of many children
 //   stack-secrets            secrets on the stacks of many children, whose pages others get
+//   no-memory                each allocation of a fork fails in turn; no page may be lost
+//   no-memory limited        the same in an account with room for one child; the last fork succeeds
+//   scattered                many children at once where no two free pages are neighbours
 //   copying HOW              the grader kills a child in a copy, others then do the same copy
 //   storm N                  N overflows while others fork, write files and watch their memory
 //
@@ -502,6 +505,86 @@ static void stack_secrets(void) {
   check(run_child(fill_all_memory, 0) == 0, "memory was not all zeros", 1);
 }
 
+// --- forks that fail -----------------------------------------------------------------------------
+
+enum { ALLOCATIONS_MAX = 300, SCATTERED = 40 };  // in a fork; children at once
+
+// Have the kernel fail this process's n-th allocation from now on; 0: none.
+static void fail_alloc(int fd, int n) {
+  char text[24];
+  int length = snprintf(text, sizeof(text), "FAIL_ALLOC %d", n);
+  if (write(fd, text, length) != length)
+    die("gradeuser: cannot run %s", text);
+}
+
+// Fail each allocation of a fork in turn, until a fork succeeds.
+static void fail_forks(uint64 unused) {
+  (void)unused;
+  int fd = open("/crash", O_RDWR), pid = -1;  // once: it allocates, too
+  for (int n = 1; pid < 0 && n < ALLOCATIONS_MAX; n++) {
+    fail_alloc(fd, n);
+    if ((pid = fork()) == 0)
+      exit(0);
+    fail_alloc(fd, 0);
+  }
+  exit(pid < 0 ? 1 : status_of(pid));
+}
+
+static void limited_forks(uint64 children) {
+  check(stacklimit((1 + children) * STACK_PAGES) > 0, "a new account", children);
+  fail_forks(0);
+}
+
+static void no_memory(const char *how) {
+  if (strcmp(how, "limited") == 0) {
+    check(run_child(limited_forks, 1) == 0, "no fork succeeds in an account with room", 1);
+    return;
+  }
+  long before = free_pages();
+  check(run_child(fail_forks, 0) == 0, "no fork succeeds", 0);
+  long lost = pages_lost(before, free_pages());
+  check(lost == 0, "pages lost", (uint64)lost);
+}
+
+// Fill memory, and give back every second page.
+static void scatter(void) {
+  uint64 size = (uint64)free_pages() / 2 * 2 * PAGE;
+  char *p;
+  while ((p = sbrklazy((int)size)) == (char *)-1)
+    size -= 2 * PAGE;
+  for (uint64 i = 0; i < size / 2; i += PAGE)
+    p[i] = p[size / 2 + i] = 1;
+  sbrk(-(int)(size / 2));
+}
+
+// Live until the parent closes its end of the pipe.
+static void wait_for_end(const int p[2]) {
+  char c;
+  close(p[1]);
+  exit(read(p[0], &c, 1));
+}
+
+static void scattered(void) {
+  int ready[2], end[2];
+  char c = 0;
+  check(pipe(ready) == 0 && pipe(end) == 0, "pipes", 0);
+  if (must_fork() == 0) {
+    scatter();
+    write(ready[1], &c, 1);
+    wait_for_end(end);
+  }
+  check(read(ready[0], &c, 1) == 1, "scattered pages", 0);
+  for (int i = 0; i < SCATTERED; i++) {
+    int pid = fork();
+    check(pid >= 0, "no fork with scattered pages, child", (uint64)i);
+    if (pid == 0)
+      wait_for_end(end);
+  }
+  close(end[1]);
+  while (wait(NULL) > 0)
+    continue;
+}
+
 // --- a storm -------------------------------------------------------------------------------------
 
 // Create, read back and remove a file, again and again.
@@ -614,6 +697,10 @@ static void run_in_user_mode(const char *command, const char *argument) {
     overflow();
   else if (strcmp(command, "pointers") == 0)
     pointers(argument);
+  else if (strcmp(command, "no-memory") == 0)
+    no_memory(argument);
+  else if (strcmp(command, "scattered") == 0)
+    scattered();
   else
     die("gradeuser: there is no command %s", command);
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Where stacks are, what surrounds them, and who may read, write or execute there."""
 
-from cases.overflow import wfi_addresses
+from cases.overflow import instructions, wfi_addresses
 from facts import check_guarded, expect, judge, mapped_stacks, stack_of_sp
-from gradeuser import each
+from gradeuser import SMALL, each, verdict
 from machine import DIRECT, IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
 from suite import case
 from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
@@ -11,6 +11,8 @@ from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
 KERNEL_HALF = 256  # the first root entry of it
 GIGABYTE = 1 << 30
 TOP = 1 << 64
+
+SFENCE, SFENCE_MASK = 0x12000073, ~(31 << 15)  # for one address or all, and for every ASID
 
 QUIET = "provoke STACK_USE 1024"  # a test that reaches its mark and returns
 HALVES = "Map only the upper half of a slot; its lower half and the next slot's are the guards."
@@ -92,6 +94,26 @@ def new_stack_elsewhere(t):
     t.expect(mark.hart != caller.hart, f"the thread on another hart than {caller.hart}", mark.hart)
     t.expect(mark.stack not in before, "a stack mapped since the test began", mark.stack)
     check_guarded(watch.guest.at.table(), mark.stack, "stack of the new thread")
+    watch.alive_until_end(0)
+
+
+@case("layout.fence_after_mapping", "The hart that maps a stack fences before the stack is used", 2,
+      "The hart may have cached that nothing is mapped there: set the entries, then sfence.vma.")
+def fence_after_mapping(t):
+    t.proof()
+    watch = t.boot("provoke MAKE_THREAD", append="kstack_cache=0")
+    guest, fenced = watch.guest, set()
+    fences = instructions(guest, SFENCE, SFENCE_MASK)
+    watch.mark()
+    before = set(mapped_stacks(guest.at.table()))
+    guest.insert(watch.here, *fences)
+    while guest.go().pc != watch.here:
+        fenced |= set(mapped_stacks(guest.at.table())) - before
+    mark = watch.take_mark(guest.at)
+    guest.remove(watch.here, *fences)
+    t.expect(mark.stack not in before, "a stack mapped since the test began", mark.stack)
+    t.expect(mark.stack in fenced, f"an sfence.vma between the mapping of {mark.stack} and its use",
+             "none")
     watch.alive_until_end(0)
 
 
@@ -191,6 +213,16 @@ def rights(t):
       "Each page of a stack needs a frame of its own.")
 def frames(t):
     check_frames(at_mark(t, cpus=3)[2])
+
+
+@case("layout.scattered", "Stacks need no contiguous memory", 2,
+      "Allocate the pages of a stack one by one: the page table makes them neighbours.")
+def scattered(t):
+    t.proof()
+    watch = t.boot("gradeuser scattered", mem=SMALL, append="kstack_cache=0")
+    watch.mark()
+    verdict(watch)
+    watch.alive_until_end(0)
 
 
 @case("layout.aliases", "Nothing but the direct map reaches the frames of stacks", 2,

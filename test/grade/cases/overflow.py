@@ -2,6 +2,7 @@
 """The stack runs out: wherever that happens, it is noticed, named and measured."""
 
 import re
+import struct
 
 from facts import (BREAKPOINT, GATHER, INTERRUPT, LAST_RESORT, LOAD, SIE, SOFTWARE, SPIE, SPP, SSIP,
                    STORE, SUM, TIMER, Observer, expect, find_trap, judge, stack_of_sp)
@@ -339,12 +340,16 @@ def console(t):
              why=("spinlock", "interrupts-off"))
 
 
-def wfi_addresses(guest):
-    """Every wfi of the image, by its physical memory before the guest has run."""
+def instructions(guest, wanted, mask=-1):
+    """Every such instruction of the image, by its physical memory before the guest has run."""
     code = guest.read_memory(IMAGE_PA, 256 * 1024)
-    word = WFI.to_bytes(4, "little")
     base = RENDEZVOUS - 4096
-    return [base + at for at in range(0, len(code), 4) if code[at: at + 4] == word]
+    return [base + 4 * i for i, (word,) in enumerate(struct.iter_unpack("<I", code))
+            if word & mask == wanted]
+
+
+def wfi_addresses(guest):
+    return instructions(guest, WFI)
 
 
 def hijack(watch, name, *arguments):

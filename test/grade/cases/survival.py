@@ -74,6 +74,26 @@ def kernel_threads(t):
     t.expect(last <= first, f"at most {first} stacks mapped after the last thread has ended", last)
 
 
+def forks_fail(t, *words):
+    t.proof()
+    watch = t.boot(" ".join(["gradeuser no-memory", *words]), mem=SMALL, append="kstack_cache=0")
+    watch.mark()
+    verdict(watch)
+    watch.alive_until_end(0)
+
+
+@case("survival.no_memory", "A fork that runs out of memory half-way loses no page", 2,
+      "When a page of a stack is missing, give back those that came before it, and the slot.")
+def no_memory(t):
+    forks_fail(t)
+
+
+@case("survival.no_memory_limited", "Nobody pays for a stack that memory could not back", 2,
+      "When a stack cannot be made, return what its account was charged.")
+def no_memory_limited(t):
+    forks_fail(t, "limited")
+
+
 @case("survival.every_class", "One fault of each class, one after another, and no page is lost", 2,
       "Kill only the process, in every class that does not force a panic.")
 def every_class(t):
