@@ -559,6 +559,7 @@ def test_every_fact_is_found():
             ("no mapping in the guards of the victim's stack, at 0x1000", "guard"),
             ("every stack as it was at the trap", "wrote to a stack"),
             ("pages for a program afterwards 700", "memory is lost"),
+            ("an sfence.vma between the mapping of a stack and its use", "had fenced"),
             ("init to go on in user mode", "did not live on")):
         assert word in teach.find(failed("overflow.x", expected)).says, expected
     for fact in teach.FACTS:
