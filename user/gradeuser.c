@@ -656,6 +656,87 @@ static void storm(uint64 count) {
   check(lost == 0, "pages lost", (uint64)lost);
 }
 
+// --- the life of stacks -------------------------------------------------------------------------
+
+enum { CROWDS = 15, STACKS_OF_LIMIT = 8 };
+
+// Have as many children as that at once, which then end together.  Returns how many there were.
+static uint64 children_at_once(uint64 most) {
+  int p[2], status;
+  char c;
+  if (pipe(p) < 0)
+    die("gradeuser: no pipe");
+  uint64 n = 0;
+  for (int pid; n < most && (pid = fork()) >= 0; n++)
+    if (pid == 0) {
+      close(p[1]);
+      exit(read(p[0], &c, 1));
+    }
+  close(p[0]);
+  close(p[1]);
+  for (uint64 i = 0; i < n; i++)
+    check(wait(&status) > 0 && status == 0, "a child ended with", (uint64)status);
+  return n;
+}
+
+static uint64 fences(void) {
+  struct memory_info m;
+  check(meminfo(&m) == 0, "meminfo", 0);
+  return m.fences;
+}
+
+// Fork 300 children, 20 at a time, with that many fences of all harts at most.
+static void check_fences(uint64 most) {
+  uint64 before = fences();
+  for (int i = 0; i < CROWDS; i++)
+    check(children_at_once(20) == 20, "crowd", (uint64)i);
+  uint64 after = fences();
+  check(after - before <= most, "fences of all harts for 300 children:", after - before);
+}
+
+static void check_pages(void) {
+  long before = free_pages();
+  check(children_at_once(60) == 60, "60 children at once", 0);
+  long lost = pages_lost(before, free_pages());
+  check(lost == 0, "pages lost:", (uint64)lost);
+}
+
+static void check_account(void) {
+  check(stacklimit(STACKS_OF_LIMIT * STACK_PAGES) > 0, "stacklimit", 0);
+  for (int i = 0; i < 4; i++) {
+    uint64 n = children_at_once(2 * STACKS_OF_LIMIT);
+    check(n == STACKS_OF_LIMIT - 1, "children that an account of 8 stacks pays for:", n);
+  }
+}
+
+static void fork_at_once(void) {
+  for (int i = 0; i < 60; i++)
+    children_at_once(5);
+  exit(failures != 0);
+}
+
+static void fork_on_all_harts(void) {
+  int status;
+  for (int i = 0; i < 4; i++)
+    if (must_fork() == 0)
+      fork_at_once();
+  for (int i = 0; i < 4; i++)
+    check(wait(&status) > 0 && status == 0, "a child that forks ended with", (uint64)status);
+}
+
+static void life(char *words[]) {
+  if (strcmp(words[0], "fences") == 0)
+    check_fences((uint64)atoi(words[1]));
+  else if (strcmp(words[0], "pages") == 0)
+    check_pages();
+  else if (strcmp(words[0], "crowd") == 0)
+    check(children_at_once(40) == 40, "40 children at once", 0);
+  else if (strcmp(words[0], "account") == 0)
+    check_account();
+  else
+    fork_on_all_harts();
+}
+
 // -------------------------------------------------------------------------------------------------
 
 static bool run(const char *command, char *argv[], int argc) {
@@ -683,6 +764,8 @@ static bool run(const char *command, char *argv[], int argc) {
     stack_secrets();
   else if (strcmp(command, "storm") == 0)
     storm((uint64)atoi(argv[0]));
+  else if (strcmp(command, "life") == 0)
+    life(argv);
   else
     return false;
   return true;

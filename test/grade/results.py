@@ -229,7 +229,7 @@ def table(cases):
     out = ["# Cases of the graded suite", "",
            "Made by `test/grade/grade --table`; a test compares.",
            f"Points in all: {sum(c.points for c in cases)}. [How grading works](grading.md)."]
-    for group in suite.GROUPS:
+    for group in suite.GROUPS + suite.LAB_GROUPS:
         mine = [c for c in cases if c.group == group]
         if mine:
             out += ["", f"## {group}: {sum(c.points for c in mine)} points", "",
@@ -286,7 +286,7 @@ def as_html(report):
            f"<title>Bulwark: {report.score()}/{report.max()}</title><style>{STYLE}</style>",
            f"<h1>Kernel stacks, graded: {report.score()} of {report.max()} points</h1>",
            *html_causes(report.done())]
-    for group in suite.GROUPS:
+    for group in suite.GROUPS + suite.LAB_GROUPS:
         done = [o for o in report.done() if o.group == group]
         if done:
             out.append(f"<h2>{group} {sum(o.points for o in done)}/{sum(o.max for o in done)}</h2>")
