@@ -32,6 +32,7 @@ static const struct {
     {"sleep", "ticks  wait that many tenths of a second"},
     {"stressfs", "write files at once"},
     {"sync", "wait until what was written is on the disk"},
+    {"tour", "recursion, array, stray, dead, slip: call what a lab breaks"},
     {"true", "do nothing"},
     {"usertests", "[-l] [-q] [name...]  test the kernel from user mode"},
     {"wc", "[file...]  count lines, words and bytes"},

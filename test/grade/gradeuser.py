@@ -21,13 +21,14 @@ def stack_borders(stack):
             stack.hi + GUARD - 8]
 
 
-def verdict(watch, stops=(), visit=None):
-    """Run to where gradeuser, seen in user mode, says that no check of it has failed.
+def verdict(watch, stops=(), visit=None, name="gradeuser"):
+    """Run to where the program of that name, seen in user mode, says that no check of it has
+    failed.
 
     stops: addresses to stop at on the way, and visit(stop) for each.  Returns the count of checks.
     """
     guest = watch.guest
-    program = guest.build.program("gradeuser")
+    program = guest.build.program(name)
     guest.insert(RENDEZVOUS, program["verdict"], *stops)
     try:
         while True:
@@ -38,10 +39,10 @@ def verdict(watch, stops=(), visit=None):
             if stop.pc in stops:
                 visit(stop)
     except Ended as end:
-        raise Failed("gradeuser to reach its verdict", f"{end}: {watch.tail()}") from None
+        raise Failed(f"{name} to reach its verdict", f"{end}: {watch.tail()}") from None
     guest.remove(program["verdict"], *stops)
     failed, checks = stop.x[10:12]
-    expect(failed == 0, "no failed check in gradeuser",
+    expect(failed == 0, f"no failed check in {name}",
            lambda: f"{failed} of {checks} failed: {watch.tail()}")
     check_came_there(program, stop)
     return checks
@@ -51,7 +52,7 @@ def check_came_there(program, stop):
     """It came to its verdict by itself: its code is whole, it was called from there, and what it
     says is what it has counted."""
     table, (start, code) = stop.table(), program.segment(program["verdict"])
-    expect(table.read_virtual(start, len(code)) == code, "gradeuser's own code", "other code")
+    expect(table.read_virtual(start, len(code)) == code, "the program's own code", "other code")
     expect(start < stop.x[1] < start + len(code), "verdict() to be called", f"ra {stop.x[1]:#x}")
     for name, said in (("failures", stop.x[10]), ("checks", stop.x[11])):
         word = table.read_virtual(program[name], 8)

@@ -74,6 +74,7 @@ class Manifest:
         self.takes = [line.rpartition("/") for line in lines if not line.startswith("!")]
         self.keeps = [line[1:].rpartition("/") for line in lines if line.startswith("!")]
         self.folders = list(dict.fromkeys(folder for folder, _, _ in self.takes))
+        self.whole = False  # no folder may be missing
 
     @staticmethod
     def match(rules, folder, name):
@@ -87,11 +88,13 @@ class Manifest:
 
 
 def load_manifest(handed_in=None):
-    """Return the manifest.  handed_in: patterns of files; then those alone are taken."""
+    """Return the manifest.  handed_in: patterns of files; then those alone are taken, and no folder
+    of them may be missing: here it is solved."""
     manifest = Manifest(MANIFEST.read_text(encoding="utf-8"))
     if handed_in:
         manifest.takes = Manifest("\n".join(handed_in)).takes
         manifest.folders = list(dict.fromkeys(folder for folder, _, _ in manifest.takes))
+        manifest.whole = True
     return manifest
 
 
@@ -426,6 +429,8 @@ def prepare(top, base, scratch, build, uid, say, manifest):
         copy(base, scratch / "result", GIVEN)
     ignored = overlay(scratch / "tree", found, manifest)
     missing = [folder for folder in manifest.folders if folder not in found]
+    if missing and manifest.whole:
+        raise Refused(f"not submitted: {', '.join(missing)}")
     for what, names in (("of the submission not used", ignored), ("not submitted", missing)):
         if names:
             say(f"grade: {what}, the instructor's instead: {', '.join(names)}")

@@ -8,17 +8,24 @@ A lab is a folder test/labs/NAME with
   starter.patch  takes the solution out of this tree
   wrong/*.patch  what students typically hand in: against this tree, with what each must score
 
-In the tree that a student works in only the file `lab` is there, and test/labs/this names it.
+or, in place of starter.patch, variants/KIND-NN.patch: bugs, of which a seed chooses one of each
+kind, so that each student has others.
+
+In the tree that a student works in only the file `lab` is there, and test/labs/this names it, and
+the seed.
 """
 
 import configparser
+import hashlib
 import re
 import subprocess
+import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+THIS = "test/labs/this"  # in a student's tree
 TOTAL = 100  # points of each lab
 
 
@@ -40,9 +47,22 @@ class Lab:
     def folder(self):
         return HERE / self.name
 
-    @property
-    def starter_patch(self):
-        return self.folder / "starter.patch"
+    def variants(self):
+        return sorted(self.folder.glob("variants/*.patch"))
+
+    def starter_patches(self, seed=""):
+        """Return the patches that make the starter: that of the lab, or those that the seed
+        chooses."""
+        kinds = {}
+        for path in self.variants():
+            kinds.setdefault(path.stem.split("-")[0], []).append(path)
+        if not kinds:
+            return [self.folder / "starter.patch"]
+        if not re.fullmatch(r"\w{1,32}", seed, re.ASCII):
+            raise BadLab(f"lab {self.name} needs a seed of letters and digits, such as a student's "
+                         "number: SEED=12345678")
+        return [paths[int(hashlib.sha256(f"{kind} {seed}".encode()).hexdigest(), 16) % len(paths)]
+                for kind, paths in kinds.items()]
 
     def wrong(self):
         return [read_wrong(path) for path in sorted(self.folder.glob("wrong/*.patch"))]
@@ -72,7 +92,34 @@ def names():
 def this():
     """Return the name of the lab that this tree was made for, or None in the solved tree."""
     path = HERE / "this"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else None
+    return path.read_text(encoding="utf-8").split()[0] if path.exists() else None
+
+
+def seed_of(top):
+    """Return the seed that a submission was made with, '' if it does not say."""
+    words = b""
+    try:
+        if top.is_dir():
+            with open(top / THIS, "rb") as file:
+                words = file.read(100)
+        else:
+            with tarfile.open(top) as tar:
+                member = next((m for m in tar if m.isreg() and m.name.endswith(f"/{THIS}")), None)
+                words = tar.extractfile(member).read(100) if member else b""
+    except (OSError, tarfile.TarError):
+        pass
+    found = re.fullmatch(r"\w+ (\w+)\s*", words.decode("ascii", "replace"), re.ASCII)
+    return found[1] if found else ""
+
+
+def check_seed(lab, seed, top):
+    """Say which bugs the student's kernel had.  seed: as given, or ''."""
+    told = seed_of(top)
+    if seed and told and seed != told:
+        raise BadLab(f"{top.name} was made from the tree with SEED={told}, not from SEED={seed}")
+    if seed or told:
+        bugs = " ".join(path.stem for path in lab.starter_patches(seed or told))
+        print(f"Lab {lab.name}, seed {seed or told}: {bugs}", flush=True)
 
 
 def load(name):
