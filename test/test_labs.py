@@ -53,10 +53,30 @@ def test_student(tmp_path):
     said = run(tree / "test" / "labs" / "lab", "handin", cwd=tree).stdout
     assert "classes-handin.tar.gz: trap/fault.c" in said and "left out: vm/page.c" in said
     with tarfile.open(tree / "classes-handin.tar.gz") as archive:
-        assert archive.getnames() == ["classes/trap/fault.c"]
+        assert archive.getnames() == ["classes/trap/fault.c", "classes/test/labs/this"]
+
+
+def test_seeds(tmp_path):
+    """A seed chooses the same bugs each time, one of each kind; seeds together choose all; the
+    archive tells its seed."""
+    lab = labs.load("tour")
+    chosen = {path for seed in range(40) for path in lab.starter_patches(str(seed))}
+    assert lab.starter_patches("7") == lab.starter_patches("7") and chosen == set(lab.variants())
+    assert [p.stem.split("-")[0] for p in lab.starter_patches("7")] == sorted(
+        {p.stem.split("-")[0] for p in lab.variants()})
+    done = run("env", "SEED=7", LAB, "write", "tour", tmp_path / "mine")
+    assert done.returncode == 0, done.stdout
+    run(tmp_path / "mine" / "test" / "labs" / "lab", "handin", cwd=tmp_path / "mine")
+    archive = tmp_path / "mine" / "tour-handin.tar.gz"
+    assert labs.seed_of(tmp_path / "mine") == labs.seed_of(archive) == "7"
+    with pytest.raises(labs.BadLab, match="SEED=7, not from SEED=8"):
+        labs.check_seed(lab, "8", archive)
+    (tmp_path / "odd.tar.gz").write_bytes(b"no archive")
+    assert labs.seed_of(tmp_path / "odd.tar.gz") == labs.seed_of(tmp_path / "none") == ""
 
 
 @pytest.mark.parametrize("words, said", [
+    (("write", "tour", "{dir}/new"), "needs a seed of letters and digits"),
     (("write", "nope", "{dir}"), "there is no lab 'nope'; there are: "),
     (("write", "classes"), "say which lab, and where"),
     (("write", "classes", "{dir}"), "exists already and is not empty"),
