@@ -8,9 +8,10 @@
 // A1. The kernel is built with frame pointers, without compressed instructions and without
 //     shrink-wrapping, so a prologue is: addi sp,sp,-N; stores of ra and s0; addi s0,sp,N.
 // A2. There is no alloca, so s0 = sp + N all through the body.
+// A3. An epilogue is: loads of ra, then of s0; addi sp,sp,N; ret, without a jump between them.
 //
-// Only the innermost frame of a context needs its prologue read: it may have stopped anywhere in
-// it, which is just where a stack overflows.
+// Only the innermost frame of a context needs its prologue and its epilogue read: it may have
+// stopped anywhere in them, and in the prologue is just where a stack overflows.
 #include "trap/backtrace.h"
 
 #include "kern/lib/print.h"
@@ -25,10 +26,13 @@ struct prologue {
   bool set_fp;
 };
 
-enum { PROLOGUE_MAX = 24 };  // instructions looked at
+enum { PROLOGUE_MAX = 24, EPILOGUE_MAX = 24 };  // instructions looked at
 
-#define IS_ADDI(insn, rd, rs) (((insn)&0xfffff) == ((rs) << 15 | (rd) << 7 | 0x13))
-#define IS_SD_TO_SP(insn, rs) (((insn)&0x1fff07f) == ((rs) << 20 | REG_SP << 15 | 3 << 12 | 0x23))
+#define INSN_RET                0x8067
+#define IS_ADDI(insn, rd, rs)   (((insn)&0xfffff) == ((rs) << 15 | (rd) << 7 | 0x13))
+#define IS_SD_TO_SP(insn, rs)   (((insn)&0x1fff07f) == ((rs) << 20 | REG_SP << 15 | 3 << 12 | 0x23))
+#define IS_LD_FROM_SP(insn, rd) (((insn)&0xfffff) == (REG_SP << 15 | 3 << 12 | (rd) << 7 | 0x03))
+#define IS_JUMP(insn)           (((insn)&0x73) == 0x63)  // or a branch
 
 static bool read_insn(uint64 pc, uint32 *insn) {
   uint64 word;
@@ -55,6 +59,22 @@ static struct prologue read_prologue(uint64 pc) {
       p.set_fp = true;
   }
   return p;
+}
+
+// Return whether the function has loaded its caller's s0 back and is about to return.  raise gets
+// the bytes by which it has yet to raise sp.
+static bool read_epilogue(uint64 pc, uint64 *raise) {
+  uint32 insn;
+  *raise = 0;
+  for (uint64 at = pc; at < pc + 4 * EPILOGUE_MAX && read_insn(at, &insn); at += 4) {
+    if (insn == INSN_RET)
+      return true;
+    if (IS_JUMP(insn) || IS_LD_FROM_SP(insn, REG_S0))
+      return false;
+    if (IS_ADDI(insn, REG_SP, REG_SP))
+      *raise += (uint64)((int)insn >> 20);
+  }
+  return false;
 }
 
 // Read the word at address, if that is in the stack.
@@ -86,13 +106,14 @@ void unwind_begin(struct unwind *u, const struct trap_frame *frame, struct stack
       .stval = frame->stval,
   };
   struct prologue p = read_prologue(frame->sepc);
-  if (p.set_fp && fp == sp + p.lowered) {
+  uint64 raise = 0;
+  if (p.set_fp && !read_epilogue(frame->sepc, &raise) && fp == sp + p.lowered) {
     unwind_by_fp(u, fp, p.saved_ra ? 0 : ra);
     return;
   }
   // In the prologue, before s0 was set, or in the epilogue, after s0 and ra were loaded back; or a
-  // function without a frame.  An epilogue has raised sp again.
-  u->cfa = p.set_fp ? sp : sp + p.lowered;
+  // function without a frame.
+  u->cfa = sp + (p.set_fp ? raise : p.lowered);
   u->caller_pc = ra;
   u->caller_fp = fp;
 }

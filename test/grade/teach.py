@@ -94,7 +94,8 @@ FACTS = (
     Fact(r"\w+ in the report", "a register is missing in the report, or printed wrongly",
          "Print every register with its name and a number of 16 digits or with 0x.",
          "docs/grading.md#what-is-read-as-text"),
-    Fact(r".*backtrace|frame \d+ of|calls of|bytes of them|the innermost functions|them folded",
+    Fact(r".*backtrace|frame \d+ of|the frame of|calls of|bytes of them|bytes of the interrupted|"
+         r"the innermost functions|them folded",
          "the backtrace is not what stands on the stack",
          "Begin with sepc, ra, s0 and sp of the frame; then each s0 leads to the next.",
          "docs/traps.md#unwinding"),

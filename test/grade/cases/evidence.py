@@ -6,7 +6,7 @@ import struct
 
 from facts import BREAKPOINT, FS, NAMES, SPIE, SUM, TIMER, expect, judge
 from gradeuser import SMALL, each, judge_each, stack_bytes, verdict
-from machine import FRAME, GUARD, PROVOKE, PROVOKE_END
+from machine import FRAME, GUARD, NOP, PROVOKE, PROVOKE_END
 from suite import case
 
 SPILL = "Save in struct hart what the check needs, and restore it before you save the frame."
@@ -14,6 +14,9 @@ EXACT = "past= says by how many bytes, as docs/traps.md defines it for each clas
 UNWIND = "Start at the frame's sepc, ra, s0 and sp; each s0 points just above a saved ra and s0."
 ABI_NAMES = dict(zip(NAMES[1:32], (f"x{n}" for n in range(1, 32))), sepc="pc")
 HEX = r"(?:0x|(?=[0-9a-f]{16}\b))([0-9a-f]+)\b"
+RET = 0x00008067
+LOAD_NULL = 0x00004003  # lbu zero, 0(zero)
+FUNCTION_MAX = 256  # bytes
 FRAMES = "a backtrace with lines such as `#0 544 bytes recurse+0x24 x28`"
 
 
@@ -210,17 +213,19 @@ def backtrace_overflow(t):
 
 def broken_links(t, depth, whither):
     """A load from null below calls of plant_repeat, with the saved s0 of number depth changed to
-    the frame pointer of number whither.  The backtrace ends with the former."""
+    the frame pointer of number whither, or to one above the stack if that is None.  The backtrace
+    ends with the former."""
     watch = t.boot("provoke PLANT 10")
-    watch.mark()
+    stack = watch.mark().stack
     watch.quiet()
     stop = watch.guest.until(t.build.provoke("provoke_load"))
     table, fps = stop.table(), [stop.x[8]]
     while len(fps) <= depth:
         fps.append(int.from_bytes(table.read_virtual(fps[-1] - 16, 8), "little"))
     leaf = table.lookup(fps[depth] - 16)
+    changed = stack.hi + 16 if whither is None else fps[whither]
     watch.guest.stub.write_memory(leaf.pa + fps[depth] - 16 - leaf.va,
-                                  fps[whither].to_bytes(8, "little"))
+                                  changed.to_bytes(8, "little"))
     report = watch.report()
     judge(report, "null")
     check_registers(t, report)
@@ -253,12 +258,13 @@ def frame_in_itself(t):
     watch.alive_until_end(255)
 
 
-@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 or sp points to itself or "
-      "down", 2, "A caller's frame lies above that of "
-      "the function it called, and a trap's above its handler's. Stop where that is not so.")
+@case("evidence.backtrace_cycle", "The backtrace ends where a saved s0 or sp points to itself, "
+      "down or off the stack", 2, "A caller's frame lies on the stack, above that of the function "
+      "it called, and a trap's above its handler's. Stop where that is not so.")
 def backtrace_cycle(t):
     broken_links(t, 0, 0)
     broken_links(t, 1, 0)
+    broken_links(t, 1, None)
     frame_in_itself(t)
 
 
@@ -278,6 +284,98 @@ def small_calls(t, kind, depth, size):
 def backtrace_whole(t):
     small_calls(t, "small", 799, 16)
     small_calls(t, "mixed", 499, 24)
+
+
+def code(stop, function):
+    """The instructions of a function up to its return."""
+    data = stop.table().read_virtual(function, FUNCTION_MAX) or b""
+    words = [word for word, in struct.iter_unpack("<I", data)]
+    expect(RET in words, "a function that returns", f"no return in {len(data)} bytes")
+    return words[:words.index(RET) + 1]
+
+
+def patch(guest, stop, address, word):
+    """Put an instruction in the place of another."""
+    leaf = stop.table().lookup(address)
+    guest.stub.write_memory(leaf.pa + address - leaf.va, word.to_bytes(4, "little"))
+
+
+def stopped_at(t, offset):
+    """plant_inner loads from null instead of executing the instruction at that offset, which is
+    back when the kernel looks.  Returns how many bytes of code the function has."""
+    watch = t.boot("provoke PLANT 1")
+    guest, stack, vectors = watch.guest, watch.mark().stack, watch.vectors()
+    watch.quiet()
+    start = t.build.provoke("plant_inner")
+    entry = guest.until(start)
+    words = code(entry, start)
+    patch(guest, entry, t.build.provoke("provoke_load"), NOP)  # its own load would come first
+    patch(guest, entry, start + offset, LOAD_NULL)
+    stop = guest.until(*vectors)
+    patch(guest, stop, start + offset, words[offset // 4])
+    watch.traps.append(watch.record(stop))
+    report = watch.report()
+    judge(report, "null")
+    lines = unfold(backtrace(report))
+    sp, caller = report.trap.sp, entry.x[1] - 4
+    where = f"with plant_inner stopped at +{offset:#x}"
+    for line, (pc, size) in zip(lines, [(start + offset, entry.sp - sp),
+                                        (caller, entry.x[8] - entry.sp)]):
+        name = t.build.function(pc)
+        t.equal(f"the frame of {name}, {where}", line, (size, name, pc - t.build.provoke(name)))
+    t.equal(f"bytes from sp to the end of the backtrace, {where}",
+            sum(size for size, _, _ in lines), stack.hi - FRAME - sp)
+    watch.alive_until_end(255)
+    return 4 * len(words)
+
+
+@case("evidence.backtrace_innermost", "The backtrace is right at each instruction of the innermost "
+      "function, from the first to its return", 3,
+      "Up to sepc the prologue counts, and from sepc the epilogue: what was done, what is to do.")
+def backtrace_innermost(t):
+    offset = 0
+    while stopped_at(t, offset) > offset + 4:
+        offset += 4
+
+
+def across_interrupt(t):
+    """A load from null in an interrupt handler.  The backtrace goes on with the thread that was
+    interrupted, and accounts for each byte of its stack."""
+    watch = t.boot("provoke IN_INTERRUPT PLANT 1")
+    guest, thread, vectors = watch.guest, watch.mark().stack, watch.vectors()
+    while (stop := guest.until(watch.here, *vectors)).pc != watch.here:
+        interrupted = watch.record(stop)
+    watch.take_mark(stop)
+    watch.quiet()
+    report = watch.report()
+    judge(report, "null", verdict="panic", why="interrupt")
+    lines = unfold(backtrace(report))
+    t.equal("the innermost functions", " ".join(name for _, name, _ in lines[:5]),
+            "provoke_load plant_repeat plant_repeat plant_inner plant_outer")
+    name = t.build.function(interrupted.sepc)
+    at = [i for i, line in enumerate(lines)
+          if line[1:] == (name, interrupted.sepc - t.build.provoke(name))]
+    t.expect(at, f"the function that was interrupted, {name}, in the backtrace",
+             " ".join(name for _, name, _ in lines))
+    t.equal("bytes of the interrupted thread's frames", sum(size for size, _, _ in lines[at[0]:]),
+            thread.hi - FRAME - interrupted.sp)
+    watch.panics()
+
+
+def across_exception(t):
+    """An overflow in the page fault of a user copy.  The backtrace goes on with the copy."""
+    report = t.fault("provoke COPY_LOW lo+416 0", "overflow")
+    names = [name for _, name, _ in unfold(backtrace(report))]
+    t.expect("provoke_copy" in names, "the caller of the copy, provoke_copy, in the backtrace",
+             " ".join(names))
+
+
+@case("evidence.backtrace_trap", "The backtrace goes on with what a trap interrupted, on the same "
+      "stack or on another", 3, "Where a function returns to the trap entry, go on at the frame "
+      "that the entry pushed: its sepc, ra, s0 and sp.")
+def backtrace_trap(t):
+    across_interrupt(t)
+    across_exception(t)
 
 
 # --- past -----------------------------------------------------------------------------------------
