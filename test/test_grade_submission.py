@@ -305,6 +305,24 @@ HOSTILE = {
 }
 
 
+@pytest.mark.parametrize("packed", ["folder", "zip"])
+@pytest.mark.parametrize("name", ["fault copy.c", "link.c"])
+def test_no_score_for_an_odd_file(tmp_path, name, packed):
+    """A copy that a file manager made, or a link: one line, and neither a score nor 0 points."""
+    top = write(tmp_path / "in", SOURCES)
+    if name == "link.c":
+        (top / "trap" / name).symlink_to("/etc/passwd")
+    else:
+        (top / "trap" / name).write_bytes(b"")
+    if packed == "zip":
+        special = {f"trap/{name}": LINK} if name == "link.c" else {}
+        files = {} if special else {f"trap/{name}": b""}
+        top = make_zip(tmp_path / "a.zip", {**SOURCES, **files},
+                       special=special)
+    with pytest.raises(submission.Unusable, match="cannot be taken: .*(not a name|regular file)"):
+        submission.build(top, guest.BUILD, 1, lambda line: None)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_how_it_is_packed_costs_no_points(tmp_path, scratch, kind):

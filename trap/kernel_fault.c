@@ -2,7 +2,8 @@
 //
 // Kernel faults: collect the facts, classify, report, and kill the process or panic.
 //
-// I1. All of this runs on the hart's emergency stack, interrupts off, and takes no lock.
+// I1. All of this runs on the hart's emergency stack, interrupts off, and takes no lock but the
+//     UART's; end_victim alone runs on the victim's stack.
 // I2. The victim's stack is untouched until the report is out.
 // I3. The only way off the emergency stack is into process_exit, and nothing sleeps on it.
 #include "kern/lib/atomic.h"

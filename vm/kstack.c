@@ -82,12 +82,16 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   return stack;
 }
 
-void kstack_disown(struct kstack *stack) {
-  assert(!irq_enabled());
+static void uncharge(struct kstack *stack) {
   struct account *account = stack->account;
   stack->account = NULL;
   store_relaxed(&stack->account_id, 0);
   account_return(account, KSTACK_PAGES);
+}
+
+void kstack_disown(struct kstack *stack) {
+  assert(!irq_enabled());
+  uncharge(stack);
 }
 
 int kstack_limit(struct kstack *stack, uint64 limit) {
@@ -103,7 +107,7 @@ int kstack_limit(struct kstack *stack, uint64 limit) {
 void kstack_free(struct kstack *stack) {
   kasan_stack_free(stack, __builtin_return_address(0));
   if (stack->account)
-    account_return(stack->account, KSTACK_PAGES);
+    uncharge(stack);
   irq_t irq = spin_lock(&kstack_window.lock);
   assert(stack->kind != 0 && stack->lo != this_hart()->stack_lo);
   stack->kind = 0;

@@ -42,7 +42,6 @@ static uint64 total;     // [I]
 static uint64 avail;     // [a] page.h, I1
 static uint64 promised;  // [a]
 static uint64 refused;   // [a]
-bool (*page_fail_hook)(void);
 
 void *page_ptr(const struct page *p) {
   return pa_to_ptr(buddy_pfn(p) << PAGE_SHIFT);
@@ -162,7 +161,7 @@ static __attribute__((noinline)) bool avail_take_slow(uint64 n) {
 
 // Take n from avail.  Returns false when there are fewer, even after a drain.
 static bool avail_take(uint64 n) {
-  return __builtin_expect(!page_fail_hook && avail_try(n), 1) || avail_take_slow(n);
+  return __builtin_expect(!PAGE_HOOKED && avail_try(n), 1) || avail_take_slow(n);
 }
 
 // Hand the page to the caller, whose return address is pc.
@@ -340,12 +339,16 @@ uint64 page_refused(void) {
   return load_relaxed(&refused);
 }
 
+#if PROVOKE
+bool (*page_fail_hook)(void);
+
 bool page_ask_hook(void) {
   bool fail = page_fail_hook();
   if (fail)
     fetch_add(&refused, 1);
   return fail;
 }
+#endif
 
 void page_init(void) {
   pa_t start = 0, end, first, last = 0;

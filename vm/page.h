@@ -92,20 +92,22 @@ void page_drain(void);
 // added before.  Boot only.
 void page_add_reclaimer(void (*reclaim)(void));
 
-// Asked at each allocation (page, block, promise, object of kmalloc) whether it is to fail, unless
-// null.  For tests.
+#if PROVOKE
+// A test's hook, called at each allocation (page, block, promise, object of kmalloc): returns
+// whether that must fail.  Null: there is none.
 extern bool (*page_fail_hook)(void);
+#define PAGE_HOOKED (page_fail_hook != NULL)
 
 // Ask the hook.  A failure counts as refused.
 bool page_ask_hook(void);
+#else
+#define PAGE_HOOKED     false
+#define page_ask_hook() false
+#endif
 
 // Return whether a test wants this allocation to fail.
 static inline bool page_must_fail(void) {
-#if PROVOKE
-  if (__builtin_expect(!!page_fail_hook, 0))
-    return page_ask_hook();
-#endif
-  return false;
+  return __builtin_expect(PAGE_HOOKED, 0) && page_ask_hook();
 }
 
 // Return how many pages are managed, available (I1), promised.

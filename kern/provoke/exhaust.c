@@ -51,15 +51,19 @@ void provoke_exhaust_spinlock(char *words[]) {
   spin_unlock(&exhaust_spinlock, irq);
 }
 
+// Of two locks it holds one when the stack runs out, so that a count that forgets one is found.
 void provoke_exhaust_sleeplock(char *words[]) {
-  struct sleeplock *lock = kmalloc(sizeof(*lock));
-  if (!lock)
+  struct sleeplock *locks = kmalloc(2 * sizeof(*locks));
+  if (!locks)
     return;
-  sleep_init(lock, "provoke");
-  sleep_lock(lock);
+  for (int i = 0; i < 2; i++) {
+    sleep_init(&locks[i], "provoke");
+    sleep_lock(&locks[i]);
+  }
+  sleep_unlock(&locks[0]);
   provoke_exhaust_stack(words);
-  sleep_unlock(lock);
-  kfree(lock);
+  sleep_unlock(&locks[1]);
+  kfree(locks);
 }
 
 void provoke_exhaust_transaction(char *words[]) {

@@ -22,8 +22,7 @@
 
 #define LARGE_FRAME (FRAME_MAX - 24)  // bytes; the compiler adds some
 
-// --- threads
-// -----------------------------------------------------------------------------------------
+// --- threads -------------------------------------------------------------------------------------
 
 // Which allocation is to fail.  A process that ends may leave this behind: its number does not come
 // back soon.

@@ -56,7 +56,7 @@ enum outcome {
 
 // kern/provoke/life.c: a stack's life.
 #define LIFE_TESTS(X)                                                                              \
-  X(FAIL_ALLOC, fail_alloc, RETURNS, "[N] fail this process's N-th allocation from now on")        \
+  X(FAIL_ALLOC, fail_alloc, RETURNS, "[N] fail this process's N-th allocation, counted from now")  \
   X(MAKE_THREAD, make_thread, RETURNS, "make a kernel thread that ends at once")                   \
   X(STACK_SECRET, stack_secret, RETURNS, "[N [DEPTH]] leave N bytes below DEPTH KiB of frames")    \
   X(STRAY_SECRET, stray_secret, STOPS, "[N] leave one N bytes above the low end, then fault")      \

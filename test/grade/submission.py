@@ -421,7 +421,7 @@ def prepare(top, base, scratch, build, uid, say, manifest):
     give(scratch / "tmp", uid)
     try:
         found = read(top, manifest, scratch, uid)
-    except Unusable as error:
+    except (Unusable, Refused) as error:
         raise Unusable(f"{ascii(top.name)} cannot be taken: {error}") from error
     with lock(base):
         copy(TOP, scratch / "tree", TREE)

@@ -218,10 +218,10 @@ def stack_of_reader(t, report):
     return stack
 
 
-def freed_remotely(t, program):
+def freed_remotely(t, program, cpus=2):
     """The hart that had loaded from a stack loads again when it is freed.  Returns the Report and
     the frame that the address was in."""
-    watch = t.boot(program, cpus=2, icount=False)
+    watch = t.boot(program, cpus=cpus, icount=False)
     watch.mark()
     live = watch.guest.until(t.build.provoke("provoke_load"))  # from the live stack
     frame = live.table().lookup(live.x[10])
@@ -241,6 +241,13 @@ def freed_remotely(t, program):
       "Unmapping is done only when every hart has fenced, not just the one that unmaps.")
 def freed_stack_remote(t):
     watch, _ = freed_remotely(t, "provoke STALE_REMOTE")
+    watch.panics()
+
+
+@case("not_overflow.freed_stack_remote_6", "The same on the last of six harts", 2,
+      "A fence of all harts reaches each of them, however many there are.")
+def freed_stack_remote_6(t):
+    watch, _ = freed_remotely(t, "provoke ON_HART 4 STALE_REMOTE", cpus=6)
     watch.panics()
 
 

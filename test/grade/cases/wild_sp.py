@@ -113,13 +113,13 @@ def odd_timer(t):
              "an odd sp on the stack", hex(sp))
 
 
-def off_by(t, trap, offsets):
-    """In one guest, each process gets an sp that is off by that much from a good one."""
-    watch = t.boot(f"provoke -n {len(offsets)} WILD_SP odd {trap}", mem=SMALL)
-    for number, offset in enumerate(offsets):
+def off_by(t, trap, changes):
+    """In one guest, each process gets an sp that one of the changes makes of a good one."""
+    watch = t.boot(f"provoke -n {len(changes)} WILD_SP odd {trap}", mem=SMALL)
+    for number, change in enumerate(changes):
         mark = watch.mark()
         stop = watch.guest.until(t.build.provoke(f"provoke_sp_{trap}"))
-        sp = mark.stack.lo + STACK // 2 + offset
+        sp = change(mark.stack.lo + STACK // 2)
         watch.guest.write(stop, "a0", sp)
         report = watch.report()
         judge(report, "wild-sp", pid=3 + number)
@@ -133,6 +133,12 @@ def off_by(t, trap, offsets):
 @case("wild_sp.odd_bits", "sp off by 1, 2, 4 or 8 when an interrupt comes, or a breakpoint", 2,
       "Check all four low bits of sp, whatever the cause of the trap.")
 def odd_bits(t):
-    offsets = [sign * by for by in (1, 2, 4, 8) for sign in (1, -1)]
-    off_by(t, "interrupt", offsets)
-    off_by(t, "break", offsets)
+    changes = [lambda sp, by=sign * by: sp + by for by in (1, 2, 4, 8) for sign in (1, -1)]
+    off_by(t, "interrupt", changes)
+    off_by(t, "break", changes)
+
+
+@case("wild_sp.high_bits", "sp right but for one of its high bits", 2,
+      "Compare all 64 bits of sp with the bounds of the stack.")
+def high_bits(t):
+    off_by(t, "break", [lambda sp, bit=bit: sp ^ 1 << bit for bit in range(36, 64, 2)])
