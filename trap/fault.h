@@ -26,9 +26,6 @@ enum fault_class {
 // Return whether the cause is a page fault: of a fetch, a load, a store.
 bool is_page_fault(uint64 scause);
 
-// Return in words what the exception of that cause is.
-const char *exception_name(uint64 scause);
-
 // Bounds of a stack: [lo, hi).
 struct stack_bounds {
   uint64 lo, hi;

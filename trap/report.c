@@ -6,6 +6,7 @@
 // whose fields and order docs/traps.md fixes.
 #include "trap/report.h"
 
+#include "kern/lib/cause.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"

@@ -29,6 +29,7 @@
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/atomic.h"
+#include "kern/lib/cause.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/print.h"

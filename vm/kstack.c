@@ -82,16 +82,12 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   return stack;
 }
 
-static void uncharge(struct kstack *stack) {
+void kstack_disown(struct kstack *stack) {
+  assert(!irq_enabled());
   struct account *account = stack->account;
   stack->account = NULL;
   store_relaxed(&stack->account_id, 0);
   account_return(account, KSTACK_PAGES);
-}
-
-void kstack_disown(struct kstack *stack) {
-  assert(!irq_enabled());
-  uncharge(stack);
 }
 
 int kstack_limit(struct kstack *stack, uint64 limit) {
@@ -106,9 +102,10 @@ int kstack_limit(struct kstack *stack, uint64 limit) {
 
 void kstack_free(struct kstack *stack) {
   kasan_stack_free(stack, __builtin_return_address(0));
+  irq_t irq = irq_save();
   if (stack->account)
-    uncharge(stack);
-  irq_t irq = spin_lock(&kstack_window.lock);
+    kstack_disown(stack);
+  spin_lock(&kstack_window.lock);
   assert(stack->kind != 0 && stack->lo != this_hart()->stack_lo);
   stack->kind = 0;
   stack->saved_sp = NULL;
