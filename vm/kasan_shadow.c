@@ -3,8 +3,9 @@
 // The shadow: where it lies, what it says, and when it changes.
 //
 // RAM has its shadow from boot on.  The image has no other: its shadow is that of the frames it
-// lies in.  The arenas get pages of shadow as their areas come and go (kasan_shadow.h, I2). A1.
-// Only code that the compiler does not check runs before kasan_init.  This file is never checked.
+// lies in.  The arenas get pages of shadow as their areas come and go (kasan_shadow.h, I2).
+// A1. Only code that the compiler does not check runs before kasan_init.  This file is never
+//     checked.
 // Locks: kept_lock, under which no other lock is taken.
 #include "vm/kasan_shadow.h"
 

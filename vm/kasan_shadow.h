@@ -63,12 +63,12 @@ void kasan_area_release(struct vm_area *area);
 // Return whether granule i has the shadow that it must have if in a live area, or not (I2).
 bool kasan_shadow_fits(const struct vmalloc_arena *arena, uint32 i, bool live);
 
-// Its first size bytes may be accessed from now on, and were given to the function pc is in; the
-// area is about to be unmapped for it, and was not before.
+// alloc: make the first size bytes accessible; pc asked for them.  free: called once, before the
+// area is unmapped.
 void kasan_area_alloc(struct vm_area *area, uint64 size, const void *pc);
 void kasan_area_free(struct vm_area *area, const void *pc);
 
-// The stack may be accessed from now on, or not any more; who it was given to or given back by.
+// Make the stack accessible, or poison it; pc is the caller.
 void kasan_stack_alloc(struct kstack *stack, const void *pc);
 void kasan_stack_free(struct kstack *stack, const void *pc);
 
@@ -78,7 +78,7 @@ void kasan_page_alloc(struct page *p, const void *pc);
 void kasan_page_free(struct page *p, const void *pc);
 void kasan_object_alloc(void *object, uint64 room, uint64 size, const void *pc);
 
-// Report that p is freed, though it is not in use or nothing that could be.
+// Report that p is freed, but is not in use or was never allocated.
 void kasan_bad_free(const void *p, const void *pc);
 
 // Change where an object is said to have been allocated.

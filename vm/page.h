@@ -96,7 +96,7 @@ void page_add_reclaimer(void (*reclaim)(void));
 // A test's hook, called at each allocation (page, block, promise, object of kmalloc): returns
 // whether that must fail.  Null: there is none.
 extern bool (*page_fail_hook)(void);
-#define PAGE_HOOKED (page_fail_hook != NULL)
+#define PAGE_HOOKED (!!page_fail_hook)
 
 // Ask the hook.  A failure counts as refused.
 bool page_ask_hook(void);

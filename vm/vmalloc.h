@@ -56,10 +56,10 @@ void vmalloc_init(void);
 // (all of it if that is less), and link its page tables.  Boot only, as vmalloc_init.
 void vmalloc_add_arena(struct vmalloc_arena *arena, uint64 size);
 
-// Allocate size bytes (rounded up to pages), guard_below above the start of a granule: pages zeroed
-// and taken one by one, mapped for reading and writing.  Fences this hart.  Returns NULL when
-// memory or addresses ran out, having undone everything.  Size 0 reserves an address and maps
-// nothing. Does not sleep.  The caller holds no lock of this room.
+// Allocate size bytes (rounded up to pages), which begin guard_below bytes into the first granule:
+// zeroed pages, taken one by one, mapped for reading and writing.  Fences this hart.  Returns NULL
+// when memory or addresses ran out, having undone everything.  Size 0 reserves an address and maps
+// nothing.  Does not sleep.  The caller holds no lock of this room.
 struct vm_area *vmalloc_range(struct vmalloc_arena *arena, uint64 size);
 
 // Unmap the area.  Its frames and addresses come back after the next fence of all harts.

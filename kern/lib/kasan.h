@@ -8,7 +8,7 @@
 
 #if KASAN
 
-// For a function that looks at memory whoever has it, or at devices, which have no shadow.
+// For a function that looks at memory that others own, or at devices, which have no shadow.
 #define KASAN_EXEMPT __attribute__((no_sanitize_address))
 
 // Report the access that pc is about to make, unless all of [p, p + size) may be accessed.
@@ -24,6 +24,6 @@ static inline void kasan_check_range(const void *p, uint64 size, bool write, con
 
 #endif
 
-// Likewise for the caller of the function that this stands in.
+// The same check, reported at the caller of the function that this stands in.
 #define KASAN_READS(p, size)  kasan_check_range(p, size, false, __builtin_return_address(0))
 #define KASAN_WRITES(p, size) kasan_check_range(p, size, true, __builtin_return_address(0))

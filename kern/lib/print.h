@@ -28,8 +28,8 @@ void format(struct format_out *out, const char *fmt, va_list args);
 // Where printed bytes go: the firmware's console until a driver registers its own.
 // put writes one byte, polled.  A message or report calls begin once it has the console, and end
 // when it has given it back: then a print_claim that failed may be tried again.  All three work in
-// any context, never sleep, and wait for no lock that a faulting hart can hold. Handed down by:
-// kern/dev/uart.c.
+// any context, never sleep, and wait for no lock that a faulting hart can hold.
+// Called by: kern/dev/uart.c.
 void print_set_sink(void (*put)(char c), void (*begin)(void), void (*end)(void));
 
 // Keep messages and reports off the console while a driver sends output of user programs.  Returns

@@ -26,8 +26,8 @@ static int collect_args(struct exec_args *args) {
   return err;
 }
 
-static _Noreturn void give_up(const char *what, const char *why, int error) {
-  kprintf("%s: %s (error %d)\n", what, why, error);
+static _Noreturn void give_up(const char *what, const char *why, int err) {
+  kprintf("%s: %s (error %d)\n", what, why, err);
   power_off(1);
 }
 

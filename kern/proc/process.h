@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Processes: the tree, exit and wait, exec.
+// Processes: the tree, exit and wait.
 //
 // I1. process_lock guards the tree, the pid table, every state, and which space a process has; it
 //     is never held across a sleep.

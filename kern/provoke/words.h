@@ -17,7 +17,7 @@
 //              other       the middle of another thread's stack
 //              odd         8 bytes above the middle of the running stack, no multiple of 16
 //              lo, hi      the bounds of the running stack
-//              here        where the running stack is in use to
+//              here        sp, the lowest byte in use of the running stack
 //              a number    that address
 #pragma once
 

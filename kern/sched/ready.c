@@ -104,7 +104,7 @@ void thread_kill(struct thread *t) {
 }
 
 // Hand the first thread of from to to, if from has more than load.  Returns whether it did.
-static bool hand_over(struct runqueue *from, struct runqueue *to, uint32 load) {
+static bool hand_over_thread(struct runqueue *from, struct runqueue *to, uint32 load) {
   if (load_relaxed(&from->count) <= load)
     return false;
   spin_lock(&from->lock);
@@ -118,7 +118,7 @@ static bool hand_over(struct runqueue *from, struct runqueue *to, uint32 load) {
 
 static void steal(struct runqueue *mine, uint32 load) {
   for (uint32 i = 1; i < hart_count; i++)
-    if (hand_over(harts[(mine->hart->index + i) % hart_count].queue, mine, load))
+    if (hand_over_thread(harts[(mine->hart->index + i) % hart_count].queue, mine, load))
       break;
 }
 
@@ -127,7 +127,7 @@ void runq_balance(struct runqueue *q) {
   if (runq_is_idle(q))
     steal(q, 0);
   else if (idle != 0)
-    hand_over(q, harts[__builtin_ctzl(idle)].queue, 0);
+    hand_over_thread(q, harts[__builtin_ctzl(idle)].queue, 0);
   else
     steal(q, load_relaxed(&q->count) + 1);
 }

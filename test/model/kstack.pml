@@ -276,7 +276,7 @@ end:
      if
      :: use(s); state[s] = READY // it yields
      :: state[s] = CACHED        // it ended: thread_free
-     :: unmap_stack()            // likewise, and the cache is full
+     :: unmap_stack()            // the same, and the cache is full
      fi
   :: atomic { ANY(CACHED) -> choose(CACHED); state[s] = ERASED };
      if
