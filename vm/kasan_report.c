@@ -69,7 +69,7 @@ static const struct vm_area *area_at(uint64 addr) {
   if (!arena || i >= arena->granules.count)
     return NULL;
   const struct vm_area *area = &arena->areas[arena->areas[i].first];
-  return area->note.alloc ? area : NULL;
+  return area->note.alloc && i < area->first + area->granules ? area : NULL;
 }
 
 static const char *classify_area(uint64 addr) {
