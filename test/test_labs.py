@@ -30,6 +30,12 @@ def test_lab(name):
     assert done.returncode == 0, done.stdout
 
 
+def test_patches_apply():
+    """Of all labs: today's run of test_lab() tries one wrong solution, and one seed's bugs."""
+    for path in sorted((guest.TOP / "test" / "labs").glob("**/*.patch")):
+        labs.apply(path, guest.TOP, "--check")
+
+
 @pytest.mark.parametrize("name", labs.names())
 def test_pages(name):
     """Each lab has a handout with what a handout needs, and stands in both lists."""

@@ -231,6 +231,10 @@ void *page_alloc_order(uint32 order) {
     return NULL;
   struct page *p = block_try(order);
   if (!p) {
+    cache_drain();  // often enough, and no hart has to fence
+    p = block_try(order);
+  }
+  if (!p) {
     page_drain();
     p = block_try(order);
   }

@@ -9,6 +9,7 @@ them: a kernel that does not report need not be asked what it reports.
 import re
 from dataclasses import dataclass, field
 
+
 @dataclass(frozen=True)
 class Fact:
     """One kind of thing that can be wrong.  shape: of what was expected."""
