@@ -161,6 +161,18 @@ def test_two_terminals(waiting, tmp_path):
     one.until("Bulwark")  # GDB has let it go on
 
 
+def test_no_input(tmp_path):
+    """Without a standard input GDB ends at once, and takes no other file for what was typed."""
+    words = [f"BUILD={os.environ.get('BUILD', 'build')}", f"GDBPORT={free_port()}",
+             f"GDBINIT={tmp_path}/gdbinit", "QEMU_ARGS=-snapshot",
+             *guest.chosen("CROSS", "LLVM", "HOSTCC", "QEMU", "GDB", "PYTHON")]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", "make", "gdb", *words],
+                          cwd=guest.TOP, env=guest.environment(), text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=guest.WALL_SECONDS)
+    assert done.returncode == 0 and "Undefined command" not in done.stdout, done.stdout
+
+
 def test_port_of_another_process(waiting):
     """Nothing is promised then."""
     with socket.socket() as taken:
