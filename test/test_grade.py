@@ -24,8 +24,10 @@ sys.path.insert(0, str(GRADE))
 
 import facts  # noqa: E402
 import machine  # noqa: E402
+import places  # noqa: E402
 import results  # noqa: E402
 import rsp  # noqa: E402
+import story  # noqa: E402
 import submission  # noqa: E402
 import suite  # noqa: E402
 import sv39  # noqa: E402
@@ -584,6 +586,149 @@ def test_failures_with_one_cause_are_one(capsys):
     assert "make grade-gdb CASES=overflow.a" in text and "docs/traps.md#classes" in text
     assert "docs/" not in results.text(found[1], briefly=True)
     assert teach.summary(found[:1]) == []
+
+
+LO = 0xFFFFFFF800014000
+ENTRY = 0xFFFFFFFF80007F5C
+
+
+class MadeUpPlaces:
+    """Two functions of a kernel."""
+
+    def describe(self, address):
+        return {ENTRY: "trap_entry+0x10 (trap/entry.S:118)",
+                ENTRY + 4096: "recurse+0x24 (kern/provoke/exhaust.c:31)"}.get(address, "")
+
+    def name(self, address):
+        return self.describe(address).partition(" ")[0]
+
+    def source(self, address):
+        return self.describe(address).partition("(")[2].rstrip(")")
+
+    def look_up(self, addresses):
+        pass
+
+
+def scene(**changes):
+    def trap(sepc, stval, sp):
+        return dict(hart=0, sepc=sepc, scause=15, stval=stval, sp=sp, bad_sp=True)
+
+    made = {"who": "pid 3 (x)", "stack": [LO, LO + machine.STACK], "vector": ENTRY, "count": 57,
+            "traps": [trap(ENTRY + 4096, LO - 76, LO - 208), trap(ENTRY, LO - 488, LO - 496)],
+            "report": None, "changed": 0, "harts": []}
+    return {**made, **changes}
+
+
+def test_story():
+    """It names who stored, where that is, and who faulted while that was handled."""
+    first, then = story.tell(scene(), MadeUpPlaces())
+    assert first.startswith("recurse+0x24 (kern/provoke/exhaust.c:31) stored to 0xfffffff800013fb4,"
+                            " 76 bytes below the stack of pid 3 (x), in the guard; sp was ")
+    assert then.startswith("Then the trap entry itself: trap_entry+0x10 (trap/entry.S:118) stored")
+    assert then.endswith("and so on, 57 faults before any report.")
+    at = story.Teller(scene()).at
+    assert at(LO, 0).endswith("on the stack of pid 3 (x), 0 bytes above its base")
+    assert at(LO + machine.STACK, 0).endswith(f"{machine.STACK} bytes above its base")
+    assert at(LO + machine.STACK).endswith("1 byte above that stack, in the guard")
+    assert at(LO + machine.SLOT).endswith("in the stack half of another slot")
+    assert at(8) == "0x8" and at(1 << 20).endswith("a user address")
+    stuck = story.tell(scene(traps=[], harts=[(1, ENTRY, ENTRY + 4096), (0, 64, 0)]),
+                       MadeUpPlaces())
+    assert stuck == ["When time was up, hart 1 was in trap_entry+0x10 (trap/entry.S:118), with ra "
+                     "in recurse+0x24.", "When time was up, hart 0 was in user mode."]
+
+
+def test_drawing():
+    """What points to a border stands at the border; nothing is drawn where nothing points."""
+    lines = story.draw(scene())
+    assert [line[:18] for line in lines if line[:2] == "0x"] == [
+        f"{at:#x}" for at in (LO + machine.STACK, LO, LO - 76, LO - 208, LO - 488, LO - 496,
+                              LO - machine.GUARD)]
+    assert lines[0].endswith("-+") and "| stack of pid 3 (x) " in lines[1]
+    assert any(line.endswith("| <- store: 76 below the stack") for line in lines)
+    assert len({line.index(line.strip()[-1]) for line in lines if "<-" not in line}) == 1
+    report = {"sp": LO + machine.STACK, "frame": LO + 8}
+    lines = story.draw(scene(traps=[], report=report, changed=LO + machine.STACK + 8))
+    assert lines[0].startswith(f"{LO + machine.SLOT:#x} +--")
+    assert any(line.startswith(f"{LO + machine.STACK:#x} +--") and "sp of the reporter" in line
+               for line in lines)
+    assert story.draw(scene(traps=[])) == story.draw(scene(stack=None)) == []
+
+
+def test_places(tmp_path):
+    """An address of the kernel has a function, and a line of the source if there is a tool."""
+    kernel = guest.BUILD / "kernel"
+    found = places.Places(kernel)
+    symbols = {name: address for address, name in found.symbols()}
+    address = symbols["trap_entry"] + 4
+    assert found.name(address) == "trap_entry+0x4"
+    assert re.fullmatch(r"trap_entry\+0x4 \(trap/entry\.S:\d+\)", found.describe(address))
+    found.tool = None
+    assert found.describe(address + 4) == "trap_entry+0x8" and found.describe(4096) == ""
+    assert found.describe(address).endswith(")")  # it is known
+    for content in (b"", b"\x7fELF" + bytes(300), kernel.read_bytes()[:5000]):
+        (tmp_path / "kernel").write_bytes(content)
+        assert places.Places(tmp_path / "kernel").describe(address) == ""
+
+
+def test_places_are_looked_up_once(monkeypatch):
+    """However many there are, a new set of addresses takes one process, and an old one none."""
+    ran, run = [], subprocess.run
+    monkeypatch.setattr(places.subprocess, "run", lambda *w, **k: ran.append(w) or run(*w, **k))
+    found = places.Places(guest.BUILD / "kernel")
+    start = next(address for address, name in found.symbols() if name == "trap_entry")
+    found.look_up(range(start, start + 400, 4))
+    assert len(ran) == 1 and all(found.source(a) for a in range(start, start + 400, 4))
+    assert len(ran) == 1
+    monkeypatch.setattr(places, "SECONDS", 0)
+    assert found.source(start + 400) == "" and found.tool is None
+
+
+def test_trap_entry_that_faults_is_one_cause():
+    """By whatever fact it shows."""
+    found = [failed("overflow.a", "a report after at most 64 faults"),
+             failed("overflow.b", "a report of a trap that was taken (sepc 0x1)"),
+             failed("overflow.c", "a report, and the rendezvous after it")]
+    for outcome in found:
+        outcome.scene = scene()
+        story.explain(outcome, MadeUpPlaces())
+    assert len(teach.causes(found)) == 1 and "trap entry itself" in teach.causes(found)[0].says
+    found[0].scene["traps"][1]["bad_sp"] = False  # such as what the reporter probes
+    story.explain(found[0], MadeUpPlaces())
+    assert len(teach.causes(found)) == 2
+
+
+def test_addresses_in_a_failure_are_named():
+    outcome = failed("overflow.a", f"class=overflow, sepc {ENTRY:#x}", f"sepc {ENTRY:#x}9")
+    story.explain(outcome, MadeUpPlaces())
+    said = dict(teach.lines(outcome))
+    assert said["expected"].endswith(f"sepc {ENTRY:#x} [trap_entry+0x10 (trap/entry.S:118)]")
+    assert "[" not in said["seen"] and "story" not in said
+
+
+def test_failure_has_a_scene(trial):
+    """That of the report which was wrong, and of what came since."""
+    trial.case = suite.Case("overflow.test", "t", 1, "h", ("core",), lambda t: t.fault(
+        "provoke EXHAUST_STACK", "wild-sp"))
+    outcome = suite.perform(trial.case, trial.build, trial.logs)
+    assert outcome.status == "fail" and outcome.scene["count"] >= 1
+    story.explain(outcome, places.Places(guest.BUILD / "kernel"))
+    assert re.match(r"recurse\+0x\w+ \(kern/provoke/exhaust\.c:\d+\) stored to 0x\w+, \d+ bytes "
+                    r"below the stack of pid 2 \(provoke\), in the guard; sp was ",
+                    outcome.story[0])
+    assert any("<- store" in line for line in outcome.drawing) and not outcome.in_entry
+    results.text(outcome)
+
+
+def test_timeout_says_where_the_harts_were(tmp_path):
+    def hang(t):
+        t.boot("provoke WILD_SP here interrupt", limit=1).report()
+
+    c = suite.Case("overflow.test", "t", 1, "h", ("core",), hang)
+    outcome = suite.perform(c, machine.Build(guest.BUILD), tmp_path)
+    assert outcome.status == "timeout" and outcome.scene["harts"]
+    story.explain(outcome, places.Places(guest.BUILD / "kernel"))
+    assert "When time was up, hart 0 was in " in outcome.story[-1]
 
 
 def test_case_in_gdb():

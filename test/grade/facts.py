@@ -12,7 +12,8 @@ import secrets
 import struct
 from dataclasses import dataclass, field
 
-from machine import FRAME, GUARD, PROVOKE, RENDEZVOUS, SLOT, STACK, WINDOW, Ended, Stop
+from machine import (FRAME, GUARD, PROVOKE, PROVOKE_END, RENDEZVOUS, SLOT, STACK, WINDOW, Ended,
+                     Stop)
 from sv39 import PAGE, A, D, R, V, W
 
 INTERRUPT = 1 << 63
@@ -25,6 +26,7 @@ NAMES = ("sepc ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6
          "t3 t4 t5 t6 scause stval sstatus").split()
 PANIC, LAST_RESORT, KILLED = 1, 3, 255  # exit codes
 STACKS_MAX = 256  # whose memory is read at a trap
+TRAPS_TOLD = 2  # of those that came before a failure
 FAULTS_MAX = 64  # in the kernel, on the way to one report
 LEAST = 70  # per cent of a machine's memory that a program must be able to have
 GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to report
@@ -33,12 +35,13 @@ GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to 
 class Failed(Exception):
     """A case found something wrong."""
 
-    def __init__(self, expected, seen):
+    def __init__(self, expected, seen, at=0):
+        """at: an address that it is about."""
         super().__init__(f"expected {expected}; seen {seen}")
-        self.expected, self.seen = expected, seen
+        self.expected, self.seen, self.at = expected, seen, at
 
     def __reduce__(self):
-        return Failed, (self.expected, str(self.seen))
+        return Failed, (self.expected, str(self.seen), self.at)
 
 
 def expect(condition, expected, seen):
@@ -161,7 +164,9 @@ class Report:
     text: str  # the console's output of this report
     table: object
     emergency: Stack
+    begun: int = 0  # how many of the traps came before the last report
     trap: Trap = None
+    who: str = ""  # the victim's pid and name
 
 
 def parse_line(line):
@@ -193,6 +198,9 @@ class Observer:
         self.printed = 0  # bytes of output that earlier reports account for
         self.records = []
         self.reported = ""  # the last report as it was printed
+        self.who = "the test"  # whose the marked stack is
+        self.vector = 0  # the trap entry
+        self.latest = None  # the last Report
 
     # --- the mark --------------------------------------------------------------------------------
 
@@ -249,7 +257,7 @@ class Observer:
         found = set()
         for hart in self.guest.present:
             stvec = self.guest.stub.read_register(hart, "stvec")
-            base = stvec & ~3
+            base = self.vector = stvec & ~3
             found |= {base, *(base + 4 * n for n in (1, 5, 9))} if stvec & 3 == 1 else {base}
         return found
 
@@ -364,8 +372,39 @@ class Observer:
         expect(emergency, "the reporter on a stack of the window", f"sp {stop.sp:#x}")
         frame = Frame(stop.x[10], list(struct.unpack("<35Q", data)))
         mark = self.mark_of(stop.hart, frame.sp)
-        self.known = len(self.traps)
-        return Report(stop, mark, self.traps, frame, line, new, table, emergency)
+        begun, self.known = self.known, len(self.traps)
+        self.latest = Report(stop, mark, self.traps, frame, line, new, table, emergency, begun)
+        return self.latest
+
+    # --- for people ------------------------------------------------------------------------------
+
+    def scene(self, at=0):
+        """What happened before the case failed, in plain data.  at: an address that it is about."""
+        report, faults = None, self.faults(self.known)
+        if self.latest and not faults:
+            report, faults = self.latest, self.faults(self.latest.begun, self.known)
+        known = report and report.trap
+        first = [i for i, t in enumerate(faults) if (
+            t is known if known else PROVOKE <= t.sepc < PROVOKE_END or not self.is_good(t.sp))]
+        faults = faults[first[0]:] if first else faults
+        near = [m for m in self.marks if faults and stack_of(faults[0].sp) == m.stack]
+        mark = report.mark if report else (near or self.marks or [None])[-1]
+        return {
+            "who": report and report.who or self.who,
+            "stack": mark and [mark.stack.lo, mark.stack.hi],
+            "vector": self.vector,
+            "count": len(faults),
+            "traps": [dict(hart=t.hart, sepc=t.sepc, scause=t.scause, stval=t.stval, sp=t.sp,
+                           bad_sp=not self.is_good(t.sp)) for t in faults[:TRAPS_TOLD]],
+            "report": report and {"sp": report.stop.sp, "frame": report.frame.address},
+            "changed": at,
+            "harts": self.guest.stuck,
+        }
+
+    def faults(self, start, end=None):
+        """The traps of the kernel among those, but for interrupts that harm nobody."""
+        return [t for t in self.traps[start:end]
+                if t.sstatus & SPP and not (t.scause & INTERRUPT and self.is_good(t.sp))]
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -518,12 +557,28 @@ def check_unharmed(report):
         if after[start:] != data[start:]:
             at = next((i for i in range(start, STACK) if after[i: i + 1] != data[i: i + 1]), 0)
             raise Failed("every stack as it was at the trap",
-                         f"a changed byte at {stack.lo + at:#x} of {stack}")
+                         f"a changed byte at {stack.lo + at:#x} of {stack}"
+                         + new_words(report.trap, data, after, start), stack.lo + at)
+
+
+def new_words(trap, before, after, start):
+    """Say what has been stored: how much, and which registers of the trap that were."""
+    spots = [i for i in range(start & ~7, STACK, 8) if before[i: i + 8] != after[i: i + 8]]
+    if not spots or not after:
+        return ", which is mapped no more" if not after else ""
+    values = {value: name for name, value in zip(NAMES, trap.words()) if value > PAGE}
+    words = [int.from_bytes(after[i: i + 8], "little") for i in spots]
+    known = [values[word] for word in words if word in values]
+    said = f", {len(spots)} words of it in all; there is now {show(words[0])}"
+    return said + (f", and among them are registers of the trap: {' '.join(known[:8])}"
+                   if known else "")
 
 
 def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", owner="-"):
     """All facts of one report.  Returns the Trap.  Of pid to owner each may be None, for what is
     not to be judged, or a set of what will do."""
+    if isinstance(pid, int) and isinstance(process, str):
+        report.who = f"pid {pid} ({process})" if pid else f"the kernel thread {process}"
     find_trap(report)
     check_place(report)
     check_frame(report)

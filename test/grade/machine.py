@@ -303,6 +303,7 @@ class Guest:
         self.code = None
         self.ticks = 0
         self.asleep_since, self.stalled = None, 0
+        self.stuck = []  # (hart, pc, ra) where the machine was when its time was up
         self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
         self.memory = os.memfd_create("guest")
         os.ftruncate(self.memory, self.pages * PAGE)
@@ -479,6 +480,10 @@ class Guest:
                 self.stopped(stop[1])
                 self.check_time()
                 return self.at
+        except TimedOut:
+            words = [(hart, self.stub.read_general(hart)) for hart in self.present]
+            self.stuck = [(hart, x[32], x[1]) for hart, x in words]
+            raise
         except rsp.Gone:
             raise Ended(self.ended()) from None
         except rsp.ProtocolError as error:

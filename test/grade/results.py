@@ -17,6 +17,7 @@ from html import escape
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+import story
 import suite
 import teach
 
@@ -33,6 +34,7 @@ class Report:
         self.printed = 0
         self.graded = True
         self.told = set()  # facts that have been explained
+        self.places = None  # of the kernel, if there is one
         self.begun, self.clear = time.monotonic(), ""
         self.seconds = None  # set when all is done
         self.new = False  # something that is not in the files
@@ -40,6 +42,8 @@ class Report:
 
     def add(self, outcome):
         self.outcomes[outcome.id] = outcome
+        if self.places and outcome.status != "pass":
+            story.explain(outcome, self.places)
         while self.printed < len(self.cases):
             done = self.outcomes.get(self.cases[self.printed].id)
             if not done:
@@ -55,9 +59,10 @@ class Report:
         if self.options.quiet:
             return
         cause = teach.find(outcome)
-        print(self.clear + text(outcome, cause in self.told), flush=True)
+        briefly = cause in self.told and (not outcome.story or (cause, "story") in self.told)
+        print(self.clear + text(outcome, briefly), flush=True)
         if cause:
-            self.told.add(cause)
+            self.told |= {cause, (cause, "story")} if outcome.story else {cause}
 
     def progress(self):
         """On a terminal, keep a line below that says how far the run has come."""
@@ -169,7 +174,8 @@ def text(outcome, briefly=False):
     head = f"{outcome.title}: {word} (0/{outcome.max})  [{outcome.id}]"
     said = [(name, words) for name, words in teach.lines(outcome)
             if not briefly or name in ("what", "expected", "seen")]
-    return "\n".join([head, *(f"    {name + ':':9} {words}" for name, words in said)])
+    return "\n".join([head, *(f"    {name + ':':9} " + words.replace("\n", "\n" + " " * 14)
+                              for name, words in said)])
 
 
 def as_json(report):
@@ -257,9 +263,14 @@ def picture(outcome):
                   flags=re.DOTALL | re.MULTILINE).strip()
 
 
+def shown(value):
+    text = escape(printable(value))
+    return f"<pre>{text}</pre>" if "\n" in value else text
+
+
 def html_case(o):
     said = teach.lines(o) if o.status != "pass" else []
-    body = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in said)
+    body = "".join(f"<dt>{name}</dt><dd>{shown(value)}</dd>" for name, value in said)
     body = f"<dl>{body}</dl>" if body else ""
     if o.report:
         body += f"<pre>{escape(printable(picture(o)))}</pre>"

@@ -107,6 +107,11 @@ class Outcome:
     log: str = ""  # console of the last guest
     records: list = field(default_factory=list)  # machine lines that a rendezvous confirmed
     report: str = ""  # the last report as it was printed
+    scene: dict = field(default_factory=dict)  # of a failure: Observer.scene()
+    story: list = field(default_factory=list)  # sentences about it, and a drawing of the stack
+    drawing: list = field(default_factory=list)
+    in_entry: bool = False  # the trap entry itself faulted
+    names: dict = field(default_factory=dict)  # of the addresses in expected and seen
     fault_of: str = ""  # qemu or host, when it was not the kernel's
 
     @classmethod
@@ -140,6 +145,7 @@ class Trial:
         test runs."""
         verdict = "panic" if code == PANIC else "killed"
         watch = self.boot(program, **machine)
+        watch.who = f"pid {pid} ({process})" if pid else f"the kernel thread {process}"
         watch.mark()
         if not interrupts:
             watch.quiet()
@@ -194,13 +200,14 @@ def reports_overflow(t):
 def perform(c, build, logs):
     """Run one case.  Returns its Outcome; raises nothing that is the case's fault."""
     outcome, trial, start = Outcome.of(c), Trial(c, build, logs), time.monotonic()
+    at = 0
     try:
         c.run(trial)
         outcome.status, outcome.points = "pass", c.points
     except Failed as failure:
         outcome.status = "fail"
         outcome.expected, outcome.seen = failure.expected, str(failure.seen)
-        outcome.reason = str(failure)
+        outcome.reason, at = str(failure), failure.at
     except Ended as end:
         outcome.status, outcome.reason = "fail", str(end)
         outcome.expected, outcome.seen = "the machine to go on", f"{end}: {trial.tail()}"
@@ -224,7 +231,7 @@ def perform(c, build, logs):
         trial.close()
     outcome.seconds = round(time.monotonic() - start, 3)
     outcome.cpu_seconds, outcome.slowness = round(cpu_seconds(), 3), round(slowness(), 3)
-    finish(outcome, trial)
+    finish(outcome, trial, at)
     return outcome
 
 
@@ -247,7 +254,7 @@ def end_of(text, most):
     return text if len(text) <= most else f"[{len(text) - most} characters left out] {text[-most:]}"
 
 
-def finish(outcome, trial):
+def finish(outcome, trial, at=0):
     outcome.guest_ticks = sum(guest.ticks for guest in trial.guests)
     for watch in trial.observers:
         for record in watch.records[:RECORDS_KEPT - len(outcome.records)]:
@@ -258,6 +265,8 @@ def finish(outcome, trial):
     outcome.report = end_of(outcome.report, REPORT_KEPT)
     for name in ("expected", "seen", "reason"):
         setattr(outcome, name, end_of(getattr(outcome, name), TEXT_KEPT))
+    if trial.observers and outcome.status in ("fail", "timeout"):
+        outcome.scene = trial.observers[-1].scene(at)
     if trial.guests:
         outcome.log = str(trial.guests[-1].log)
     if outcome.status == "pass":

@@ -20,6 +20,9 @@ class Fact:
     page: str
 
 
+# What a kernel whose trap entry faults does not get to.
+UNREPORTED = "a report, and the rendezvous|a report after at most|a report of a trap that was taken"
+
 # In the order in which to mend them.
 FACTS = (
     Fact(r"Sv39 to be on|(the )?page table of at most|kernel stacks mapped by pages",
@@ -41,13 +44,16 @@ FACTS = (
          "a page of a stack is not mapped, or with other rights",
          "Each page of a stack gets R, W, A, D and G, and neither U nor X.",
          "docs/kernel-stacks.md"),
+    Fact(r"the trap entry to check sp", "the trap entry itself faulted, while sp was bad",
+         "Before its first store through sp, the entry must know that the whole frame fits there.",
+         "docs/traps.md#the-order-of-things"),
     Fact(r"a report, and the rendezvous after it",
          "the machine ended before the kernel reported anything",
-         "A trap entry that stores through a bad sp faults in its own store. Check sp first.",
+         "The story says what came last; the console's end may say why the machine ended.",
          "docs/traps.md#the-order-of-things"),
     Fact(r"a report after at most \d+ faults",
-         "the trap entry faulted in itself, again and again",
-         "A trap entry that stores through a bad sp faults in its own store. Check sp first.",
+         "the kernel faulted again and again before it reported anything",
+         "Code that handles a fault met the next one: see the second sentence of the story.",
          "docs/traps.md#the-order-of-things"),
     Fact(r"a report of (a trap that was taken|the test)",
          "the report is about a trap that never happened",
@@ -125,15 +131,23 @@ def find(outcome):
     """Return the Fact that failed, or None."""
     if outcome.status != "fail":
         return None
-    return next((fact for fact in FACTS if re.match(fact.shape, outcome.expected)), None)
+    wanted = outcome.expected
+    if outcome.in_entry and re.match(UNREPORTED, wanted):
+        wanted = "the trap entry to check sp"
+    return next((fact for fact in FACTS if re.match(fact.shape, wanted)), None)
 
 
 def lines(outcome):
     """What to say to a failure beyond what was expected and seen."""
     fact = find(outcome)
     said = [("what", fact.says)] if fact else []
+    if outcome.story:
+        said.append(("story", "\n".join(outcome.story)))
+    if outcome.drawing:
+        said.append(("stack", "\n".join(outcome.drawing)))
     if outcome.expected:
-        said += [("expected", outcome.expected), ("seen", outcome.seen)]
+        said += [("expected", named(outcome.expected, outcome)),
+                 ("seen", named(outcome.seen, outcome))]
     elif outcome.reason:
         said.append(("reason", outcome.reason))
     if fact:
@@ -147,6 +161,13 @@ def lines(outcome):
     if outcome.log:
         said.append(("console", outcome.log))
     return said
+
+
+def named(text, outcome):
+    """The text with the place of each address of the kernel behind it."""
+    for address, place in outcome.names.items():
+        text = re.sub(rf"{address}\b", f"{address} [{place}]", text, count=1)
+    return text
 
 
 @dataclass

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""What a kernel did before a case failed: in sentences with names, and as a drawing of the stack.
+
+It is told from the traps that the grader has recorded, so it is true whatever the kernel prints.
+"""
+
+import re
+
+from facts import (BREAKPOINT, EXTERNAL, FETCH, ILLEGAL, INTERRUPT, LOAD, SOFTWARE, STORE, TIMER,
+                   in_window)
+from machine import DIRECT, GUARD, SLOT, USER_END
+
+DID = {LOAD: "loaded from", STORE: "stored to", FETCH: "jumped to"}
+MET = {ILLEGAL: "met an illegal instruction", BREAKPOINT: "met a breakpoint",
+       SOFTWARE: "was interrupted by another hart", TIMER: "was interrupted by the timer",
+       EXTERNAL: "was interrupted by a device"}
+DOES = {LOAD: "load", STORE: "store", FETCH: "jump"}
+WIDTH = 34  # of the drawing
+ADDRESS = re.compile(r"0x[0-9a-f]{9,16}\b")
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def many(count, noun):
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+class Teller:
+    """Says where addresses are.  The stack is called by its owner the first time only."""
+
+    def __init__(self, scene):
+        self.scene, self.named = scene, False
+
+    def stack(self):
+        first, self.named = not self.named, True
+        return f"the stack of {self.scene['who']}" if first else "that stack"
+
+    def beside(self, address, top):
+        """top: how far above the stack its end is: 0 for sp, 1 for a byte."""
+        lo, hi = self.scene["stack"]
+        if lo - GUARD <= address < lo:
+            return f"{many(lo - address, 'byte')} below {self.stack()}, in the guard"
+        if lo <= address < hi + 1 - top:
+            return f"on {self.stack()}, {many(address - lo, 'byte')} above its base"
+        if hi <= address < hi + GUARD:
+            return f"{many(address - hi + top, 'byte')} above {self.stack()}, in the guard"
+        return ""
+
+    def where(self, address, top):
+        near = self.beside(address, top) if self.scene["stack"] else ""
+        if near or not in_window(address):
+            return near or ("in the direct map" if DIRECT[0] <= address < DIRECT[1] else
+                            "a user address" if 4096 <= address < USER_END else "")
+        return ("in the stack half of another slot" if address % SLOT >= GUARD else
+                "in a guard between other stacks")
+
+    def at(self, address, top=1):
+        words = self.where(address, top)
+        return f"{address:#x}, {words}" if words else f"{address:#x}"
+
+
+def action(trap, teller, places):
+    """What the code that trapped did."""
+    cause, sepc = trap["scause"], trap["sepc"]
+    if cause == FETCH:
+        return f"a jump went to {teller.at(trap['stval'])}"
+    who = places.describe(sepc) or f"code at {sepc:#x}"
+    if cause in DID:
+        return f"{who} {DID[cause]} {teller.at(trap['stval'])}"
+    met = MET.get(cause, f"was interrupted, scause {cause:#x}" if cause & INTERRUPT else
+                  f"met an exception, scause {cause:#x}")
+    return f"{who} {met}"
+
+
+def same_file(a, b, places):
+    """Whether both addresses are in one file of the source."""
+    first, second = (places.source(address).rpartition(":")[0] for address in (a, b))
+    return bool(first) and first == second
+
+
+def in_entry(scene, places):
+    """Whether the trap entry itself faulted where it had to handle the trap before."""
+    later = scene["traps"][1:2]
+    return bool(later) and later[0]["bad_sp"] and same_file(later[0]["sepc"], scene["vector"],
+                                                            places)
+
+
+def tell(scene, places):
+    """Return sentences about what happened, in its order."""
+    said, teller, traps = [], Teller(scene), scene["traps"]
+    places.look_up([scene["vector"], *(trap["sepc"] for trap in traps)])
+    if scene["report"]:  # what its reporter probed is no news
+        traps = traps[:1] + [trap for trap in traps[1:] if trap["bad_sp"]]
+    for number, trap in enumerate(traps):
+        words = f"{action(trap, teller, places)}; sp was {teller.at(trap['sp'], 0)}"
+        if number:
+            words = f"then {'the trap entry itself: ' * in_entry(scene, places)}{words}"
+            if scene["count"] > len(traps):
+                words += f"; and so on, {scene['count']} faults before any report"
+        said.append(f"{words[0].upper() if number else words[0]}{words[1:]}.")
+    for hart, pc, ra in scene["harts"]:
+        place = places.describe(pc) or hex(pc) if pc >> 63 else "user mode"
+        caller = places.name(ra) if pc >> 63 else ""
+        said.append(f"When time was up, hart {hart} was in {place}"
+                    f"{f', with ra in {caller}' if caller else ''}.")
+    return said
+
+
+def names(texts, places):
+    """Return {address: its place} of all addresses of the kernel's code in these texts."""
+    found = {int(word, 16) for text in texts for word in ADDRESS.findall(text)}
+    places.look_up(found)
+    return {f"{address:#x}": place for address in sorted(found)
+            if (place := places.describe(address))}
+
+
+# --- the drawing ----------------------------------------------------------------------------------
+
+
+def marks(scene):
+    """Return [(address, what is there)] of what lies in the slot or in the guard above it."""
+    found = []
+    for number, trap in enumerate(scene["traps"][:2]):
+        again = " of the next trap" if number else ""
+        found.append((trap["sp"], f"sp{again}"))
+        if trap["scause"] in DOES:
+            found.append((trap["stval"], f"{DOES[trap['scause']]}{again}"))
+    if scene["report"]:
+        found += [(scene["report"]["sp"], "sp of the reporter"),
+                  (scene["report"]["frame"], "trap frame of the report")]
+    if scene["changed"]:
+        found.append((scene["changed"], "the lowest byte that changed"))
+    return found
+
+
+def distance(address, lo, hi):
+    if address < lo:
+        return f"{lo - address} below the stack"
+    return f"{address - hi} above the stack" if address > hi else f"{address - lo} above its base"
+
+
+def row(address, inside, arrow=""):
+    """A line of the drawing: a border if inside is None."""
+    left = "" if address is None else f"{address:#018x}"
+    box = f"+{'-' * WIDTH}+" if inside is None else f"| {inside[:WIDTH - 1]:{WIDTH - 1}}|"
+    return f"{left:18} {box}{f' <- {arrow}' if arrow else ''}"
+
+
+def draw(scene):
+    """Draw the slot of the test's stack, with what points into it, or nothing if nothing does."""
+    if not scene["stack"]:
+        return []
+    lo, hi = scene["stack"]
+    found = {}
+    for address, what in marks(scene):
+        if lo - GUARD <= address < hi + GUARD:
+            found.setdefault(address, []).append(what)
+    if not found:
+        return []
+    pointed = {address: f"{', '.join(words)}: {distance(address, lo, hi)}"
+               for address, words in found.items()}
+    lines = []
+    for top, bottom, what in ((hi + GUARD, hi, "guard"), (hi, lo, f"stack of {scene['who']}"),
+                              (lo, lo - GUARD, "guard")):
+        inside = [a for a in sorted(pointed, reverse=True) if bottom < a < top]
+        if what == "guard" and top > hi and not inside:
+            continue  # nobody points there
+        lines += [row(top, None, pointed.get(top, "")), row(None, what)]
+        lines += [row(address, "", pointed[address]) for address in inside]
+    return [*lines, row(lo - GUARD, None, pointed.get(lo - GUARD, ""))]
+
+
+def explain(outcome, places):
+    """Add to an outcome what people want to know of a failure."""
+    if outcome.scene:
+        outcome.story = tell(outcome.scene, places)
+        outcome.in_entry = in_entry(outcome.scene, places)
+        outcome.drawing = draw(outcome.scene)
+    outcome.names = names((outcome.expected, outcome.seen), places)
