@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""What the cases found, as text, JSON, JUnit XML, TAP and HTML: all from the same outcomes.
+"""What the cases found, as text, as a page, and in the files of formats.py: all from the same
+outcomes.
 
 Files are written anew as cases end, once a second at most, and under another name first, so that
 a run that is interrupted leaves whole files with what it has.
 """
 
 import errno
-import json
 import os
-import re
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
+import formats
 import story
 import suite
 import teach
+from formats import picture, printable
 
-FORMATS = ("json", "junit", "tap", "html")
+FORMATS = ("json", "junit", "tap", "html", "gradescope", "classroom50", "markdown")
 INTERVAL = 1  # seconds between two writings
 
 
@@ -32,7 +31,7 @@ class Report:
         self.cases, self.options = cases, options
         self.outcomes = {}
         self.printed = 0
-        self.graded = True
+        self.why = ""  # nothing could be graded
         self.told = set()  # facts that have been explained
         self.places = None  # of the kernel, if there is one
         self.begun, self.clear = time.monotonic(), ""
@@ -88,7 +87,7 @@ class Report:
                     outcome.status, outcome.log = boot.status, boot.log
                     outcome.expected, outcome.seen = boot.expected, boot.seen
         self.printed = len(self.cases)
-        self.graded = False
+        self.why = why
 
     def end(self, seconds):
         self.seconds = seconds
@@ -96,11 +95,14 @@ class Report:
             if c.id in self.outcomes:
                 self.say(self.outcomes[c.id])
         print(self.clear, end="")
-        if self.graded and not self.options.quiet:
+        if not self.why and not self.options.quiet:
             for line in teach.summary(self.done()):
                 print(line)
         print(f"Score: {self.score()}/{self.max()}", flush=True)
         self.write()
+
+    def elapsed(self):
+        return time.monotonic() - self.begun if self.seconds is None else self.seconds
 
     def score(self):
         return sum(outcome.points for outcome in self.outcomes.values())
@@ -120,9 +122,9 @@ class Report:
             self.write()
 
     def write(self):
-        for name, form in zip(FORMATS, (as_json, as_junit, as_tap, as_html)):
-            path = getattr(self.options, name)
-            if path:
+        for name in FORMATS:
+            if path := getattr(self.options, name, None):
+                form = as_html if name == "html" else getattr(formats, f"as_{name}")
                 replace(Path(path), form(self))
         self.written, self.new = time.monotonic(), False
 
@@ -178,58 +180,6 @@ def text(outcome, briefly=False):
                               for name, words in said)])
 
 
-def as_json(report):
-    return json.dumps({
-        "suite": "bulwark-overflow",
-        "version": 1,
-        "complete": report.seconds is not None and len(report.outcomes) == len(report.cases),
-        "score": report.score(),
-        "max": report.max(),
-        "seconds": report.seconds,
-        "cases": [asdict(outcome) for outcome in report.done()],
-    }, indent=1) + "\n"
-
-
-def printable(s):
-    """Without what XML 1.0 cannot hold: a guest may print anything."""
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd]", "?", s)
-
-
-def as_junit(report):
-    done = report.done()
-    bad = [o for o in done if o.status == "fail"]
-    out = ['<?xml version="1.0" encoding="UTF-8"?>',
-           f'<testsuite name="bulwark-overflow" tests="{len(done)}" failures="{len(bad)}" '
-           f'errors="{sum(o.status in ("error", "timeout") for o in done)}">']
-    for o in done:
-        head = (f'  <testcase classname={quoteattr(o.group)} name={quoteattr(o.id)} '
-                f'time="{o.seconds:.3f}"')
-        if o.status == "pass":
-            out.append(head + "/>")
-            continue
-        kind = "failure" if o.status == "fail" else "error"
-        out.append(head + f'>\n    <{kind} type={quoteattr(o.status)} '
-                   f'message={quoteattr(printable(o.reason))}>{escape(printable(text(o)))}'
-                   f'</{kind}>\n  </testcase>')
-    return "\n".join(out) + "\n</testsuite>\n"
-
-
-def as_tap(report):
-    out = ["TAP version 13", f"1..{len(report.cases)}"]
-    for number, c in enumerate(report.cases, 1):
-        o = report.outcomes.get(c.id)
-        if not o:
-            continue
-        good = "ok" if o.status == "pass" else "not ok"
-        out.append(f"{good} {number} - {o.id}: {o.title}".replace("#", "\\#"))
-        if o.status != "pass":
-            out += ["  ---", f"  status: {o.status}", f"  message: {json.dumps(o.reason)}",
-                    f"  hint: {json.dumps(o.hint)}", "  ..."]
-    if report.seconds is not None and len(report.outcomes) < len(report.cases):
-        out.append("Bail out! interrupted")
-    return "\n".join(out) + "\n"
-
-
 def table(cases):
     """docs/cases.md."""
     out = ["# Cases of the graded suite", "",
@@ -255,12 +205,6 @@ summary { cursor: pointer } summary b { float: right }
 pre { background: #f6f8fa; padding: .8em; overflow: auto; font-size: 12.5px; line-height: 1.35 }
 dt { font-weight: 600 } dd { margin: 0 0 .4em 1em } code { color: #57606a; font-size: 12.5px }
 """
-
-
-def picture(outcome):
-    """The part of a report from its sentence to the machine line."""
-    return re.sub(r"^.*?(?=^(pid \d+ |kernel thread ))", "", outcome.report,
-                  flags=re.DOTALL | re.MULTILINE).strip()
 
 
 def shown(value):

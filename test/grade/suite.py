@@ -38,6 +38,7 @@ class Case:
     hint: str
     tags: tuple
     run: object
+    hidden: bool = False  # students do not see what it found: a lab's definition says so
 
     @property
     def group(self):
