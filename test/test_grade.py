@@ -557,13 +557,18 @@ def test_every_fact_is_found():
             ("past=16 in the machine line", "dist"),
             ("verdict=killed in the machine line", "kill and panic"),
             ("stval in the frame 0x8", "trap frame"), ("t0 in the report, such as", "missing"),
-            ("a report, and the rendezvous after it", "before the kernel reported"),
+            ("a report, and the rendezvous after it", "nothing was reported"),
             ("no mapping in the guards of the victim's stack, at 0x1000", "guard"),
             ("every stack as it was at the trap", "wrote to a stack"),
             ("pages for a program afterwards 700", "memory is lost"),
             ("an sfence.vma between the mapping of a stack and its use", "had fenced"),
-            ("init to go on in user mode", "did not live on")):
+            ("init to go on in user mode", "did not get back"),
+            ("no failed check in tour in `tour slip`", "check of a program"),
+            ("init to end the machine with 255, the status", "like a killed process")):
         assert word in teach.find(failed("overflow.x", expected)).says, expected
+    ended = failed("overflow.x", "a report, and the rendezvous after it",
+                   "the machine ended with exit code 3: last resort")
+    assert "last resort" in teach.find(ended).says
     for fact in teach.FACTS:
         page, _, section = fact.page.partition("#")
         text = (guest.TOP / page).read_text()
@@ -615,7 +620,7 @@ def scene(**changes):
 
     made = {"who": "pid 3 (x)", "stack": [LO, LO + machine.STACK], "vector": ENTRY, "count": 57,
             "traps": [trap(ENTRY + 4096, LO - 76, LO - 208), trap(ENTRY, LO - 488, LO - 496)],
-            "report": None, "changed": 0, "harts": []}
+            "report": None, "spot": None, "page": None, "harts": []}
     return {**made, **changes}
 
 
@@ -625,7 +630,7 @@ def test_story():
     assert first.startswith("recurse+0x24 (kern/provoke/exhaust.c:31) stored to 0xfffffff800013fb4,"
                             " 76 bytes below the stack of pid 3 (x), in the guard; sp was ")
     assert then.startswith("Then the trap entry itself: trap_entry+0x10 (trap/entry.S:118) stored")
-    assert then.endswith("and so on, 57 faults before any report.")
+    assert then.endswith("and so on, 57 faults.")
     at = story.Teller(scene()).at
     assert at(LO, 0).endswith("on the stack of pid 3 (x), 0 bytes above its base")
     assert at(LO + machine.STACK, 0).endswith(f"{machine.STACK} bytes above its base")
@@ -648,7 +653,9 @@ def test_drawing():
     assert any(line.endswith("| <- store: 76 below the stack") for line in lines)
     assert len({line.index(line.strip()[-1]) for line in lines if "<-" not in line}) == 1
     report = {"sp": LO + machine.STACK, "frame": LO + 8}
-    lines = story.draw(scene(traps=[], report=report, changed=LO + machine.STACK + 8))
+    spot = {"address": LO + machine.STACK + 8, "what": "a page is mapped", "whose": "idle stack",
+            "stack": scene()["stack"]}
+    lines = story.draw(scene(traps=[], report=report, spot=spot, stack=None))
     assert lines[0].startswith(f"{LO + machine.SLOT:#x} +--")
     assert any(line.startswith(f"{LO + machine.STACK:#x} +--") and "sp of the reporter" in line
                for line in lines)
@@ -692,10 +699,25 @@ def test_trap_entry_that_faults_is_one_cause():
     for outcome in found:
         outcome.scene = scene()
         story.explain(outcome, MadeUpPlaces())
-    assert len(teach.causes(found)) == 1 and "trap entry itself" in teach.causes(found)[0].says
+    assert len(teach.causes(found)) == 1 and "trap entry went on" in teach.causes(found)[0].says
     found[0].scene["traps"][1]["bad_sp"] = False  # such as what the reporter probes
     story.explain(found[0], MadeUpPlaces())
     assert len(teach.causes(found)) == 2
+
+
+def test_trap_entry_that_takes_a_bad_sp():
+    """It pushes its frame there, or returns as if nothing were wrong."""
+    first = scene()["traps"][0]
+    made = scene(traps=[first], report={"sp": LO + 8, "frame": first["sp"] - machine.FRAME})
+    assert story.went_on(made, MadeUpPlaces())
+    assert "pushed its frame below that sp, at 0x" in story.tell(made, MadeUpPlaces())[1]
+    made = scene(traps=[first, first])
+    assert story.went_on(made, MadeUpPlaces())
+    assert story.tell(made, MadeUpPlaces())[1] == ("The kernel handled that and went on there, "
+                                                   "57 times.")
+    for good in (dict(traps=[]), dict(traps=[first]),
+                 dict(traps=[{**first, "bad_sp": False}] * 2)):
+        assert not story.went_on(scene(**good), MadeUpPlaces())
 
 
 def test_addresses_in_a_failure_are_named():
@@ -716,7 +738,7 @@ def test_failure_has_a_scene(trial):
     assert re.match(r"recurse\+0x\w+ \(kern/provoke/exhaust\.c:\d+\) stored to 0x\w+, \d+ bytes "
                     r"below the stack of pid 2 \(provoke\), in the guard; sp was ",
                     outcome.story[0])
-    assert any("<- store" in line for line in outcome.drawing) and not outcome.in_entry
+    assert any("<- store" in line for line in outcome.drawing) and not outcome.went_on
     results.text(outcome)
 
 

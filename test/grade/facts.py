@@ -35,18 +35,28 @@ GATHER = 0.2  # seconds of CPU time in which a hart that may run alone comes to 
 class Failed(Exception):
     """A case found something wrong."""
 
-    def __init__(self, expected, seen, at=0):
-        """at: an address that it is about."""
+    def __init__(self, expected, seen, spot=None):
+        """spot: what to draw of it, if it is about a stack: a Spot."""
         super().__init__(f"expected {expected}; seen {seen}")
-        self.expected, self.seen, self.at = expected, seen, at
+        self.expected, self.seen, self.spot = expected, seen, spot
 
     def __reduce__(self):
-        return Failed, (self.expected, str(self.seen), self.at)
+        return Failed, (self.expected, str(self.seen), self.spot)
 
 
-def expect(condition, expected, seen):
+@dataclass(frozen=True)
+class Spot:
+    """An address in a slot, and what is there."""
+
+    address: int
+    what: str
+    stack: object
+    whose: str
+
+
+def expect(condition, expected, seen, spot=None):
     if not condition:
-        raise Failed(expected, seen() if callable(seen) else seen)
+        raise Failed(expected, seen() if callable(seen) else seen, spot)
 
 
 def expect_equal(what, seen, expected):
@@ -103,11 +113,12 @@ def check_guarded(table, stack, whose):
         leaf = table.lookup(va)
         expect(leaf and leaf.flags & (V | R | W | A | D) == V | R | W | A | D,
                f"the {whose} mapped, readable and writable, at {va:#x}",
-               leaf.describe() if leaf else "no mapping")
+               leaf.describe() if leaf else "no mapping",
+               Spot(va, "this page of the stack", stack, whose))
     for va in [*range(stack.lo - GUARD, stack.lo, PAGE), *range(stack.hi, stack.hi + GUARD, PAGE)]:
         leaf = table.lookup(va)
         expect(not leaf, f"no mapping in the guards of the {whose}, at {va:#x}",
-               lambda found=leaf: found.describe())
+               lambda found=leaf: found.describe(), Spot(va, "a page is mapped", stack, whose))
 
 
 @dataclass
@@ -378,28 +389,40 @@ class Observer:
 
     # --- for people ------------------------------------------------------------------------------
 
-    def scene(self, at=0):
-        """What happened before the case failed, in plain data.  at: an address that it is about."""
+    def scene(self, spot=None):
+        """What happened before the case failed, in plain data.  spot: of the failure."""
         report, faults = None, self.faults(self.known)
         if self.latest and not faults:
             report, faults = self.latest, self.faults(self.latest.begun, self.known)
-        known = report and report.trap
-        first = [i for i, t in enumerate(faults) if (
-            t is known if known else PROVOKE <= t.sepc < PROVOKE_END or not self.is_good(t.sp))]
-        faults = faults[first[0]:] if first else faults
+        first = next((i for i, t in enumerate(faults)
+                      if PROVOKE <= t.sepc < PROVOKE_END or not self.is_good(t.sp)), 0)
+        faults = faults[first:]
+        told = faults[:TRAPS_TOLD]
+        if report and report.trap in faults[TRAPS_TOLD:]:
+            told.append(report.trap)
         near = [m for m in self.marks if faults and stack_of(faults[0].sp) == m.stack]
-        mark = report.mark if report else (near or self.marks or [None])[-1]
+        near = near or [report.mark] if report else near or self.marks
         return {
             "who": report and report.who or self.who,
-            "stack": mark and [mark.stack.lo, mark.stack.hi],
+            "stack": [near[-1].stack.lo, near[-1].stack.hi] if near else None,
             "vector": self.vector,
             "count": len(faults),
             "traps": [dict(hart=t.hart, sepc=t.sepc, scause=t.scause, stval=t.stval, sp=t.sp,
-                           bad_sp=not self.is_good(t.sp)) for t in faults[:TRAPS_TOLD]],
+                           bad_sp=not self.is_good(t.sp)) for t in told],
             "report": report and {"sp": report.stop.sp, "frame": report.frame.address},
-            "changed": at,
+            "page": self.page_of(report) if report and told else None,
+            "spot": spot and {"address": spot.address, "what": spot.what, "whose": spot.whose,
+                              "stack": [spot.stack.lo, spot.stack.hi]},
             "harts": self.guest.stuck,
         }
+
+    @staticmethod
+    def page_of(report):
+        """What the page table has at the address of the report's page fault, '' if nothing."""
+        if report.frame.scause not in (FETCH, LOAD, STORE):
+            return None
+        leaf = report.table.lookup(report.frame.stval)
+        return leaf.describe().partition(" ")[0] if leaf else ""
 
     def faults(self, start, end=None):
         """The traps of the kernel among those, but for interrupts that harm nobody."""
@@ -451,7 +474,9 @@ class Observer:
         value = secrets.randbits(64)
         self.guest.write(self.until_user("init", "prove"), "a0", value)
         stop = self.until_user("init", "finish")
-        expect_equal("init to end the machine with", stop.x[10], code)
+        expect(stop.x[10] == code, f"init to end the machine with {code}"
+               + ", the status of a killed process" * (code == KILLED),
+               lambda: f"{stop.x[10]}: {self.tail()}")
         expect_equal("what a new process of init hands back through a pipe", hex(stop.x[11]),
                      hex(scramble(value)))
         expect_equal("exit code", self.finish(), code)
@@ -506,7 +531,7 @@ def find_trap(report):
         if (trap.hart, trap.sepc, trap.sp) == (report.stop.hart, frame.sepc, frame.sp):
             report.trap = trap
     if not report.trap:
-        taken = ", ".join(f"sepc {t.sepc:#x} sp {t.sp:#x}" for t in report.traps[-4:])
+        taken = ", ".join(f"sepc {t.sepc:#x} sp {t.sp:#x}" for t in report.traps[-3:])
         raise Failed(f"a report of a trap that was taken ({taken or 'none was'})",
                      f"sepc {frame.sepc:#x} sp {frame.sp:#x}")
     return report.trap
@@ -535,8 +560,9 @@ def check_line(report, kind, **fields):
             continue
         allowed = value if isinstance(value, (set, tuple)) else (value,)
         if line[key] not in allowed:
+            why = f" with why={line['why']}" if key == "verdict" else ""
             raise Failed(f"{key}={' or '.join(map(show, allowed))} in the machine line",
-                         f"{key}={show(line[key])}")
+                         f"{key}={show(line[key])}{why}")
 
 
 def check_unharmed(report):
@@ -558,7 +584,8 @@ def check_unharmed(report):
             at = next((i for i in range(start, STACK) if after[i: i + 1] != data[i: i + 1]), 0)
             raise Failed("every stack as it was at the trap",
                          f"a changed byte at {stack.lo + at:#x} of {stack}"
-                         + new_words(report.trap, data, after, start), stack.lo + at)
+                         + new_words(report.trap, data, after, start),
+                         Spot(stack.lo + at, "the lowest byte that changed", stack, "this stack"))
 
 
 def new_words(trap, before, after, start):

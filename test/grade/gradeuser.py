@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What cases share that use the program gradeuser (user/gradeuser.c)."""
 
+import re
 import subprocess
 
 from facts import SPP, Failed, expect, judge
@@ -8,6 +9,7 @@ from machine import GUARD, IMAGE_BASE, RENDEZVOUS, STACK, USER_END, Ended
 from sv39 import PAGE
 
 PAGE_FAULTS = (12, 13, 15)
+SHOWN = 4  # failed checks of a program
 SMALL = "32M"  # memory for guests that count all of it
 
 # The table kernel_addresses of gradeuser.c.
@@ -43,9 +45,14 @@ def verdict(watch, stops=(), visit=None, name="gradeuser"):
     guest.remove(program["verdict"], *stops)
     failed, checks = stop.x[10:12]
     expect(failed == 0, f"no failed check in {name}",
-           lambda: f"{failed} of {checks} failed: {watch.tail()}")
+           lambda: f"{failed} of {checks} failed: {complaints(watch, name)}")
     check_came_there(program, stop)
     return checks
+
+
+def complaints(watch, name):
+    """What the program said of its first checks that failed."""
+    return " | ".join(re.findall(rf"^{name}: .*", watch.guest.output(), re.MULTILINE)[:SHOWN])
 
 
 def check_came_there(program, stop):

@@ -8,7 +8,7 @@ import re
 
 from facts import (BREAKPOINT, EXTERNAL, FETCH, ILLEGAL, INTERRUPT, LOAD, SOFTWARE, STORE, TIMER,
                    in_window)
-from machine import DIRECT, GUARD, SLOT, USER_END
+from machine import DIRECT, FRAME, GUARD, SLOT, USER_END
 
 DID = {LOAD: "loaded from", STORE: "stored to", FETCH: "jumped to"}
 MET = {ILLEGAL: "met an illegal instruction", BREAKPOINT: "met a breakpoint",
@@ -79,6 +79,20 @@ def same_file(a, b, places):
     return bool(first) and first == second
 
 
+def kept(scene):
+    """The traps that are worth telling."""
+    traps = scene["traps"]
+    if not scene["report"]:
+        return traps
+    return traps[:1] + [t for t in traps[1:] if t["bad_sp"]]  # what its reporter probed is no news
+
+
+def returned(scene):
+    """Whether the kernel handled a trap with a bad sp, and went on where that came."""
+    first, *later = scene["traps"]
+    return bool(later) and all(first[name] == later[0][name] for name in ("hart", "sepc", "sp"))
+
+
 def in_entry(scene, places):
     """Whether the trap entry itself faulted where it had to handle the trap before."""
     later = scene["traps"][1:2]
@@ -86,19 +100,36 @@ def in_entry(scene, places):
                                                             places)
 
 
+def went_on(scene, places):
+    """Whether the trap entry took a bad sp for a good one."""
+    if not scene["traps"] or not scene["traps"][0]["bad_sp"]:
+        return False
+    pushed = scene["report"] and scene["report"]["frame"] == scene["traps"][0]["sp"] - FRAME
+    return bool(pushed or returned(scene) or in_entry(scene, places))
+
+
 def tell(scene, places):
     """Return sentences about what happened, in its order."""
-    said, teller, traps = [], Teller(scene), scene["traps"]
+    said, teller, traps = [], Teller(scene), kept(scene)
     places.look_up([scene["vector"], *(trap["sepc"] for trap in traps)])
-    if scene["report"]:  # what its reporter probed is no news
-        traps = traps[:1] + [trap for trap in traps[1:] if trap["bad_sp"]]
     for number, trap in enumerate(traps):
         words = f"{action(trap, teller, places)}; sp was {teller.at(trap['sp'], 0)}"
+        if trap["bad_sp"] and trap["sp"] % 16:
+            words += ", no multiple of 16"
+        if number == 1 and returned(scene):
+            said.append(f"The kernel handled that and went on there, {scene['count']} times.")
+            break
         if number:
             words = f"then {'the trap entry itself: ' * in_entry(scene, places)}{words}"
             if scene["count"] > len(traps):
-                words += f"; and so on, {scene['count']} faults before any report"
+                words += f"; and so on, {scene['count']} faults"
+        if not number and scene["page"] is not None:
+            words += (f"; the page at that address is {scene['page']}" if scene["page"] else
+                      "; no page is mapped at that address")
         said.append(f"{words[0].upper() if number else words[0]}{words[1:]}.")
+    if scene["report"] and traps and scene["report"]["frame"] == traps[0]["sp"] - FRAME:
+        said.append(f"The trap entry pushed its frame below that sp, at "
+                    f"{teller.at(scene['report']['frame'])}.")
     for hart, pc, ra in scene["harts"]:
         place = places.describe(pc) or hex(pc) if pc >> 63 else "user mode"
         caller = places.name(ra) if pc >> 63 else ""
@@ -121,7 +152,7 @@ def names(texts, places):
 def marks(scene):
     """Return [(address, what is there)] of what lies in the slot or in the guard above it."""
     found = []
-    for number, trap in enumerate(scene["traps"][:2]):
+    for number, trap in enumerate(kept(scene)[:2]):
         again = " of the next trap" if number else ""
         found.append((trap["sp"], f"sp{again}"))
         if trap["scause"] in DOES:
@@ -129,8 +160,8 @@ def marks(scene):
     if scene["report"]:
         found += [(scene["report"]["sp"], "sp of the reporter"),
                   (scene["report"]["frame"], "trap frame of the report")]
-    if scene["changed"]:
-        found.append((scene["changed"], "the lowest byte that changed"))
+    if scene["spot"]:
+        found.append((scene["spot"]["address"], scene["spot"]["what"]))
     return found
 
 
@@ -148,20 +179,22 @@ def row(address, inside, arrow=""):
 
 
 def draw(scene):
-    """Draw the slot of the test's stack, with what points into it, or nothing if nothing does."""
-    if not scene["stack"]:
+    """Draw the slot of the stack, with what points into it.  Nothing if all of that is as usual."""
+    spot = scene["spot"] or {"stack": scene["stack"], "whose": f"stack of {scene['who']}"}
+    if not spot["stack"]:
         return []
-    lo, hi = scene["stack"]
-    found = {}
+    (lo, hi), found = spot["stack"], {}
     for address, what in marks(scene):
         if lo - GUARD <= address < hi + GUARD:
             found.setdefault(address, []).append(what)
-    if not found:
+    telling = (scene["spot"] or any(trap["bad_sp"] for trap in scene["traps"])
+               or not all(lo <= address <= hi for address in found))
+    if not found or not telling:
         return []
     pointed = {address: f"{', '.join(words)}: {distance(address, lo, hi)}"
                for address, words in found.items()}
     lines = []
-    for top, bottom, what in ((hi + GUARD, hi, "guard"), (hi, lo, f"stack of {scene['who']}"),
+    for top, bottom, what in ((hi + GUARD, hi, "guard"), (hi, lo, spot["whose"]),
                               (lo, lo - GUARD, "guard")):
         inside = [a for a in sorted(pointed, reverse=True) if bottom < a < top]
         if what == "guard" and top > hi and not inside:
@@ -175,6 +208,6 @@ def explain(outcome, places):
     """Add to an outcome what people want to know of a failure."""
     if outcome.scene:
         outcome.story = tell(outcome.scene, places)
-        outcome.in_entry = in_entry(outcome.scene, places)
+        outcome.went_on = went_on(outcome.scene, places)
         outcome.drawing = draw(outcome.scene)
     outcome.names = names((outcome.expected, outcome.seen), places)

@@ -111,7 +111,7 @@ class Outcome:
     scene: dict = field(default_factory=dict)  # of a failure: Observer.scene()
     story: list = field(default_factory=list)  # sentences about it, and a drawing of the stack
     drawing: list = field(default_factory=list)
-    in_entry: bool = False  # the trap entry itself faulted
+    went_on: bool = False  # the trap entry took a bad sp for a good one
     names: dict = field(default_factory=dict)  # of the addresses in expected and seen
     fault_of: str = ""  # qemu or host, when it was not the kernel's
 
@@ -189,6 +189,13 @@ class Trial:
     def tail(self):
         return self.observers[-1].tail() if self.observers else ""
 
+    def scene(self, spot):
+        """What happened before the case failed: Observer.scene(), or nothing."""
+        try:
+            return self.observers[-1].scene(spot) if self.observers else {}
+        except (rsp.Gone, rsp.ProtocolError):
+            return {}
+
     def close(self):
         for guest in self.guests:
             guest.close()
@@ -201,14 +208,14 @@ def reports_overflow(t):
 def perform(c, build, logs):
     """Run one case.  Returns its Outcome; raises nothing that is the case's fault."""
     outcome, trial, start = Outcome.of(c), Trial(c, build, logs), time.monotonic()
-    at = 0
+    spot = None
     try:
         c.run(trial)
         outcome.status, outcome.points = "pass", c.points
     except Failed as failure:
         outcome.status = "fail"
         outcome.expected, outcome.seen = failure.expected, str(failure.seen)
-        outcome.reason, at = str(failure), failure.at
+        outcome.reason, spot = str(failure), failure.spot
     except Ended as end:
         outcome.status, outcome.reason = "fail", str(end)
         outcome.expected, outcome.seen = "the machine to go on", f"{end}: {trial.tail()}"
@@ -229,10 +236,12 @@ def perform(c, build, logs):
     except Exception as error:  # a defect of the case, or unexpected output
         outcome.reason = f"{type(error).__name__}: {error}"
     finally:
+        if outcome.status in ("fail", "timeout"):
+            outcome.scene = trial.scene(spot)
         trial.close()
     outcome.seconds = round(time.monotonic() - start, 3)
     outcome.cpu_seconds, outcome.slowness = round(cpu_seconds(), 3), round(slowness(), 3)
-    finish(outcome, trial, at)
+    finish(outcome, trial)
     return outcome
 
 
@@ -255,7 +264,7 @@ def end_of(text, most):
     return text if len(text) <= most else f"[{len(text) - most} characters left out] {text[-most:]}"
 
 
-def finish(outcome, trial, at=0):
+def finish(outcome, trial):
     outcome.guest_ticks = sum(guest.ticks for guest in trial.guests)
     for watch in trial.observers:
         for record in watch.records[:RECORDS_KEPT - len(outcome.records)]:
@@ -266,8 +275,6 @@ def finish(outcome, trial, at=0):
     outcome.report = end_of(outcome.report, REPORT_KEPT)
     for name in ("expected", "seen", "reason"):
         setattr(outcome, name, end_of(getattr(outcome, name), TEXT_KEPT))
-    if trial.observers and outcome.status in ("fail", "timeout"):
-        outcome.scene = trial.observers[-1].scene(at)
     if trial.guests:
         outcome.log = str(trial.guests[-1].log)
     if outcome.status == "pass":

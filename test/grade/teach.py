@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Fact:
-    """One kind of thing that can be wrong.  shape: of what was expected."""
+    """One kind of thing that can be wrong.  shape: of what was expected.  seen: of what was seen,
+    if that makes a difference."""
 
     shape: str
     says: str
     hint: str
     page: str
+    seen: str = ""
 
 
-# What a kernel whose trap entry faults does not get to.
-UNREPORTED = "a report, and the rendezvous|a report after at most|a report of a trap that was taken"
+WENT_ON = "sp to be checked by the trap entry"  # what story.went_on() finds
 
 # In the order in which to mend them.
 FACTS = (
@@ -44,16 +45,24 @@ FACTS = (
          "a page of a stack is not mapped, or with other rights",
          "Each page of a stack gets R, W, A, D and G, and neither U nor X.",
          "docs/kernel-stacks.md"),
-    Fact(r"the trap entry to check sp", "the trap entry itself faulted, while sp was bad",
-         "Before its first store through sp, the entry must know that the whole frame fits there.",
+    Fact(WENT_ON, "the trap entry went on although sp was bad",
+         "Before the first store through sp prove it: a multiple of 16, and the whole frame within "
+         "the recorded stack. Is each part of that record right, too, wherever it is set?",
          "docs/traps.md#the-order-of-things"),
-    Fact(r"a report, and the rendezvous after it",
-         "the machine ended before the kernel reported anything",
-         "The story says what came last; the console's end may say why the machine ended.",
-         "docs/traps.md#the-order-of-things"),
+    Fact(r"a report, and the rendezvous after it|\w+ to go on in user mode",
+         "the kernel came to its last resort",
+         "The hart's record was the emergency stack when the last fault came. If that was a fault "
+         "of the reporter, see what it accessed; if not, who has to set the record back?",
+         "docs/traps.md#the-order-of-things", r".*exit code 3\b"),
+    Fact(r"a report, and the rendezvous after it", "the kernel panicked without a report",
+         "The end of the console has the panic's message. A fault is to come to kernel_fault().",
+         "docs/traps.md#the-order-of-things", r".*exit code 1\b"),
+    Fact(r"a report, and the rendezvous after it", "the machine ended and nothing was reported",
+         "Either nothing faulted (is all of the guard unmapped?), or the trap led elsewhere than "
+         "to a report.", "docs/traps.md#the-order-of-things"),
     Fact(r"a report after at most \d+ faults",
          "the kernel faulted again and again before it reported anything",
-         "Code that handles a fault met the next one: see the second sentence of the story.",
+         "What handles a fault must not meet the same one: see the second sentence of the story.",
          "docs/traps.md#the-order-of-things"),
     Fact(r"a report of (a trap that was taken|the test)",
          "the report is about a trap that never happened",
@@ -106,22 +115,33 @@ FACTS = (
          "the backtrace is not what stands on the stack",
          "Begin with sepc, ra, s0 and sp of the frame; then each s0 leads to the next.",
          "docs/traps.md#unwinding"),
-    Fact(r"no further report|nothing more after a panic|exit code after a panic",
-         "the kernel did not end as its verdict says",
-         "After verdict=panic nothing runs any more; after verdict=killed no other report comes.",
+    Fact(r"no (further )?report", "a report came where nothing was to be reported",
+         "Its machine line, at the end of what was seen, says what faulted, and in which process.",
          "docs/traps.md#kill-or-panic"),
-    Fact(r"pages for a program|a bare .* pages", "memory is lost with the victim",
+    Fact(r"nothing more after a panic|exit code after a panic",
+         "the kernel did not end as its verdict says",
+         "After verdict=panic no process runs any more, and the machine ends with exit code 1.",
+         "docs/traps.md#kill-or-panic"),
+    Fact(r"pages for a program|a bare .* pages|(at most|fewer) .*stacks mapped",
+         "memory is lost with the victim",
          "The exit path gives back all that the victim had: pages, stack, files, children.",
          "docs/stack-life.md"),
     Fact(r"an sfence.vma between", "a stack was used before the hart that mapped it had fenced",
          "Set the last entry first, then sfence.vma; only then use the stack.",
          "docs/fences.md#what-each-is-for"),
-    Fact(r"\w+ to go on in user mode|init to end|what a new process|exit code|gradeuser to reach",
-         "the kernel did not live on as it should",
-         "See the end of the console: a check of a program that failed stands there.",
+    Fact(r"\w+ to go on in user mode|\w+ to reach its verdict",
+         "after the report the kernel did not get back to its programs",
+         "See the end of the console. The victim exits like any other process, on a stack, with a "
+         "record and an interrupt state that are in order.", "docs/traps.md#kill-or-panic"),
+    Fact(r"init to end the machine with 255", "the victim did not end like a killed process",
+         "Its status is -1, which init hands on as 255. Does the victim exit, and with that?",
          "docs/traps.md#kill-or-panic"),
-    Fact(r"no failed check in gradeuser", "a program found something wrong in user mode",
-         "See the end of the console for the check that failed.", "docs/debugging.md"),
+    Fact(r"init to end the machine with|no failed check in", "a check of a program failed",
+         "What was seen ends with the check that failed, as the program says it.",
+         "docs/debugging.md"),
+    Fact(r"what a new process|exit code", "the machine did not go on and end as it should",
+         "After the report fork, pipes, exit and the end of the machine must work as before.",
+         "docs/traps.md#kill-or-panic"),
     Fact(r"nothing of an earlier owner", "a stack shows what an earlier owner left",
          "Erase a stack before you hand it out again.", "docs/stack-life.md"),
 )
@@ -131,10 +151,9 @@ def find(outcome):
     """Return the Fact that failed, or None."""
     if outcome.status != "fail":
         return None
-    wanted = outcome.expected
-    if outcome.in_entry and re.match(UNREPORTED, wanted):
-        wanted = "the trap entry to check sp"
-    return next((fact for fact in FACTS if re.match(fact.shape, wanted)), None)
+    wanted = WENT_ON if outcome.went_on else outcome.expected
+    return next((fact for fact in FACTS if re.match(fact.shape, wanted)
+                 and re.match(fact.seen, outcome.seen, re.DOTALL)), None)
 
 
 def lines(outcome):
