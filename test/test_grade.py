@@ -556,7 +556,12 @@ def test_every_fact_is_found():
             ("class=overflow in the machine line", "class"),
             ("past=16 in the machine line", "dist"),
             ("verdict=killed in the machine line", "kill and panic"),
-            ("stval in the frame 0x8", "trap frame"), ("t0 in the report, such as", "missing"),
+            ("stval in the frame 0x8", "a CSR in"), ("t0 in the frame 0x8", "a register in"),
+            ("the frame of plant_inner, with plant_inner stopped at", "prologue or epilogue"),
+            ("the caller of the copy, provoke_copy, in the backtrace", "what a trap"),
+            ("the backtrace provoke_load plant_repeat", "does not end"),
+            ("calls of recurse in the backtrace 9", "stands on the stack"),
+            ("t0 in the report, such as", "missing"),
             ("a report, and the rendezvous after it", "nothing was reported"),
             ("no mapping in the guards of the victim's stack, at 0x1000", "guard"),
             ("every stack as it was at the trap", "wrote to a stack"),
@@ -726,6 +731,10 @@ def test_addresses_in_a_failure_are_named():
     said = dict(teach.lines(outcome))
     assert said["expected"].endswith(f"sepc {ENTRY:#x} [trap_entry+0x10 (trap/entry.S:118)]")
     assert "[" not in said["seen"] and "story" not in said
+    report = {"sp": 0, "frame": 0, "stack": [LO + machine.SLOT, LO + machine.SLOT + machine.STACK]}
+    outcome.seen, outcome.scene = f"t0 {LO + machine.SLOT:#x}", scene(report=report)
+    story.explain(outcome, MadeUpPlaces())
+    assert dict(teach.lines(outcome))["seen"].endswith("[the lower end of the emergency stack]")
 
 
 def test_failure_has_a_scene(trial):

@@ -138,12 +138,18 @@ def tell(scene, places):
     return said
 
 
-def names(texts, places):
-    """Return {address: its place} of all addresses of the kernel's code in these texts."""
+def names(texts, scene, places):
+    """Return {address: its place} of the addresses in these texts that are in the kernel's code, or
+    the ends of a stack that the scene has."""
     found = {int(word, 16) for text in texts for word in ADDRESS.findall(text)}
     places.look_up(found)
+    known = {}
+    if scene.get("report"):
+        for whose, (lo, hi) in (("the emergency stack", scene["report"]["stack"]),
+                                (f"the stack of {scene['who']}", scene["stack"])):
+            known.update({lo: f"the lower end of {whose}", hi: f"the upper end of {whose}"})
     return {f"{address:#x}": place for address in sorted(found)
-            if (place := places.describe(address))}
+            if (place := places.describe(address) or known.get(address))}
 
 
 # --- the drawing ----------------------------------------------------------------------------------
@@ -210,4 +216,4 @@ def explain(outcome, places):
         outcome.story = tell(outcome.scene, places)
         outcome.went_on = went_on(outcome.scene, places)
         outcome.drawing = draw(outcome.scene)
-    outcome.names = names((outcome.expected, outcome.seen), places)
+    outcome.names = names((outcome.expected, outcome.seen), outcome.scene, places)
