@@ -621,11 +621,12 @@ class MadeUpPlaces:
 
 def scene(**changes):
     def trap(sepc, stval, sp):
-        return dict(hart=0, sepc=sepc, scause=15, stval=stval, sp=sp, bad_sp=True)
+        return dict(hart=0, sepc=sepc, scause=15, stval=stval, sp=sp, bad_sp=True,
+                    page=None)
 
     made = {"who": "pid 3 (x)", "stack": [LO, LO + machine.STACK], "vector": ENTRY, "count": 57,
             "traps": [trap(ENTRY + 4096, LO - 76, LO - 208), trap(ENTRY, LO - 488, LO - 496)],
-            "report": None, "spot": None, "page": None, "harts": []}
+            "report": None, "spot": None, "harts": []}
     return {**made, **changes}
 
 
@@ -636,6 +637,11 @@ def test_story():
                             " 76 bytes below the stack of pid 3 (x), in the guard; sp was ")
     assert then.startswith("Then the trap entry itself: trap_entry+0x10 (trap/entry.S:118) stored")
     assert then.endswith("and so on, 57 faults.")
+    constant = dict(hart=0, sepc=ENTRY, scause=15, stval=ENTRY, sp=LO, bad_sp=False)
+    for page, words in (("VR---GA-", "(mapped VR---GA-)"), ("", "(not mapped)")):
+        said = story.tell(scene(traps=[{**constant, "page": page}]), MadeUpPlaces())
+        assert said[0].startswith("trap_entry+0x10 (trap/entry.S:118) stored to "
+                                  f"{ENTRY:#x} {words};")
     at = story.Teller(scene()).at
     assert at(LO, 0).endswith("on the stack of pid 3 (x), 0 bytes above its base")
     assert at(LO + machine.STACK, 0).endswith(f"{machine.STACK} bytes above its base")

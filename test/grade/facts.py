@@ -408,21 +408,22 @@ class Observer:
             "vector": self.vector,
             "count": len(faults),
             "traps": [dict(hart=t.hart, sepc=t.sepc, scause=t.scause, stval=t.stval, sp=t.sp,
-                           bad_sp=not self.is_good(t.sp)) for t in told],
+                           bad_sp=not self.is_good(t.sp), page=self.page_of(report, t))
+                      for t in told],
             "report": report and {"sp": report.stop.sp, "frame": report.frame.address,
                                   "stack": [report.emergency.lo, report.emergency.hi]},
-            "page": self.page_of(report) if report and told else None,
             "spot": spot and {"address": spot.address, "what": spot.what, "whose": spot.whose,
                               "stack": [spot.stack.lo, spot.stack.hi]},
             "harts": self.guest.stuck,
         }
 
     @staticmethod
-    def page_of(report):
-        """What the page table has at the address of the report's page fault, '' if nothing."""
-        if report.frame.scause not in (FETCH, LOAD, STORE):
+    def page_of(report, trap):
+        """What the page table has at the address of that page fault, '' if nothing.  None if it is
+        none, or not that of the report: then the page may have changed since."""
+        if not report or trap is not report.trap or trap.scause not in (FETCH, LOAD, STORE):
             return None
-        leaf = report.table.lookup(report.frame.stval)
+        leaf = report.table.lookup(trap.stval)
         return leaf.describe().partition(" ")[0] if leaf else ""
 
     def faults(self, start, end=None):

@@ -64,13 +64,20 @@ def action(trap, teller, places):
     """What the code that trapped did."""
     cause, sepc = trap["scause"], trap["sepc"]
     if cause == FETCH:
-        return f"a jump went to {teller.at(trap['stval'])}"
+        return f"a jump went to {teller.at(trap['stval'])}{page(trap)}"
     who = places.describe(sepc) or f"code at {sepc:#x}"
     if cause in DID:
-        return f"{who} {DID[cause]} {teller.at(trap['stval'])}"
+        return f"{who} {DID[cause]} {teller.at(trap['stval'])}{page(trap)}"
     met = MET.get(cause, f"was interrupted, scause {cause:#x}" if cause & INTERRUPT else
                   f"met an exception, scause {cause:#x}")
     return f"{who} {met}"
+
+
+def page(trap):
+    """What is mapped where a page fault came, but for guards, or ''."""
+    if trap["page"] is None or in_window(trap["stval"]) and not trap["page"]:
+        return ""
+    return f" (mapped {trap['page']})" if trap["page"] else " (not mapped)"
 
 
 def same_file(a, b, places):
@@ -123,9 +130,6 @@ def tell(scene, places):
             words = f"then {'the trap entry itself: ' * in_entry(scene, places)}{words}"
             if scene["count"] > len(traps):
                 words += f"; and so on, {scene['count']} faults"
-        if not number and scene["page"] is not None:
-            words += (f"; the page at that address is {scene['page']}" if scene["page"] else
-                      "; no page is mapped at that address")
         said.append(f"{words[0].upper() if number else words[0]}{words[1:]}.")
     if scene["report"] and traps and scene["report"]["frame"] == traps[0]["sp"] - FRAME:
         said.append(f"The trap entry pushed its frame below that sp, at "
