@@ -574,6 +574,10 @@ def test_every_fact_is_found():
     ended = failed("overflow.x", "a report, and the rendezvous after it",
                    "the machine ended with exit code 3: last resort")
     assert "last resort" in teach.find(ended).says
+    for hart, wanted in ((1, "the machine to go on"), (0, "a report, and the rendezvous after it")):
+        panic = failed("overflow.x", wanted, "the machine ended with exit code 1: a line | panic: "
+                       f"vm/a.c:7: assertion failed: a == b (hart {hart})")
+        assert teach.find(panic).says == "the kernel panicked: vm/a.c:7: assertion failed: a == b"
     for fact in teach.FACTS:
         page, _, section = fact.page.partition("#")
         text = (guest.TOP / page).read_text()

@@ -259,7 +259,7 @@ class Observer:
 
     def tail(self):
         lines = [line for line in self.guest.output().splitlines() if line.strip()]
-        return " | ".join(lines[-3:])
+        return " | ".join(line for line in lines[-3:] if not line.startswith("Boot HART"))
 
     # --- traps -----------------------------------------------------------------------------------
 
@@ -606,7 +606,9 @@ def new_words(trap, before, after, start):
 def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", owner="-"):
     """All facts of one report.  Returns the Trap.  Of pid to owner each may be None, for what is
     not to be judged, or a set of what will do."""
-    if isinstance(pid, int) and isinstance(process, str):
+    if why == "interrupt":
+        report.who = "the interrupt handler"
+    elif isinstance(pid, int) and isinstance(process, str):
         report.who = f"pid {pid} ({process})" if pid else f"the kernel thread {process}"
     find_trap(report)
     check_place(report)

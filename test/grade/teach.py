@@ -7,7 +7,7 @@ them: a kernel that does not report need not be asked what it reports.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,16 @@ class Fact:
 
 WENT_ON = "sp to be checked by the trap entry"  # what story.went_on() finds
 
+# Where the machine should have gone on.  What it said last becomes a part of what is said of it.
+PANICKED = Fact(
+    r"the test to begin|the machine to go on|a report, and the rendezvous after it|"
+    r"\w+ to go on in user mode|\w+ to reach its verdict", "the kernel panicked",
+    "An assertion's message names its file and line: which rule is checked there, and who had to "
+    "keep it?", "docs/invariants.md", r".*exit code 1\b.*panic: ([^|]*?)(?: \(hart \d+\))?$")
+
 # In the order in which to mend them.
 FACTS = (
+    PANICKED,
     Fact(r"Sv39 to be on|(the )?page table of at most|kernel stacks mapped by pages",
          "the page table is not one that the grader can follow",
          "Look at what pagetable_map() writes, and at satp.", "docs/vmap-stack.md"),
@@ -54,9 +62,6 @@ FACTS = (
          "The hart's record was the emergency stack when the last fault came. If that was a fault "
          "of the reporter, see what it accessed; if not, who has to set the record back?",
          "docs/traps.md#the-order-of-things", r".*exit code 3\b"),
-    Fact(r"a report, and the rendezvous after it", "the kernel panicked without a report",
-         "The end of the console has the panic's message. A fault is to come to kernel_fault().",
-         "docs/traps.md#the-order-of-things", r".*exit code 1\b"),
     Fact(r"a report, and the rendezvous after it", "the machine ended and nothing was reported",
          "Either nothing faulted (is all of the guard unmapped?), or the trap led elsewhere than "
          "to a report.", "docs/traps.md#the-order-of-things"),
@@ -173,8 +178,11 @@ def find(outcome):
     if outcome.status != "fail":
         return None
     wanted = WENT_ON if outcome.went_on else outcome.expected
-    return next((fact for fact in FACTS if re.match(fact.shape, wanted)
-                 and re.match(fact.seen, outcome.seen, re.DOTALL)), None)
+    for fact in FACTS:
+        seen = re.match(fact.seen, outcome.seen, re.DOTALL)
+        if seen and re.match(fact.shape, wanted):
+            return replace(fact, says=f"{fact.says}: {seen[1]}") if fact is PANICKED else fact
+    return None
 
 
 def lines(outcome):
@@ -236,7 +244,8 @@ def causes(outcomes):
             continue
         fact = find(outcome)
         if fact:
-            key, says, rank = fact, fact.says, FACTS.index(fact)
+            shapes = [known.shape for known in FACTS]
+            key, says, rank = plain(fact.says), fact.says, shapes.index(fact.shape)
         elif outcome.status == "fail":
             key = says = f"expected: {plain(outcome.expected)}"
             rank = len(FACTS)
