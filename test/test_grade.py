@@ -146,9 +146,14 @@ def test_premise_is_tried_once(monkeypatch):
         tried.append(trial)
         raise facts.Failed("a report", "none")
 
+    class Scenic(suite.Trial):
+        def scene(self, spot):
+            return {"premise": ""}
+
     for _ in range(3):
-        with pytest.raises(facts.Failed, match="expected a report; seen none"):
-            suite.Trial(None, None, None).given(premise)
+        with pytest.raises(facts.Failed, match="expected a report; seen none") as failed:
+            Scenic(None, None, None).given(premise)
+        assert failed.value.scene == {"premise": "premise"}
         suite.PREMISES = pickle.loads(pickle.dumps(suite.PREMISES))
     assert len(tried) == 1
 
@@ -630,7 +635,7 @@ def scene(**changes):
 
     made = {"who": "pid 3 (x)", "stack": [LO, LO + machine.STACK], "vector": ENTRY, "count": 57,
             "traps": [trap(ENTRY + 4096, LO - 76, LO - 208), trap(ENTRY, LO - 488, LO - 496)],
-            "report": None, "spot": None, "harts": []}
+            "report": None, "spot": None, "harts": [], "premise": ""}
     return {**made, **changes}
 
 

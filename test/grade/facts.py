@@ -41,7 +41,7 @@ class Failed(Exception):
         self.expected, self.seen, self.spot = expected, seen, spot
 
     def __reduce__(self):
-        return Failed, (self.expected, str(self.seen), self.spot)
+        return Failed, (self.expected, str(self.seen), self.spot), self.__dict__
 
 
 @dataclass(frozen=True)
@@ -395,8 +395,8 @@ class Observer:
         if self.latest and not faults:
             report, faults = self.latest, self.faults(self.latest.begun, self.known)
         first = next((i for i, t in enumerate(faults)
-                      if PROVOKE <= t.sepc < PROVOKE_END or not self.is_good(t.sp)), 0)
-        faults = faults[first:]
+                      if PROVOKE <= t.sepc < PROVOKE_END or self.is_bad(t)), 0)
+        faults = [t for t in faults[first:] if t.hart == faults[first].hart]
         told = faults[:TRAPS_TOLD]
         if report and report.trap in faults[TRAPS_TOLD:]:
             told.append(report.trap)
@@ -408,13 +408,14 @@ class Observer:
             "vector": self.vector,
             "count": len(faults),
             "traps": [dict(hart=t.hart, sepc=t.sepc, scause=t.scause, stval=t.stval, sp=t.sp,
-                           bad_sp=not self.is_good(t.sp), page=self.page_of(report, t))
+                           bad_sp=self.is_bad(t), page=self.page_of(report, t))
                       for t in told],
             "report": report and {"sp": report.stop.sp, "frame": report.frame.address,
                                   "stack": [report.emergency.lo, report.emergency.hi]},
             "spot": spot and {"address": spot.address, "what": spot.what, "whose": spot.whose,
                               "stack": [spot.stack.lo, spot.stack.hi]},
             "harts": self.guest.stuck,
+            "premise": "",
         }
 
     @staticmethod
@@ -425,6 +426,13 @@ class Observer:
             return None
         leaf = report.table.lookup(trap.stval)
         return leaf.describe().partition(" ")[0] if leaf else ""
+
+    def is_bad(self, trap):
+        """Whether sp was off its stack, also if it was on another one.  Not every thread has a
+        mark, but that in which a test runs has."""
+        tests = PROVOKE <= trap.sepc < PROVOKE_END and trap.hart in [m.hart for m in self.marks]
+        stacks = [mark.stack for mark in self.marks]
+        return not self.is_good(trap.sp) or tests and stack_of_sp(trap.sp) not in stacks
 
     def faults(self, start, end=None):
         """The traps of the kernel among those, but for interrupts that harm nobody."""

@@ -118,6 +118,9 @@ def went_on(scene, places):
 def tell(scene, places):
     """Return sentences about what happened, in its order."""
     said, teller, traps = [], Teller(scene), kept(scene)
+    if scene["premise"]:
+        said.append("In a guest of its own the grader tried, once for all cases like this one, "
+                    f"whether the kernel {scene['premise']}.")
     places.look_up([scene["vector"], *(trap["sepc"] for trap in traps)])
     for number, trap in enumerate(traps):
         words = f"{action(trap, teller, places)}; sp was {teller.at(trap['sp'], 0)}"
@@ -127,7 +130,8 @@ def tell(scene, places):
             said.append(f"The kernel handled that and went on there, {scene['count']} times.")
             break
         if number:
-            words = f"then {'the trap entry itself: ' * in_entry(scene, places)}{words}"
+            itself = "the trap entry itself: " * in_entry(scene, places)
+            words = f"then {itself}{words}"
             if scene["count"] > len(traps):
                 words += f"; and so on, {scene['count']} faults"
         said.append(f"{words[0].upper() if number else words[0]}{words[1:]}.")

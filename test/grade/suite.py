@@ -169,6 +169,9 @@ class Trial:
                 premise(self)
                 PREMISES[name] = None
             except (Failed, TimedOut) as failure:
+                failure.scene = self.scene(getattr(failure, "spot", None))
+                if failure.scene:
+                    failure.scene["premise"] = name.replace("_", " ")
                 PREMISES[name] = failure
         if PREMISES[name]:
             raise PREMISES[name]
@@ -208,7 +211,7 @@ def reports_overflow(t):
 def perform(c, build, logs):
     """Run one case.  Returns its Outcome; raises nothing that is the case's fault."""
     outcome, trial, start = Outcome.of(c), Trial(c, build, logs), time.monotonic()
-    spot = None
+    scene = spot = None
     try:
         c.run(trial)
         outcome.status, outcome.points = "pass", c.points
@@ -216,6 +219,7 @@ def perform(c, build, logs):
         outcome.status = "fail"
         outcome.expected, outcome.seen = failure.expected, str(failure.seen)
         outcome.reason, spot = str(failure), failure.spot
+        scene = getattr(failure, "scene", None)
     except Ended as end:
         outcome.status, outcome.reason = "fail", str(end)
         outcome.expected, outcome.seen = "the machine to go on", f"{end}: {trial.tail()}"
@@ -225,6 +229,7 @@ def perform(c, build, logs):
         outcome.reason = f"expected {outcome.expected}"
     except TimedOut as late:
         outcome.status, outcome.reason = "timeout", str(late)
+        scene = getattr(late, "scene", None)
     except Busy as busy:
         outcome.reason, outcome.fault_of = str(busy), "host"
     except NoStart as broken:
@@ -237,7 +242,7 @@ def perform(c, build, logs):
         outcome.reason = f"{type(error).__name__}: {error}"
     finally:
         if outcome.status in ("fail", "timeout"):
-            outcome.scene = trial.scene(spot)
+            outcome.scene = scene or trial.scene(spot)
         trial.close()
     outcome.seconds = round(time.monotonic() - start, 3)
     outcome.cpu_seconds, outcome.slowness = round(cpu_seconds(), 3), round(slowness(), 3)
