@@ -107,12 +107,18 @@ def in_entry(scene, places):
                                                             places)
 
 
+def pushed(scene):
+    """Whether the frame of the report lies below a bad sp."""
+    first = scene["traps"][:1]
+    return bool(first and first[0]["bad_sp"] and scene["report"]
+                and scene["report"]["frame"] == first[0]["sp"] - FRAME)
+
+
 def went_on(scene, places):
     """Whether the trap entry took a bad sp for a good one."""
     if not scene["traps"] or not scene["traps"][0]["bad_sp"]:
         return False
-    pushed = scene["report"] and scene["report"]["frame"] == scene["traps"][0]["sp"] - FRAME
-    return bool(pushed or returned(scene) or in_entry(scene, places))
+    return pushed(scene) or returned(scene) or in_entry(scene, places)
 
 
 def tell(scene, places):
@@ -135,7 +141,7 @@ def tell(scene, places):
             if scene["count"] > len(traps):
                 words += f"; and so on, {scene['count']} faults"
         said.append(f"{words[0].upper() if number else words[0]}{words[1:]}.")
-    if scene["report"] and traps and scene["report"]["frame"] == traps[0]["sp"] - FRAME:
+    if pushed(scene):
         said.append(f"The trap entry pushed its frame below that sp, at "
                     f"{teller.at(scene['report']['frame'])}.")
     for hart, pc, ra in scene["harts"]:
