@@ -346,8 +346,11 @@ host: $(HOST_TESTS)
 model: tools
 	@exec test/tools/leash $(PYTHON) test/model/check
 
+# Twice as many at a time as there are processors, since many tests wait.
+WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
+
 test: kernel image $(HOST_TESTS)
-	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q -n auto test
+	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
 
 lower = $(shell echo $(1) | tr A-Z a-z)
 

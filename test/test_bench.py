@@ -20,6 +20,7 @@ def figures(tmp_path_factory):
             **bench.entry_figures(f"{prefix}objdump", guest.KERNEL)}
 
 
+@pytest.mark.xdist_group("figures")
 @pytest.mark.parametrize("row", [r for r in bench.TABLE if r.unit != "seconds"],
                          ids=lambda row: row.what)
 def test_limit(figures, row):
@@ -38,6 +39,7 @@ def test_page_has_every_limit():
             assert f"{row.limit:,}" in written, row.what
 
 
+@pytest.mark.xdist_group("figures")
 def test_above_limit(figures, capsys):
     """The script says which figure is above its limit."""
     assert bench.show(figures) == 0

@@ -11,6 +11,8 @@ from test_tools import SKIPPED, SOURCES, copy_source
 
 PAGE = guest.TOP / "docs" / "changing.md"
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("changing")]  # one build
+
 
 def changes():
     """Yield (path, lines that must be there, lines to put there) for each change of the page."""

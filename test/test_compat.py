@@ -77,12 +77,14 @@ def extra(tmp_path_factory):
     return folder / "fs.img"
 
 
+@pytest.mark.xdist_group("extra")
 @pytest.mark.parametrize("program", ["files", "machine"])
 def test_source(boot, extra, program):
     r = boot(program, image=extra, cpus=2)
     assert r.code == 0, r.explain()
 
 
+@pytest.mark.xdist_group("extra")
 def test_older_source(boot, extra):
     """Its own functions replace the library's, and for it alone."""
     r = boot("sh script", image=extra)
@@ -90,6 +92,7 @@ def test_older_source(boot, extra):
         r.explain()
 
 
+@pytest.mark.xdist_group("extra")
 def test_source_in_the_place_of_a_program(boot, extra):
     r = boot("echo a b", image=extra)
     assert r.code == 3 and "\na+b\n" in r.output, r.explain()

@@ -206,7 +206,8 @@ def test_shadow_is_checked(boot_checked):
     assert r.code == 0 and "the address space is as it must be" in r.output, r.explain()
 
 
-@pytest.mark.parametrize("cpus, mem", [(1, "64M"), (3, "128M")])
+@pytest.mark.long
+@pytest.mark.parametrize("cpus, mem", [(3, "128M"), (1, "64M")])
 def test_usertests(boot_checked, cpus, mem):
     r = boot_checked("usertests" if cpus > 1 else "usertests -q", cpus=cpus, mem=mem)
     assert r.code == 0 and "ALL TESTS PASSED" in r.output and not findings(r), r.explain()

@@ -22,6 +22,7 @@ def run(*words, cwd=guest.TOP):
                           env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", labs.names())
 def test_lab(name):
     """Starter and solution make this tree, nothing of the solution is shown, and the scores are

@@ -35,6 +35,7 @@ def run_script(boot, tmp_path, script, **machine):
 # --- usertests ---
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options, cpus, mem", [("", 1, "128M"), ("-q", 3, "128M"), ("-q", 2, "64M"), ("-q", 4, "512M")]
 )
@@ -48,6 +49,7 @@ def test_usertests(boot, tmp_path, options, cpus, mem):
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_overcommit(boot, cpus):
     """fork promises no memory; a process that then gets no page is killed with the reason."""
@@ -145,6 +147,7 @@ def test_shell(boot, tmp_path):
     )
 
 
+@pytest.mark.xdist_group("shell")
 @pytest.mark.parametrize(
     "line, message",
     [

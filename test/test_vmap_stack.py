@@ -50,6 +50,7 @@ def test_stacks_of_threads_are_blocks(boot_unguarded):
         assert bar == ("xxx" if in_window else "   ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options, cpus, mem", [("", 3, "128M"), ("-q", 1, "64M")])
 def test_usertests(boot_unguarded, options, cpus, mem):
     r = boot_unguarded(f"usertests {options}", cpus=cpus, mem=mem)
