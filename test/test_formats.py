@@ -238,7 +238,7 @@ def test_prove_reads_tap(tmp_path, undone, said):
     assert done.returncode == 0 and "All tests successful." in done.stdout
 
 
-def test_json_says_once_what_repeats():
+def test_json_says_once_what_repeats(tmp_path):
     """A kernel that fails everywhere for one reason makes a small file, and loses nothing."""
     report = make_report(["fail"] * 200)
     for o in report.outcomes.values():
@@ -248,6 +248,9 @@ def test_json_says_once_what_repeats():
     cases = json.loads(text)["cases"]
     assert cases[0]["report"] == "z" * 60000 and {c["like"] for c in cases[1:]} == {"layout.case0"}
     assert cases[0]["reports"] == 1000 and len(cases[0]["records"]) == 4
+    (tmp_path / "j").write_text(text)
+    for case, o in zip(formats.read_json(tmp_path / "j")["cases"], report.done()):
+        assert all(case[name] == getattr(o, name) for name in formats.SHARED)
 
 
 def test_json_fields():
@@ -259,7 +262,7 @@ def test_json_fields():
     for name in [*found, *case, "like"]:
         assert f"`{name}`" in page, name
     own = {f.name for f in dataclasses.fields(suite.Outcome)}
-    assert own - case.keys() == {"fault_of", "in_entry"}
+    assert own - case.keys() == set(formats.INNER)
 
 
 # --- writing -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import pytest
 GRADE = guest.TOP / "test" / "grade"
 sys.path.insert(0, str(GRADE))
 
+import formats  # noqa: E402
 import submission  # noqa: E402
 
 ROOT = os.geteuid() == 0
@@ -611,7 +612,7 @@ def test_reference_as_submission(tmp_path, manifest, scratch):
 
 def test_broken_submission(top, scratch):
     done = grade(top, top / "j.json", scratch)
-    found = json.loads((top / "j.json").read_text())
+    found = formats.read_json(top / "j.json")
     assert done.returncode == 1 and "Score: 0/" in done.stdout
     assert {c["status"] for c in found["cases"]} == {"error"}
     assert all("does not build" in c["reason"] for c in found["cases"])
@@ -628,7 +629,7 @@ def test_hopeless_submission(tmp_path, scratch):
     before = os.times()
     done = grade(tmp_path, tmp_path / "j.json", scratch, only="tag:core")
     after = os.times()
-    found = json.loads((tmp_path / "j.json").read_text())["cases"]
+    found = formats.read_json(tmp_path / "j.json")["cases"]
     assert done.returncode == 1 and "Score: 0/" in done.stdout and len(found) > 100
     assert {c["status"] for c in found} == {"timeout"}
     assert all(c["reason"].startswith("the kernel does not boot") for c in found)

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from html import escape
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import teach
@@ -24,7 +25,7 @@ RECORDS_TOLD = 4  # of a case, in JSON
 SHARED = ("expected", "seen", "reason", "report")
 # Of the model: what a failure alone has, and what only the grader uses.
 FAILED = ("hint", "log", "story", "drawing", "names", "scene")
-INNER = ("fault_of", "in_entry")
+INNER = ("fault_of", "went_on")
 
 
 # --- what several share --------------------------------------------------------------------------
@@ -100,6 +101,16 @@ def as_json(report):
     return f'{json.dumps(head)[:-1]}, "cases": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
+def read_json(path):
+    """Return what as_json() has written there, each case with its own texts again."""
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    cases = {case["id"]: case for case in found["cases"]}
+    for case in found["cases"]:
+        if like := case.pop("like", None):
+            case |= {name: cases[like][name] for name in SHARED}
+    return found
+
+
 # --- JUnit ---------------------------------------------------------------------------------------
 
 
@@ -160,7 +171,7 @@ def gradescope_test(report, c, number):
     o = report.outcomes.get(c.id)
     test = {"name": c.title, "number": number, "score": o.points if o else 0,
             "max_score": c.points, "status": "passed" if o and o.status == "pass" else "failed",
-            "output": "not run yet" if not o else "" if report.why else explained(o),
+            "output": "" if report.why else explained(o) if o else "not run yet",
             "output_format": "text", "tags": [c.group, *c.tags],
             "visibility": "after_published" if c.hidden else "visible"}
     if o and o.records:
