@@ -32,11 +32,12 @@ GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 
 # What scripts get by the environment.  The grader's options have the names of these, in small.
 GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM50 LOGS
+CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR $(GRADED)
+  JOBS SCALE KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
 COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade \
-  grade-gdb mutants lab labs handin lint lint-format lint-text lint-size lint-style \
+  grade-gdb mutants lab labs handin class lint lint-format lint-text lint-size lint-style \
   lint-warnings lint-layers lint-instructions lint-headers lint-clang lint-shell \
   compile_commands.json doctor clean help
 
@@ -45,7 +46,7 @@ COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grad
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
-export QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR $(GRADED)
+export QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -69,7 +70,8 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test model grade% bench demo,$(MAKECMDGOALS)),test) \
+  $(if $(filter test model grade% bench demo class,$(MAKECMDGOALS)),test) \
+  $(if $(filter test class,$(MAKECMDGOALS)),class) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -370,16 +372,6 @@ mutants: kernel image
 	  --build $(B) $(if $(JOBS),--jobs $(call quote,$(JOBS))) $(if $(JSON),--json "$$JSON") \
 	  $(if $(MUTANTS),"$$MUTANTS")
 
-# A lab is a kernel without its solution: docs/labs/README.md.
-lab: tools
-	@$(PYTHON) test/labs/lab write "$$LAB" "$$DIR"
-
-labs: tools
-	@exec test/tools/leash $(PYTHON) test/labs/lab check $(LAB)
-
-handin:
-	@$(PYTHON) test/labs/lab handin
-
 # --- the rest ------------------------------------------------------------------------------------
 
 doctor:
@@ -399,4 +391,4 @@ help:
 
 .PHONY: $(COMMANDS) readable
 
-include test/lint/lint.mk $(shell test/tools/folder deps $(B))
+include test/lint/lint.mk test/labs/labs.mk $(shell test/tools/folder deps $(B))

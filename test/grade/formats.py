@@ -97,7 +97,8 @@ def as_json(report):
         lines.append(json.dumps(case))
     head = {"suite": "bulwark-overflow", "version": 2,
             "complete": report.seconds is not None and len(report.outcomes) == len(report.cases),
-            "score": report.score(), "max": report.max(), "seconds": report.seconds}
+            "score": report.score(), "max": report.max(), "seconds": report.seconds,
+            "why": report.why}
     return f'{json.dumps(head)[:-1]}, "cases": [\n' + ",\n".join(lines) + "\n]}\n"
 
 

@@ -30,7 +30,8 @@ MANIFEST = Path(__file__).resolve().parent / "manifest"
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
 
 # What builds a kernel.
-TREE = ("Makefile", "kernel.ld", "test/tools", "test/lint/lint.mk", "boot", "trap", "kern", "vm")
+TREE = ("Makefile", "kernel.ld", "test/tools", "test/lint/lint.mk", "test/labs/labs.mk", "boot",
+        "trap", "kern", "vm")
 REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build directory
 TAKEN = ("kernel",)  # of the submission's build directory
 # What the grader reads too, of the instructor's build directory.

@@ -83,6 +83,7 @@ class Wrong:
     path: Path
     title: str
     score: int
+    loses: list  # ids of cases
 
 
 def names():
@@ -145,9 +146,10 @@ def read_wrong(path):
     header = path.read_text(encoding="utf-8").split("\n--- ", 1)[0]
     title = re.search(r"^Title: *(.*)", header, re.MULTILINE)
     score = re.search(r"^Scores: *(\d+)$", header, re.MULTILINE)
+    loses = re.search(r"^Loses: *(.*(?:\n +.*)*)", header, re.MULTILINE)
     if not title or not score:
-        raise BadLab(f"{path}: it has no Title: or no Scores: line")
-    return Wrong(path, title[1], int(score[1]))
+        raise BadLab(f"{path}: it has no Title:, no Scores: or no Loses: line")
+    return Wrong(path, title[1], int(score[1]), loses[1].split() if loses else [])
 
 
 def apply(patch, tree, *options):
