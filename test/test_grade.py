@@ -560,7 +560,11 @@ def test_every_fact_is_found():
     for expected, word in (
             ("class=overflow in the machine line", "class"),
             ("past=16 in the machine line", "dist"),
-            ("verdict=killed in the machine line", "kill and panic"),
+            ("verdict=killed in the machine line", "panics where"),
+            ("verdict=panic with why=spinlock in the machine line", "if a spin lock was held"),
+            ("why=spinlock or interrupts-off in the machine line", "if a spin lock was held"),
+            ("why=interrupts-off in the machine line", "if interrupts were off"),
+            ("verdict=panic in the machine line", "kill and panic"),
             ("stval in the frame 0x8", "a CSR in"), ("t0 in the frame 0x8", "a register in"),
             ("the frame of plant_inner, with plant_inner stopped at", "prologue or epilogue"),
             ("the caller of the copy, provoke_copy, in the backtrace", "what a trap"),
@@ -747,7 +751,8 @@ def test_addresses_in_a_failure_are_named():
     assert said["expected"].endswith(f"sepc {ENTRY:#x} [trap_entry+0x10 (trap/entry.S:118)]")
     assert "[" not in said["seen"] and "story" not in said
     report = {"sp": 0, "frame": 0, "stack": [LO + machine.SLOT, LO + machine.SLOT + machine.STACK]}
-    outcome.seen, outcome.scene = f"t0 {LO + machine.SLOT:#x}", scene(report=report)
+    outcome.expected, outcome.scene = "t0 in the frame 0x8", scene(report=report)
+    outcome.seen = f"{LO + machine.SLOT:#x}"
     story.explain(outcome, MadeUpPlaces())
     assert dict(teach.lines(outcome))["seen"].endswith("[the lower end of the emergency stack]")
 

@@ -570,9 +570,12 @@ def check_line(report, kind, **fields):
             continue
         allowed = value if isinstance(value, (set, tuple)) else (value,)
         if line[key] not in allowed:
-            why = f" with why={line['why']}" if key == "verdict" else ""
+            forced = fields.get("why") if key == "verdict" and value == "panic" else None
+            if isinstance(forced, str):  # not said of a verdict alone
+                allowed = [f"{value} with why={forced}"]
             raise Failed(f"{key}={' or '.join(map(show, allowed))} in the machine line",
-                         f"{key}={show(line[key])}{why}")
+                         f"{key}={show(line[key])}"
+                         + f" with why={line['why']}" * (key == "verdict"))
 
 
 def check_unharmed(report):

@@ -21,6 +21,7 @@ import teach
 from formats import picture, printable
 
 FORMATS = ("json", "junit", "tap", "html", "gradescope", "classroom50", "markdown")
+SHORT = 200  # characters of what was seen by a case that is not the first to fail like this
 INTERVAL = 1  # seconds between two writings
 
 
@@ -174,8 +175,10 @@ def text(outcome, briefly=False):
         return f"{outcome.title}: OK ({outcome.points}/{outcome.max})"
     word = {"fail": "FAIL", "timeout": "TIMEOUT", "error": "ERROR"}[outcome.status]
     head = f"{outcome.title}: {word} (0/{outcome.max})  [{outcome.id}]"
-    said = [(name, words) for name, words in teach.lines(outcome)
-            if not briefly or name in ("what", "expected", "seen")]
+    said = teach.lines(outcome)
+    if briefly:
+        said = [(name, words if len(words) <= SHORT else f"...{words[-SHORT:]}")
+                for name, words in said if name in ("what", "expected", "seen")]
     return "\n".join([head, *(f"    {name + ':':9} " + words.replace("\n", "\n" + " " * 14)
                               for name, words in said)])
 

@@ -153,12 +153,12 @@ def tell(scene, places):
 
 
 def names(texts, scene, places):
-    """Return {address: its place} of the addresses in these texts that are in the kernel's code, or
-    the ends of a stack that the scene has."""
+    """Return {address: its place} of the addresses in these texts that are in the kernel's code,
+    or, if it is a register that is wrong, ends of a stack that the scene has."""
     found = {int(word, 16) for text in texts for word in ADDRESS.findall(text)}
     places.look_up(found)
     known = {}
-    if scene.get("report"):
+    if scene.get("report") and re.match(r"\w+ in the (frame|report)", texts[0]):
         for whose, (lo, hi) in (("the emergency stack", scene["report"]["stack"]),
                                 (f"the stack of {scene['who']}", scene["stack"])):
             known.update({lo: f"the lower end of {whose}", hi: f"the upper end of {whose}"})

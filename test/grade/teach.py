@@ -24,6 +24,15 @@ class Fact:
 
 WENT_ON = "sp to be checked by the trap entry"  # what story.went_on() finds
 
+# What forces a panic.
+FORCED = {
+    "option": "if the boot arguments say so", "interrupt": "if an interrupt handler was running",
+    "idle": "if the hart was idle", "kernel-thread": "if there is no process",
+    "spinlock": "if a spin lock was held", "interrupts-off": "if interrupts were off",
+    "transaction": "if a transaction was open",
+    "sleeplock": "if a sleep lock was held, or a turn at a pipe or the console",
+}
+
 # Where the machine should have gone on.  What it said last becomes a part of what is said of it.
 PANICKED = Fact(
     r"the test to begin|the machine to go on|a report, and the rendezvous after it|"
@@ -104,6 +113,13 @@ FACTS = (
     Fact(r"past=", "the report measures the distance wrongly",
          "past= counts bytes as the table says, another way for each class.",
          "docs/traps.md#the-report"),
+    *(Fact(rf"(verdict=panic with )?why={why}\b", f"the kernel must panic, with why={why}, {when}",
+           "A process is killed if it was in a system call, with interrupts on, and held nothing. "
+           "Of several reasons against that, why= names the first one of the table.",
+           "docs/traps.md#kill-or-panic") for why, when in FORCED.items()),
+    Fact(r"(verdict=killed|why=-)", "the kernel panics where it could kill the process alone",
+         "Look at why= in what was seen: was it so when the fault came, or has the kernel asked "
+         "about another moment, or another thread?", "docs/traps.md#kill-or-panic"),
     Fact(r"(verdict|why)=", "the kernel decides wrongly between kill and panic",
          "A process is killed if it was in a system call, with interrupts on, and held nothing.",
          "docs/traps.md#kill-or-panic"),
