@@ -478,6 +478,11 @@ def test_report_is_not_anothers(trial):
     report = watch.report()
     with pytest.raises(facts.Failed, match="class=overflow"):
         facts.judge(report, "overflow")
+    report.frame.words[2] -= 288
+    report.trap = None
+    with pytest.raises(facts.Failed, match="sp in the frame.*, 288 bytes lower"):
+        facts.judge(report, "guard-below")
+    report.frame.words[2] += 288
     report.frame.words[0] += 4
     report.trap = None
     with pytest.raises(facts.Failed, match="a report of a trap that was taken"):
@@ -574,7 +579,7 @@ def test_every_fact_is_found():
             ("a report, and the rendezvous after it", "nothing was reported"),
             ("no mapping in the guards of the victim's stack, at 0x1000", "guard"),
             ("every stack as it was at the trap", "wrote to a stack"),
-            ("pages for a program afterwards 700", "memory is lost"),
+            ("pages for a program afterwards 700", "memory are lost"),
             ("an sfence.vma between the mapping of a stack and its use", "had fenced"),
             ("init to go on in user mode", "did not get back"),
             ("no failed check in tour in `tour slip`", "check of a program"),
@@ -583,6 +588,10 @@ def test_every_fact_is_found():
     ended = failed("overflow.x", "a report, and the rendezvous after it",
                    "the machine ended with exit code 3: last resort")
     assert "last resort" in teach.find(ended).says
+    lost = [failed("overflow.x", "init to end the machine with 0", "1: 2 killed, 2 pages lost"),
+            failed("overflow.x", "no failed check in gradeuser", "1 of 2: pages lost: 0x6"),
+            failed("overflow.x", "pages for a program afterwards 7", "6, 1 fewer")]
+    assert len(teach.causes(lost)) == 1
     for hart, wanted in ((1, "the machine to go on"), (0, "a report, and the rendezvous after it")):
         panic = failed("overflow.x", wanted, "the machine ended with exit code 1: a line | panic: "
                        f"vm/a.c:7: assertion failed: a == b (hart {hart})")

@@ -497,7 +497,8 @@ class Observer:
         before, after = stop.x[10:12]
         least = self.guest.pages * LEAST // 100
         expect(before >= least, f"at least {least} pages for a program", before)
-        expect_equal("pages for a program afterwards", after, before)
+        expect(after == before, f"pages for a program afterwards {before}",
+               f"{after}, {before - after} fewer")
 
     @staticmethod
     def runs(stop, program, va, size=64):
@@ -540,6 +541,11 @@ def find_trap(report):
     for trap in report.traps:
         if (trap.hart, trap.sepc, trap.sp) == (report.stop.hart, frame.sepc, frame.sp):
             report.trap = trap
+    near = [t for t in report.traps if (t.hart, t.sepc) == (report.stop.hart, frame.sepc)]
+    if near and not report.trap:
+        off = near[-1].sp - frame.sp
+        raise Failed(f"sp in the frame {near[-1].sp:#x}, as at the trap with sepc {frame.sepc:#x}",
+                     f"{frame.sp:#x}, {abs(off)} bytes {'lower' if off > 0 else 'higher'}")
     if not report.trap:
         taken = ", ".join(f"sepc {t.sepc:#x} sp {t.sp:#x}" for t in report.traps[-3:])
         raise Failed(f"a report of a trap that was taken ({taken or 'none was'})",

@@ -24,6 +24,11 @@ class Fact:
 
 WENT_ON = "sp to be checked by the trap entry"  # what story.went_on() finds
 
+LOST = Fact(r"pages for a program|a bare .* pages|(at most|fewer) .*stacks mapped",
+            "pages of memory are lost",
+            "Who ends, or fails half-way, gives back all that it had: pages, stack, page tables, "
+            "files, children.", "docs/stack-life.md")
+
 # What forces a panic.
 FORCED = {
     "option": "if the boot arguments say so", "interrupt": "if an interrupt handler was running",
@@ -72,8 +77,8 @@ FACTS = (
          "of the reporter, see what it accessed; if not, who has to set the record back?",
          "docs/traps.md#the-order-of-things", r".*exit code 3\b"),
     Fact(r"a report, and the rendezvous after it", "the machine ended and nothing was reported",
-         "Either nothing faulted (is all of the guard unmapped?), or the trap led elsewhere than "
-         "to a report.", "docs/traps.md#the-order-of-things"),
+         "Either nothing faulted (is the address unmapped, and has every hart fenced?), or the "
+         "trap led elsewhere than to a report.", "docs/traps.md#the-order-of-things"),
     Fact(r"a report after at most \d+ faults",
          "the kernel faulted again and again before it reported anything",
          "What handles a fault must not meet the same one: see the second sentence of the story.",
@@ -164,13 +169,15 @@ FACTS = (
          "the kernel did not end as its verdict says",
          "After verdict=panic no process runs any more, and the machine ends with exit code 1.",
          "docs/traps.md#kill-or-panic"),
-    Fact(r"pages for a program|a bare .* pages|(at most|fewer) .*stacks mapped",
-         "memory is lost with the victim",
-         "The exit path gives back all that the victim had: pages, stack, files, children.",
-         "docs/stack-life.md"),
+    LOST,
+    replace(LOST, shape=r"init to end the machine with|no failed check in",
+            seen=r".*([1-9]\d* pages lost|pages lost: 0x)"),
     Fact(r"an sfence.vma between", "a stack was used before the hart that mapped it had fenced",
          "Set the last entry first, then sfence.vma; only then use the stack.",
          "docs/fences.md#what-each-is-for"),
+    Fact(r"the byte that the other hart|nothing mapped in the freed stack",
+         "a freed stack could still be used", "Unmap it, then let every hart fence; only then may "
+         "its address or its frames serve again.", "docs/fences.md#what-each-is-for"),
     Fact(r"\w+ to go on in user mode|\w+ to reach its verdict",
          "after the report the kernel did not get back to its programs",
          "See the end of the console. The victim exits like any other process, on a stack, with a "

@@ -318,11 +318,13 @@ def stopped_at(t, offset):
     judge(report, "null")
     lines = unfold(backtrace(report))
     sp, caller = report.trap.sp, entry.x[1] - 4
-    where = f"with plant_inner stopped at +{offset:#x}"
+    where = f"with plant_inner stopped at +{offset:#x} of {4 * len(words):#x} bytes"
     for line, (pc, size) in zip(lines, [(start + offset, entry.sp - sp),
                                         (caller, entry.x[8] - entry.sp)]):
         name = t.build.function(pc)
-        t.equal(f"the frame of {name}, {where}", line, (size, name, pc - t.build.provoke(name)))
+        at = pc - t.build.provoke(name)
+        t.expect(line == (size, name, at), f"the frame of {name}, {where}: {size} bytes {name}"
+                 f"+{at:#x}", "{} bytes {}+{:#x}".format(*line))
     t.equal(f"bytes from sp to the end of the backtrace, {where}",
             sum(size for size, _, _ in lines), stack.hi - FRAME - sp)
     watch.alive_until_end(255)
