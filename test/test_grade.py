@@ -787,6 +787,7 @@ def test_timeout_says_where_the_harts_were(tmp_path):
     c = suite.Case("overflow.test", "t", 1, "h", ("core",), hang)
     outcome = suite.perform(c, machine.Build(guest.BUILD), tmp_path)
     assert outcome.status == "timeout" and outcome.scene["harts"]
+    assert "Bulwark: 1 hart" in dict(teach.lines(outcome))["printed"]
     story.explain(outcome, places.Places(guest.BUILD / "kernel"))
     assert "When time was up, hart 0 was in " in outcome.story[-1]
 

@@ -228,7 +228,7 @@ def perform(c, build, logs):
         outcome.expected = f"a page table of at most {sv39.TABLES_MAX} tables for the stacks"
         outcome.reason = f"expected {outcome.expected}"
     except TimedOut as late:
-        outcome.status, outcome.reason = "timeout", str(late)
+        outcome.status, outcome.reason, outcome.seen = "timeout", str(late), trial.tail()
         scene = getattr(late, "scene", None)
     except Busy as busy:
         outcome.reason, outcome.fault_of = str(busy), "host"

@@ -192,7 +192,8 @@ FACTS = (
          "After the report fork, pipes, exit and the end of the machine must work as before.",
          "docs/traps.md#kill-or-panic"),
     Fact(r"nothing of an earlier owner", "a stack shows what an earlier owner left",
-         "Erase a stack before you hand it out again.", "docs/stack-life.md"),
+         "Erase a stack before it is used again, and zero pages before they become one.",
+         "docs/stack-life.md"),
 )
 
 
@@ -221,6 +222,8 @@ def lines(outcome):
                  ("seen", named(outcome.seen, outcome))]
     elif outcome.reason:
         said.append(("reason", outcome.reason))
+        if outcome.seen:
+            said.append(("printed", named(outcome.seen, outcome)))
     if fact:
         said.append(("hint", fact.hint))
     if outcome.hint and not (fact and outcome.hint == fact.hint):

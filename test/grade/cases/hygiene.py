@@ -3,7 +3,7 @@
 
 import struct
 
-from facts import expect
+from facts import Spot, expect
 from gradeuser import SMALL, verdict
 from suite import case
 
@@ -25,7 +25,8 @@ def look(watch):
     mark = watch.mark()
     at = unused(watch).find(SECRET)
     expect(at < 0, f"nothing of an earlier owner in {mark.stack}, below sp {mark.sp:#x}",
-           lambda: f"its secret at {mark.stack.lo + at:#x}")
+           lambda: f"its secret at {mark.stack.lo + at:#x}",
+           Spot(mark.stack.lo + at, "the secret", mark.stack, "stack of a new process"))
 
 
 def planted(watch, size):
