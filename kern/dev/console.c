@@ -298,7 +298,7 @@ static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
   int err = 0;
   irq_t irq = spin_lock(&console_lock);
   while ((taking || entered == taken) && err == 0)
-    err = waitq_sleep(&readers, &console_lock);
+    err = waitq_sleep(&readers);
   if (err == 0) {
     count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &used);
     taking = true;
@@ -337,7 +337,7 @@ static int64 console_write(uva_t src, uint64 n, uint64 offset) {
 
 void console_init(void) {
   static const struct device console = {console_read, console_write};
-  waitq_init(&readers);
+  waitq_init(&readers, &console_lock);
   uart_init();
   device_register(DEV_CONSOLE, &console);
 }

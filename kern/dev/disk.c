@@ -86,7 +86,7 @@ static struct slot *slot_take(bool wait) {
       }
     if (!wait)
       return NULL;
-    waitq_sleep_through(&slot_free, &disk_lock);
+    waitq_sleep_through(&slot_free);
   }
 }
 
@@ -113,7 +113,7 @@ static void request_begin(struct slot *s, enum virtio_block_type type, const str
 static int request_end(struct slot *s) {
   assert(spin_holding(&disk_lock));
   while (!s->done)
-    waitq_sleep_through(&s->finished, &disk_lock);
+    waitq_sleep_through(&s->finished);
   s->taken = false;
   waitq_wake_one(&slot_free);
   return s->status == 0 ? 0 : -EIO;
@@ -214,11 +214,11 @@ static bool queue_alloc(void) {
   if (!queue)
     return false;
   memset(queue, 0, sizeof(*queue));
-  waitq_init(&slot_free);
+  waitq_init(&slot_free, &disk_lock);
   for (uint32 i = 0; i < SLOTS; i++) {
     struct slot *s = &queue->slots[i];
     struct virtio_desc *desc = &queue->desc[i * SLOT_DESCS];
-    waitq_init(&s->finished);
+    waitq_init(&s->finished, &disk_lock);
     desc[0] = (struct virtio_desc){dma_map(&s->header, sizeof(s->header)), sizeof(s->header),
                                    DESC_NEXT, 0};
     desc[1] = (struct virtio_desc){0, BLOCK_SIZE, DESC_NEXT, i * SLOT_DESCS + 2};

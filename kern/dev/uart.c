@@ -184,7 +184,7 @@ static int ring_put_bytes(const char *s, uint64 n, bool wait) {
       n--;
     } else if (wait) {
       uart_start();
-      err = waitq_sleep(&room, &uart_lock);
+      err = waitq_sleep(&room);
     } else {
       break;
     }
@@ -211,13 +211,13 @@ void uart_flush(void) {
     return;
   irq_t irq = spin_lock(&uart_lock);
   while (ring_taken != ring_put)
-    waitq_sleep_through(&room, &uart_lock);
+    waitq_sleep_through(&room);
   spin_unlock(&uart_lock, irq);
   wait_status(STATUS_SENT);
 }
 
 void uart_init(void) {
-  waitq_init(&room);
+  waitq_init(&room, &uart_lock);
   if (machine.uart.size == 0)
     return;
   port = device_map(machine.uart.base, machine.uart.size);

@@ -29,7 +29,7 @@ static struct {
   uint32 count;       // [I]
   bool starved;       // [a] a thread waits for a buffer without references
   struct waitq free;  // [b]
-} bufs = {.lock = SPINLOCK_INIT("buffers"), .free = WAITQ_INIT(bufs.free)};
+} bufs = {.lock = SPINLOCK_INIT("buffers"), .free = WAITQ_INIT(bufs.free, bufs.lock)};
 
 // Make the buffers of another page.  Returns 0 or -ENOMEM.
 static int buf_create_page(void) {
@@ -127,7 +127,7 @@ static struct buf *await(uint32 block) {
     struct buf *b = buf_find(block);
     if (b)
       return b;
-    waitq_sleep_through(&bufs.free, &bufs.lock);
+    waitq_sleep_through(&bufs.free);
   }
 }
 

@@ -44,7 +44,7 @@ static struct {
   struct buf *bufs[LOG_BLOCKS_MAX];  // [l] each with a reference
   struct disk_block list[LOG_BLOCKS_MAX];  // [c]
   struct log_header *header;               // [I] the block; contents [c]
-} log = {.lock = SPINLOCK_INIT("log"), .waiting = WAITQ_INIT(log.waiting)};
+} log = {.lock = SPINLOCK_INIT("log"), .waiting = WAITQ_INIT(log.waiting, log.lock)};
 
 static int write_header(uint32 n) {
   log.header->n = n;
@@ -104,10 +104,10 @@ static bool may_begin(void) {
 
 int log_begin(void) {
   struct thread *t = thread_current();
-  assert(!t->in_transaction && t->sleeplocks == 0);
+  assert(!hart_held() && !t->in_transaction && t->sleeplocks == 0);
   irq_t irq = spin_lock(&log.lock);
   while (!log.failed && !may_begin())
-    waitq_sleep_through(&log.waiting, &log.lock);
+    waitq_sleep_through(&log.waiting);
   bool failed = log.failed;
   if (!failed)
     log.open++;
@@ -197,7 +197,7 @@ int log_sync(void) {
   uint32 before = log.commits;
   while (!log.failed && log.commits == before && (log.open > 0 || log.n > 0)) {
     log.sealed = true;
-    waitq_sleep_through(&log.waiting, &log.lock);
+    waitq_sleep_through(&log.waiting);
   }
   bool failed = log.failed;
   spin_unlock(&log.lock, irq);

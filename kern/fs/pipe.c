@@ -47,8 +47,8 @@ struct pipe *pipe_create(void) {
     return NULL;
   }
   spin_init(&p->lock, "pipe");
-  waitq_init(&p->readers);
-  waitq_init(&p->writers);
+  waitq_init(&p->readers, &p->lock);
+  waitq_init(&p->writers, &p->lock);
   p->read_open = p->write_open = true;
   return p;
 }
@@ -117,7 +117,7 @@ static int64 begin_read(struct pipe *p) {
   int err = 0;
   irq_t irq = spin_lock(&p->lock);
   while (err == 0 && (p->reading || p->head == p->tail) && (p->write_open || p->head != p->tail))
-    err = waitq_sleep(&p->readers, &p->lock);
+    err = waitq_sleep(&p->readers);
   int64 there = err < 0 ? err : (int64)(p->head - p->tail);
   if (there > 0)
     take_turn(p, &p->reading);
@@ -144,7 +144,7 @@ static int64 begin_write(struct pipe *p, uint64 n) {
   int err = 0;
   irq_t irq = spin_lock(&p->lock);
   while (err == 0 && p->read_open && (p->writing || pipe_room(p) < n))
-    err = waitq_sleep(&p->writers, &p->lock);
+    err = waitq_sleep(&p->writers);
   if (err == 0 && !p->read_open)
     err = -EPIPE;
   int64 free = err < 0 ? err : (int64)pipe_room(p);

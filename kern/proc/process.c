@@ -37,7 +37,7 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   list_init(&p->children);
   list_init(&p->zombies);
   list_init(&p->sibling);
-  waitq_init(&p->child_exited);
+  waitq_init(&p->child_exited, &process_lock);
   string_copy(p->name, name, sizeof(p->name));
   p->thread = thread_create(name, p->pid, start, NULL);
   if (!p->thread) {
@@ -154,7 +154,7 @@ static void become_zombie(struct process *p, int status) {
 
 void process_exit(int status) {
   struct process *p = process_current();
-  assert(p);  // not a zombie
+  assert(p && !hart_held());  // not a zombie
   assert(thread_current()->sleeplocks == 0 && !thread_current()->in_transaction);
   if (p == init)
     panic("init exited with status %d", status);
@@ -171,9 +171,7 @@ static int wait_for_zombie(struct process *p, bool may_sleep, struct process **z
   int err = 0;
   irq_t irq = spin_lock(&process_lock);
   while (list_empty(&p->zombies) && err == 0)
-    err = list_empty(&p->children) ? -ECHILD
-          : may_sleep              ? waitq_sleep(&p->child_exited, &process_lock)
-                                   : -EAGAIN;
+    err = list_empty(&p->children) ? -ECHILD : may_sleep ? waitq_sleep(&p->child_exited) : -EAGAIN;
   if (err == 0)
     *zombie = list_entry(p->zombies.next, struct process, sibling);
   spin_unlock(&process_lock, irq);

@@ -45,11 +45,11 @@ static void move_to(struct hart *h) {
     m->thread = thread_current();
     m->hart = h;
     m->done = false;
-    waitq_init(&m->finished);
+    waitq_init(&m->finished, &move_lock);
     irq_t irq = spin_lock(&move_lock);
     thread_ready(t);
     while (!m->done)
-      waitq_sleep_through(&m->finished, &move_lock);
+      waitq_sleep_through(&m->finished);
     spin_unlock(&move_lock, irq);
   }
   kfree(m);

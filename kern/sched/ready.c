@@ -57,7 +57,7 @@ static struct runqueue *choose(struct runqueue *last) {
 }
 
 // Make t, which is on no queue, ready on to, and wake that hart if it waits.  Holds: from->lock,
-// which guards t and is released.
+// which guards t; its release here checks that it was held.
 static void make_ready(struct thread *t, struct runqueue *from, struct runqueue *to) {
   if (to != from) {
     store_relaxed(&t->state, THREAD_READY);

@@ -10,7 +10,7 @@
 
 void sleep_init(struct sleeplock *l, const char *name) {
   spin_init(&l->guard, name);
-  waitq_init(&l->waiters);
+  waitq_init(&l->waiters, &l->guard);
   l->owner = NULL;
 }
 
@@ -20,7 +20,7 @@ void sleep_lock(struct sleeplock *l) {
   irq_t irq = spin_lock(&l->guard);
   assert(l->owner != t);
   while (l->owner)
-    waitq_sleep_through(&l->waiters, &l->guard);
+    waitq_sleep_through(&l->waiters);
   l->owner = t;
   t->sleeplocks++;
   spin_unlock(&l->guard, irq);

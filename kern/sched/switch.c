@@ -102,6 +102,7 @@ void thread_yield(void) {
 }
 
 int thread_block(struct spinlock *lock, bool interruptible) {
+  assert(hart_held() == lock && !lock->held_next);
   struct thread *t = thread_current();
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);
@@ -120,7 +121,7 @@ int thread_block(struct spinlock *lock, bool interruptible) {
 
 void thread_exit(void) {
   struct thread *t = thread_current();
-  assert(t->sleeplocks == 0 && !t->in_transaction && !t->space);
+  assert(!hart_held() && t->sleeplocks == 0 && !t->in_transaction && !t->space);
   assert(t->pid == 0 || !t->kstack->account);  // kstack_disown
   irq_off();
   struct runqueue *q = runq_mine();

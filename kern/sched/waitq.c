@@ -7,38 +7,37 @@
 #include "kern/sched/ready.h"
 #include "kern/sched/switch.h"
 
-void waitq_init(struct waitq *q) {
-  *q = (struct waitq)WAITQ_INIT((*q));
+void waitq_init(struct waitq *q, struct spinlock *lock) {
+  *q = (struct waitq)WAITQ_INIT((*q), *lock);
 }
 
-static int waitq_block(struct waitq *q, struct spinlock *lock, bool interruptible) {
+static inline int waitq_block(struct waitq *q, bool interruptible) {
   struct thread *t = thread_current();
-  assert(spin_holding(lock));
-  q->lock = lock;
   list_push_back(&q->waiters, &t->wait_node);
-  int err = thread_block(lock, interruptible);
+  int err = thread_block(q->lock, interruptible);  // asserts that the lock is held
   if (list_empty(&t->wait_node))
     return 0;  // a waker chose this thread: its wake-up is used even if a kill came as well
   list_remove(&t->wait_node);
   return err;
 }
 
-int waitq_sleep(struct waitq *q, struct spinlock *lock) {
-  return waitq_block(q, lock, true);
+int waitq_sleep(struct waitq *q) {
+  return waitq_block(q, true);
 }
 
-void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
-  waitq_block(q, lock, false);
+void waitq_sleep_through(struct waitq *q) {
+  waitq_block(q, false);
 }
 
 void waitq_wake_one(struct waitq *q) {
-  assert(!q->lock || spin_holding(q->lock));
+  assert(spin_holding(q->lock));
   struct list *node = list_pop_front(&q->waiters);
   if (node)
     thread_ready(list_entry(node, struct thread, wait_node));
 }
 
 void waitq_wake_all(struct waitq *q) {
-  while (!list_empty(&q->waiters))
-    waitq_wake_one(q);
+  assert(spin_holding(q->lock));
+  for (struct list *node; (node = list_pop_front(&q->waiters));)
+    thread_ready(list_entry(node, struct thread, wait_node));
 }

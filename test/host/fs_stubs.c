@@ -73,11 +73,12 @@ bool spin_holding(const struct spinlock *l) {
   return load_relaxed(&l->owner) == (struct hart *)&self;
 }
 
-void waitq_init(struct waitq *q) {
-  list_init(&q->waiters);
+void waitq_init(struct waitq *q, struct spinlock *lock) {
+  *q = (struct waitq)WAITQ_INIT((*q), *lock);
 }
 
-void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
+void waitq_sleep_through(struct waitq *q) {
+  struct spinlock *lock = q->lock;
   CHECK(depth == 1 && spin_holding(lock));
   list_push_back(&q->waiters, &self.wait_node);
   store_relaxed(&lock->owner, NULL);
@@ -90,15 +91,15 @@ void waitq_sleep_through(struct waitq *q, struct spinlock *lock) {
   store_relaxed(&lock->owner, (struct hart *)&self);
 }
 
-int waitq_sleep(struct waitq *q, struct spinlock *lock) {
+int waitq_sleep(struct waitq *q) {
   if (self.killed)
     return -EINTR;
-  waitq_sleep_through(q, lock);
+  waitq_sleep_through(q);
   return self.killed ? -EINTR : 0;
 }
 
 void waitq_wake_one(struct waitq *q) {
-  CHECK(depth > 0);
+  CHECK(spin_holding(q->lock));
   if (list_pop_front(&q->waiters))
     pthread_cond_broadcast(&woken);
 }
