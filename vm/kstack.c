@@ -102,17 +102,16 @@ int kstack_limit(struct kstack *stack, uint64 limit) {
 
 void kstack_free(struct kstack *stack) {
   kasan_stack_free(stack, __builtin_return_address(0));
-  struct account *account = stack->account;
   irq_t irq = spin_lock(&kstack_window.lock);
   assert(stack->kind != 0 && stack->lo != this_hart()->stack_lo);
-  stack->kind = 0;
+  if (stack->account)
+    account_return(stack->account, KSTACK_PAGES);
   stack->account = NULL;
   store_relaxed(&stack->account_id, 0);
+  stack->kind = 0;
   stack->saved_sp = NULL;
   stack->hart = NULL;
   spin_unlock(&kstack_window.lock, irq);
-  if (account)
-    account_return(account, KSTACK_PAGES);
   if (stack->distrusted || !kstack_cache_put(stack))
     kstack_unmap(stack);
 }
