@@ -4,7 +4,9 @@
 //
 // A step runs with interrupts off.  Its figure is the least of several rounds, less what calling
 // nothing takes.  Where the cost comes in lumps (a batch of pages, a fence), a step makes BATCH at
-// once, and the figure is for one.  Meant for one hart and QEMU's -icount shift=0; docs/bench.md.
+// once, and the figure is for one.  A single block is measured where the buddy neither splits nor
+// merges it, since how often it would depends on what happens to be free.  Meant for one hart and
+// QEMU's -icount shift=0; docs/bench.md.
 #include "kern/provoke/tests.h"
 
 #include "kern/lib/atomic.h"
@@ -108,6 +110,29 @@ static void blocks_give(void) {
     page_put(block_batch[i]);
 }
 
+// Take blocks and give every other one back: the free ones, which are found first, now have
+// neighbours in use.
+static void blocks_isolate(void) {
+  blocks_take();
+  for (uint32 i = 1; i < BATCH; i += 2)
+    page_put(block_batch[i]);
+}
+
+static void blocks_restore(void) {
+  for (uint32 i = 0; i < BATCH; i += 2)
+    page_put(block_batch[i]);
+}
+
+static void block_take_isolated(void) {
+  blocks_isolate();
+  block_take();
+}
+
+static void block_give_isolated(void) {
+  block_give();
+  blocks_restore();
+}
+
 // What a thread of the bench does.  distrusted, if not null: its stack is not to be cached.
 static void bench_thread_start(void *distrusted) {
   if (distrusted)
@@ -160,9 +185,9 @@ static void measure(void) {
       {"stack-cached-free", stack_take, stack_give, nothing, 1},
       {"stack-uncached", page_drain, stacks_take, stacks_give, BATCH},
       {"stack-uncached-free", stacks_take, stacks_give, nothing, BATCH},
-      {"block", nothing, block_take, block_give, 1},
+      {"block", blocks_isolate, block_take, block_give_isolated, 1},
       {"block-zero", block_take, block_zero, block_give, 1},
-      {"block-free", block_take, block_give, nothing, 1},
+      {"block-free", block_take_isolated, block_give, blocks_restore, 1},
       {"block-many", page_drain, blocks_take, blocks_give, BATCH},
       {"block-many-free", blocks_take, blocks_give, nothing, BATCH},
       {"thread-cached", nothing, thread_cached, nothing, 1},
