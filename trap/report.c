@@ -180,7 +180,7 @@ static void print_advice(const struct fault *f) {
   if (f->why)
     kprintf("The kernel cannot go on: %s.\n", f->why);
   else
-    kprintf("The process was ended; the kernel goes on.\n");
+    kprintf("The kernel ended the process, and goes on.\n");
 }
 
 // --- one line for machines -----------------------------------------------------------------------
