@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What trap/entry.S and the C parts of trap/ offer each other.
+// What trap/entry.S and the C parts of trap/ offer each other.  trap/kernel_fault.c has
+// kernel_fault, trap/trap.c the other C functions, and trap/entry.S the assembly where no other
+// file is named.
 #pragma once
 
 #include "kern/lib/trapframe.h"

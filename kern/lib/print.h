@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Printing.  Conversions: %d %u %x %X %p %s %c %%, with l, width, '0' and '-'.  %p prints 0x and 16
-// digits.
+// digits.  kern/lib/format.c has format and ksnprintf, kern/lib/print.c the rest.
 #pragma once
 
 #include "kern/lib/types.h"

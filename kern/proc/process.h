@@ -7,6 +7,9 @@
 // I2. A process is freed by the parent's wait; its thread and stack by the next thread on its hart.
 //     So from the moment it is a zombie its own thread no longer touches it.
 // I3. A zombie has no open file, no directory, no user page and no page table.
+//
+// kern/proc/init.c has process_init, kern/proc/describe.c process_describe_next, and
+// kern/proc/process.c the rest.
 #pragma once
 
 #include "kern/lib/abi.h"
@@ -43,7 +46,7 @@ static inline struct process *process_current(void) {
 }
 
 // Make the tables and the first process, which mounts the root and runs init.  Boot hart, before
-// thread_idle.  In kern/proc/init.c.
+// thread_idle.
 void process_init(void);
 
 // Make a process and its thread, which will run start(NULL) in the kernel; nothing sees either yet.
