@@ -84,7 +84,7 @@ static void unhash(struct buf *b) {
 }
 
 // Return a buffer without references or recent use, or NULL.  Holds: the buffers' lock.
-static struct buf *find_victim(void) {
+static struct buf *find_unused(void) {
   assert(spin_holding(&bufs.lock));
   for (uint32 i = 0; i < 2 * bufs.count; i++) {
     struct buf *b = bufs.hand;
@@ -100,7 +100,7 @@ static struct buf *find_victim(void) {
 
 // Give the block the buffer of another block.  Returns NULL if all are in use.
 static struct buf *replace(uint32 block) {
-  struct buf *b = find_victim();
+  struct buf *b = find_unused();
   if (!b)
     return NULL;
   unhash(b);
