@@ -3,8 +3,7 @@
 // From an executable file to the contents of a space.
 //
 // I1. No field of the file is trusted: each is checked before it is used.  An offset may be
-// anything,
-//     since inode_read returns 0 beyond the end of the file.
+//     anything, since inode_read returns 0 beyond the end of the file.
 // I2. Every byte of a segment comes from the file or is zero.
 #include "kern/proc/elf.h"
 
