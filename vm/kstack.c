@@ -4,7 +4,7 @@
 //
 // A stack comes from this hart's cache (vm/kstack_cache.h), or is made: vmalloc_range takes a slot,
 // puts pages behind its entries, sets V in them, and fences this hart.
-// I1. An owner is complete before kind says that there is one, and is taken away under the window's
+// I4. An owner is complete before kind says that there is one, and is taken away under the window's
 //     lock.
 // Locks: the window's.
 #include "vm/kstack.h"
@@ -78,7 +78,7 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   stack->distrusted = false;
   stack->account = account;
   stack->account_id = account->id;
-  store_release(&stack->kind, kind);  // I1
+  store_release(&stack->kind, kind);  // I4
   return stack;
 }
 
@@ -109,8 +109,8 @@ void kstack_free(struct kstack *stack) {
   stack->account = NULL;
   store_relaxed(&stack->account_id, 0);
   stack->kind = 0;
-  stack->saved_sp = NULL;
-  stack->hart = NULL;
+  stack->thread_sp = NULL;
+  stack->thread_hart = NULL;
   spin_unlock(&kstack_window.lock, irq);
   if (stack->distrusted || !kstack_cache_put(stack))
     kstack_unmap(stack);
@@ -127,9 +127,9 @@ void kstack_distrust(struct kstack *stack) {
   kasan_unpoison((void *)stack->lo, KSTACK_SIZE);
 }
 
-void kstack_set_thread(struct kstack *stack, const uint64 *saved_sp, struct hart *const *hart) {
-  store_relaxed(&stack->hart, hart);
-  store_release(&stack->saved_sp, saved_sp);
+void kstack_set_thread(struct kstack *stack, const uint64 *sp, struct hart *const *hart) {
+  store_relaxed(&stack->thread_hart, hart);
+  store_release(&stack->thread_sp, sp);
 }
 
 void kstack_rename(struct kstack *stack, const char *name) {
@@ -189,7 +189,7 @@ void kstack_count(struct memory_info *info) {
 static uint64 owner_sp(const struct kstack *stack) {
   if (stack->lo == this_hart()->stack_lo)
     return (uint64)__builtin_frame_address(0);
-  uint64 sp = stack->saved_sp ? load_relaxed(stack->saved_sp) : 0;
+  uint64 sp = stack->thread_sp ? load_relaxed(stack->thread_sp) : 0;
   return sp >= stack->lo && sp <= stack->lo + KSTACK_SIZE ? sp : 0;
 }
 
@@ -201,7 +201,7 @@ static void fill_info(const struct kstack *stack, struct stack_info *info) {
   for (uint32 i = 0; i < hart_count; i++)
     if (load_relaxed(&harts[i].stack_lo) == stack->lo)
       running = &harts[i];
-  const struct hart *hart = running || !stack->hart ? running : *stack->hart;
+  const struct hart *hart = running || !stack->thread_hart ? running : *stack->thread_hart;
   *info = (struct stack_info){.lo = stack->lo, .hi = hi, .pid = stack->pid, .kind = stack->kind};
   string_copy(info->name, stack->name, sizeof(info->name));
   info->account = load_relaxed(&stack->account_id);

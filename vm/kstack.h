@@ -24,17 +24,17 @@ struct hart;
 // [I] while owned  [o] only its owner, or the thread that takes or frees it  [a] atomic
 // [k] set by the owner without a lock, cleared under the window's lock
 struct kstack {
-  vaddr_t lo;                // [I] its lowest byte, of KSTACK_SIZE
-  uint64 generation;         // [I] in which it was mapped (vm/tlb.h)
-  const uint64 *saved_sp;    // [k] of the owner's thread, or null
-  struct hart *const *hart;  // [k] where that thread's hart stands, or null
-  uint32 kind;               // [k] enum stack_kind; 0: no owner
-  bool distrusted;           // [o] anything may stand on it: do not cache it
-  struct account *account;   // [o] that pays for it; null after kstack_disown
-  int account_id;            // [a] its number; 0: none
-  int pid;                   // [a] owner or last owner; 0: the kernel; -1: never owned
-  char name[NAME_SIZE];      // [a] of the owner or last owner
-  KASAN_NOTE                 // [o]
+  vaddr_t lo;                       // [I] its lowest byte, of KSTACK_SIZE
+  uint64 generation;                // [I] in which it was mapped (vm/tlb.h)
+  const uint64 *thread_sp;          // [k] to the field sp of the owner's thread, or null
+  struct hart *const *thread_hart;  // [k] to the field hart of that thread, or null
+  uint32 kind;                      // [k] enum stack_kind; 0: no owner
+  bool distrusted;                  // [o] anything may stand on it: do not cache it
+  struct account *account;          // [o] that pays for it; null after kstack_disown
+  int account_id;                   // [a] its number; 0: none
+  int pid;                          // [a] owner or last owner; 0: the kernel; -1: never owned
+  char name[NAME_SIZE];             // [a] of the owner or last owner
+  KASAN_NOTE                        // [o]
 };
 
 extern struct vmalloc_arena kstack_window;  // a granule is a slot
@@ -78,7 +78,7 @@ void kstack_distrust(struct kstack *stack);
 
 // Tell kstack_info where the owner's thread keeps its saved sp, and the hart it is or was on.
 // kstack_info reads both until kstack_free, so the thread's struct is freed after its stack.
-void kstack_set_thread(struct kstack *stack, const uint64 *saved_sp, struct hart *const *hart);
+void kstack_set_thread(struct kstack *stack, const uint64 *sp, struct hart *const *hart);
 
 // Change the name shown for the owner.
 void kstack_rename(struct kstack *stack, const char *name);

@@ -4,9 +4,9 @@
 //
 // The kernel half is built once: the image part by part, RAM in the largest leaves that fit, and
 // the tables of the windows (vm/vmalloc.c).  The kernel reaches tables through the direct map.
-// I1. W^X for every alias: the direct map shows text and rodata read-only, and nothing executable.
-// I2. Firmware and reserved memory are not mapped.
-// I3. A new table's zeros are visible before the entry that links it.
+// I4. W^X for every alias: the direct map shows text and rodata read-only, and nothing executable.
+// I5. Firmware and reserved memory are not mapped.
+// I6. A new table's zeros are visible before the entry that links it.
 #include "vm/pagetable.h"
 
 #include "kern/lib/atomic.h"
@@ -183,7 +183,7 @@ static pa_t same_kind_end(pa_t pa, pa_t end) {
   return nearer(end, pa, image_to_pa(data_start));
 }
 
-// Map one range of RAM into the direct map, leaving out what is reserved (I1, I2).
+// Map one range of RAM into the direct map, leaving out what is reserved (I4, I5).
 static void map_ram(const struct pa_range *ram) {
   pa_t end = ROUND_DOWN(ram->base + ram->size, PAGE_SIZE);
   if (end > DIRECT_END - DIRECT_BASE)

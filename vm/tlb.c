@@ -3,10 +3,10 @@
 // Fences.  One generation number counts changes of the kernel half.  Each hart remembers up to
 // which number it has fenced.
 //
-// I1. A mapper stores its entries, then raises the generation (release), then fences.
-// I2. A hart reads the generation (acquire) before it fences, and claims no more than it read: an
+// I3. A mapper stores its entries, then raises the generation (release), then fences.
+// I4. A hart reads the generation (acquire) before it fences, and claims no more than it read: an
 //     entry stored between the read and the fence may or may not be seen, and is not claimed.
-// I3. An unmapper stores, then looks which harts are online; a hart says it is online, then fences
+// I5. An unmapper stores, then looks which harts are online; a hart says it is online, then fences
 //     (both with a full fence between), so one of the two covers every entry.
 #include "vm/tlb.h"
 

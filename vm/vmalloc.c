@@ -5,12 +5,12 @@
 // An area is made in four steps: it takes granules, gets a frame behind each of its entries, gets V
 // set in them, and this hart fences.  It ends in two: V is cleared at once, and frames and granules
 // come back after a fence of all harts, which a batch of areas shares.
-// I1. ptes[p] maps page p of an arena, so mapping a stack takes four stores and no walk.
-// I2. While an area is being filled or is lazy, its entries hold the frames without V.  So the page
+// I4. ptes[p] maps page p of an arena, so mapping a stack takes four stores and no walk.
+// I5. While an area is being filled or is lazy, its entries hold the frames without V.  So the page
 //     table itself remembers what to give back, and no hart saw an area that failed half-way.
-// I3. V and an area's state change under the arena's lock: its holder sees that exactly the live
+// I6. V and an area's state change under the arena's lock: its holder sees that exactly the live
 //     areas are mapped.
-// I4. One drain runs at a time; a caller that waited can use the memory it returned.
+// I7. One drain runs at a time; a caller that waited can use the memory it returned.
 // Locks: page_drain's, vmalloc_drain_lock, then an arena's.  None of them is held while a page is
 // allocated, because page_alloc drains before it fails.
 #include "vm/vmalloc.h"
@@ -82,7 +82,7 @@ static struct vm_area *area_take(struct vmalloc_arena *arena, uint64 size) {
 }
 
 // Give back the area's frames and granules.  No hart has a translation for it: it was never live
-// (I2), or all have fenced since.
+// (I5), or all have fenced since.
 static void area_release(struct vm_area *area) {
   struct vmalloc_arena *arena = area->arena;
   pte_t *pte = area_ptes(area);
@@ -98,7 +98,7 @@ static void area_release(struct vm_area *area) {
   spin_unlock(&arena->lock, irq);
 }
 
-// Fence all harts and give back the arena's lazy areas (I4).
+// Fence all harts and give back the arena's lazy areas (I7).
 static void arena_drain(struct vmalloc_arena *arena) {
   irq_t outer = spin_lock(&vmalloc_drain_lock);
   irq_t irq = spin_lock(&arena->lock);
@@ -120,7 +120,7 @@ void vmalloc_drain(void) {
     arena_drain(arena);
 }
 
-// Put a frame of zeros behind each entry, without V (I2).  Returns false when memory ran out.
+// Put a frame of zeros behind each entry, without V (I5).  Returns false when memory ran out.
 static bool area_fill(struct vm_area *area) {
   pte_t bits = prot_bits(PROT_KERNEL_RW) & ~PTE_V;
   pte_t *pte = area_ptes(area);
@@ -133,7 +133,7 @@ static bool area_fill(struct vm_area *area) {
   return kasan_area_fill(area);
 }
 
-// Make a filled area visible (I3), and fence this hart, which may use it at once.
+// Make a filled area visible (I6), and fence this hart, which may use it at once.
 static void area_publish(struct vm_area *area) {
   pte_t *pte = area_ptes(area);
   irq_t irq = spin_lock(&area->arena->lock);
