@@ -382,12 +382,15 @@ def lint_layers(tmp_path, path, line, good, says):
     ("vm/a.h", "// [z] the lock of all\nint x;  // [z]\nint y;  // [I]\n", ""),
     ("vm/a.h", "// I1. One thing.  I2. Another one.\n", "an invariant that does not begin a line"),
     ("vm/a.h", "// I1. One thing (I2).\n// I2. Another one.\n", ""),
+    ("vm/b.c", "// I1. One thing.\n", "vm/b.h has an invariant of that number, too"),
+    ("vm/b.c", "// I2. One thing.\n", ""),
 ])
 def test_lint_knows_the_conventions(tmp_path, path, text, says):
     """docs/changing.md says them."""
     for folder in "vm", "docs":
         (tmp_path / folder).mkdir()
     (tmp_path / "docs/a.md").write_text("# A\n\n## One\n")
+    (tmp_path / "vm/b.h").write_text("// I1. The first.\n")
     (tmp_path / path).write_text(text)
     done = subprocess.run([guest.TOP / "test/lint/style", "true", "build"], cwd=tmp_path,
                           text=True, stderr=subprocess.PIPE, check=False)
@@ -404,6 +407,20 @@ def test_lint_knows_ambiguous_names(tmp_path):
                           text=True, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "find is static in vm/a.c and vm/b.c" in done.stderr
+
+
+@pytest.mark.parametrize("head, good", [("", False), ("// vm/b.c has it.\n", True)])
+def test_lint_knows_where_a_function_is(tmp_path, head, good):
+    """In the file of its header's name, or the header says which."""
+    for path, text in ("a.h", f"{head}int far(int x,\n        int y);\n"), ("b.c", "\n"):
+        (tmp_path / "vm").mkdir(exist_ok=True)
+        (tmp_path / "vm" / path).write_text(text)
+    (tmp_path / "nm").write_text("#!/bin/sh\necho 'b/vm/b.c.o: far T 0 8'\n")
+    (tmp_path / "nm").chmod(0o755)
+    done = subprocess.run([guest.TOP / "test/lint/style", "./nm", "b"], cwd=tmp_path,
+                          text=True, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode == 0) == good
+    assert good or done.stderr == "vm/a.h:1: far() is in vm/b.c: say so\n"
 
 
 @pytest.mark.parametrize("lines, good", [(2, True), (3, False)])
