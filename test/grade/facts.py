@@ -261,6 +261,15 @@ class Observer:
         lines = [line for line in self.guest.output().splitlines() if line.strip()]
         return " | ".join(line for line in lines[-3:] if not line.startswith("Boot HART"))
 
+    def another(self):
+        """What the report is about that has come where none may."""
+        lines = [line for line in self.guest.output().splitlines() if line.strip()]
+        line = parse_line(lines[-1]) if lines else None
+        if not line:
+            return self.tail()
+        names = ("class", "pid", "sepc", "stval", "sp", "verdict", "why")
+        return "one with " + " ".join(f"{name}={show(line[name])}" for name in names)
+
     # --- traps -----------------------------------------------------------------------------------
 
     def vectors(self):
@@ -449,7 +458,7 @@ class Observer:
                 pass
         except Ended as end:
             return end.code
-        raise Failed("no further report", self.tail())
+        raise Failed("no further report", self.another())
 
     def panics(self):
         """The machine ends as after a panic: no report, and init does not run any more."""
@@ -471,7 +480,7 @@ class Observer:
         try:
             while True:
                 stop = self.guest.go()
-                expect(stop.pc != RENDEZVOUS, "no further report", self.tail)
+                expect(stop.pc != RENDEZVOUS, "no further report", self.another)
                 if stop.pc == address and self.runs(stop, program, program["main"]):
                     self.guest.remove(address)
                     return stop

@@ -35,7 +35,7 @@ def verdict(watch, stops=(), visit=None, name="gradeuser"):
     try:
         while True:
             stop = guest.go()
-            expect(stop.pc != RENDEZVOUS, "no report", watch.tail)
+            expect(stop.pc != RENDEZVOUS, "no report", watch.another)
             if stop.pc == program["verdict"] and watch.runs(stop, program, program["verdict"]):
                 break
             if stop.pc in stops:

@@ -163,7 +163,7 @@ FACTS = (
          "Begin with sepc, ra, s0 and sp of the frame; then each s0 leads to the next.",
          "docs/traps.md#unwinding"),
     Fact(r"no (further )?report", "a report came where nothing was to be reported",
-         "Its machine line, at the end of what was seen, says what faulted, and in which process.",
+         "What was seen says where: at sepc. What had to be in order there, and was not?",
          "docs/traps.md#kill-or-panic"),
     Fact(r"nothing more after a panic|exit code after a panic",
          "the kernel did not end as its verdict says",

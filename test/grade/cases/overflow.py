@@ -429,7 +429,7 @@ def on_the_way_out(t, watch, stack):
     guest.write(guest.at, "sip", guest.at.csr("sip") | SSIP)
     guest.insert(*vectors)
     while (stop := watch.next_stop()).pc not in vectors:
-        t.expect(stop.pc != RENDEZVOUS, "no further report", watch.tail)
+        t.expect(stop.pc != RENDEZVOUS, "no further report", watch.another)
     guest.remove(*vectors)
     trap = watch.record(stop)
     if not (trap.sstatus & SPP and stack.lo < trap.sp <= stack.hi):
