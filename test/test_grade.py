@@ -571,6 +571,7 @@ def test_every_fact_is_found():
             ("why=interrupts-off in the machine line", "if interrupts were off"),
             ("verdict=panic in the machine line", "kill and panic"),
             ("stval in the frame 0x8", "a CSR in"), ("t0 in the frame 0x8", "a register in"),
+            ("sp in the frame 0x8", "another sp"),
             ("the frame of plant_inner, with plant_inner stopped at", "prologue or epilogue"),
             ("the caller of the copy, provoke_copy, in the backtrace", "what a trap"),
             ("the backtrace provoke_load plant_repeat", "does not end"),
