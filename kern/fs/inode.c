@@ -12,6 +12,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
+#include "kern/sched/thread.h"
 #include "vm/kmalloc.h"
 #include "vm/usercopy.h"
 
@@ -85,6 +86,7 @@ static bool is_orphan(const struct inode *ip) {
 void inode_put(struct inode *ip) {
   if (!ip)
     return;
+  assert(!thread_current()->in_transaction && thread_current()->sleeplocks == 0);
   int err = 0;
   irq_t irq = spin_lock(&inodes.lock);
   // Again, because the freed slot can become a new inode, and that an orphan, meanwhile.
