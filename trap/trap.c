@@ -139,7 +139,8 @@ static void user_fault(struct trap_frame *frame) {
     err = fpu_first_use(frame) ? 0 : -1;
   if (!err)
     return;
-  kprintf("pid %d (%s) was killed: %s.\n  scause %lu, pc 0x%lx, address 0x%lx\n", t->pid, t->name,
+  kprintf("The kernel killed pid %d (%s): %s.\n  scause %lu, pc 0x%lx, address 0x%lx\n", t->pid,
+          t->name,
           err == -ENOMEM ? "no memory for the page it uses" : exception_name(frame->scause),
           frame->scause, frame->sepc, frame->stval);
   thread_kill(t);

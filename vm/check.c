@@ -155,11 +155,11 @@ void vm_check_fault_stacks(void) {
     const struct kstack *stack = kstack_at(h->emergency_lo);
     if (!stack || stack->kind != STACK_EMERGENCY || stack->lo != h->emergency_lo ||
         stack->lo + KSTACK_SIZE != h->emergency_hi)
-      panic("hart %u has no emergency stack: 0x%lx to 0x%lx is none", i, h->emergency_lo,
+      panic("hart %u has no emergency stack: there is none from 0x%lx to 0x%lx", i, h->emergency_lo,
             h->emergency_hi);
     for (uint32 k = 0; k < i; k++)
       if (harts[k].emergency_lo == h->emergency_lo)
-        panic("harts %u and %u have one emergency stack", k, i);
+        panic("harts %u and %u share an emergency stack", k, i);
   }
 }
 
