@@ -38,6 +38,9 @@ SLOT = 32768
 FRAME = 36 * 8
 USER_END = 1 << 38
 WINDOW = (0xFFFFFFF800000000, 0xFFFFFFFC00000000)
+# Tests of usertests that make processes and take memory, for a kernel that differs in nothing else.
+MEMORY = ("sbrk- all-memory no-memory cow- malloc lazy- fork- overcommit- pointer- fault- wait- "
+          "reap exit- orphan orphans preemption kill- exec exec- elf- alloc- account- info-")
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))  # for slow machines
 
 
@@ -75,11 +78,14 @@ def parse_records(output, nonce):
 
 
 def arguments(cpus=1, mem="128M", append="", image=IMAGE, extra=(), kernel=KERNEL):
-    """QEMU's command line.  image None: no disk."""
+    """QEMU's command line.  image None: no disk.
+
+    What a guest writes must outlast QEMU, which may be killed, but not this machine: cache=unsafe.
+    """
     args = [QEMU, "-machine", "virt", "-bios", "default", "-kernel", str(kernel), "-smp", str(cpus)]
     args += ["-m", mem, "-nographic", "-snapshot", "-no-reboot", "-append", append]
     if image:
-        args += ["-drive", f"file={image},if=none,format=raw,id=x0"]
+        args += ["-drive", f"file={image},if=none,format=raw,id=x0,cache=unsafe"]
         args += ["-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
     return args + list(extra)
 

@@ -4,6 +4,7 @@ of the ELF file; what guards see stays theirs; and the kernel still does its wor
 
 import os
 import re
+import subprocess
 
 import guest
 import pytest
@@ -28,6 +29,15 @@ def kernel():
 @pytest.fixture(scope="session")
 def functions(kernel):
     return guest.Symbols(kernel)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk that is soon full: each byte that is written costs checks."""
+    programs = sorted((guest.BUILD / "bin").iterdir())
+    subprocess.run([guest.BUILD / "mkfs", "-s", "1000", "-i", "150", tmp_path / "fs.img", *programs,
+                    guest.BUILD / "README"], check=True, stdout=subprocess.DEVNULL)
+    return tmp_path / "fs.img"
 
 
 @pytest.fixture
@@ -207,7 +217,8 @@ def test_shadow_is_checked(boot_checked):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("cpus, mem", [(3, "128M"), (1, "64M")])
-def test_usertests(boot_checked, cpus, mem):
-    r = boot_checked("usertests" if cpus > 1 else "usertests -q", cpus=cpus, mem=mem)
+@pytest.mark.parametrize("options, cpus, mem", [("", 3, "128M"), (f"-q {guest.MEMORY}", 1, "64M")],
+                         ids=["all-3", "memory-1"])
+def test_usertests(boot_checked, small_disk, options, cpus, mem):
+    r = boot_checked(f"usertests {options}", cpus=cpus, mem=mem, image=small_disk)
     assert r.code == 0 and "ALL TESTS PASSED" in r.output and not findings(r), r.explain()

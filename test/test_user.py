@@ -53,7 +53,7 @@ def test_usertests(boot, tmp_path, options, cpus, mem):
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_overcommit(boot, cpus):
     """fork promises no memory; a process that then gets no page is killed with the reason."""
-    r = boot("usertests -q", cpus=cpus, append="overcommit")
+    r = boot(f"usertests -q {guest.MEMORY}", cpus=cpus, append="overcommit")
     assert r.code == 0 and "ALL TESTS PASSED" in r.output, r.explain()
     much = r.output.split("test overcommit-little: OK\n")[1].split("test overcommit-much: OK")[0]
     killed = re.findall(r"^The kernel killed .*: no memory for the page it uses\.$", much,
@@ -77,6 +77,15 @@ def test_usertests_fails(boot):
     """A failure is seen from outside."""
     r = boot("usertests no-such-test")
     assert r.code == 1, r.explain()
+
+
+def test_usertests_names(boot):
+    """A name that ends with - stands for all that begin with it, if there are any."""
+    r = boot("usertests -lq lazy- pipe")
+    listed = re.findall(r"^([a-z-]+)(?: \(slow\))?$", r.output, re.MULTILINE)
+    table = (guest.TOP / "user/usertests/lazy.c").read_text()
+    assert listed == [*re.findall(r'\{"(.*?)", \w+, false\}', table), "pipe"], r.explain()
+    assert boot("usertests lazy-nothing-").code == 1
 
 
 @pytest.mark.parametrize("program", ["forktest", "stressfs", "zombie", "kstacks", "ps", "true"])

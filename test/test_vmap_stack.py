@@ -51,7 +51,8 @@ def test_stacks_of_threads_are_blocks(boot_unguarded):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("options, cpus, mem", [("", 3, "128M"), ("-q", 1, "64M")])
+@pytest.mark.parametrize("options, cpus, mem", [(guest.MEMORY, 3, "128M"), ("-q", 1, "64M")],
+                         ids=["memory-3", "quick-1"])
 def test_usertests(boot_unguarded, options, cpus, mem):
     r = boot_unguarded(f"usertests {options}", cpus=cpus, mem=mem)
     assert "ALL TESTS PASSED" in r.output and r.code == 0, r.explain()

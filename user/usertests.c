@@ -4,7 +4,8 @@
 //
 // Each test runs in a process of its own, in an empty directory.  Afterwards no memory may be
 // missing, the directory must be empty, and at the very end a count of all memory by sbrk must be
-// what it was.  -l lists the tests, -q leaves out the slow ones.
+// what it was.  -l lists the tests, -q leaves out the slow ones.  A name that ends with - stands
+// for all that begin with it.
 
 #include "user/usertests/tests.h"
 
@@ -216,17 +217,23 @@ static bool pages_came_back(int before) {
   return after >= before;
 }
 
+// "race-" stands for all tests whose names begin so.
+static bool means(const char *word, const char *name) {
+  size_t n = strlen(word);
+  return strcmp(word, name) == 0 || (n > 0 && word[n - 1] == '-' && strncmp(word, name, n) == 0);
+}
+
 static bool wanted(const char *name, int argc, char *argv[]) {
   for (int i = optind; i < argc; i++)
-    if (strcmp(argv[i], name) == 0)
+    if (means(argv[i], name))
       return true;
   return optind == argc;
 }
 
-static bool exists(const char *name) {
+static bool exists(const char *word) {
   for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
     for (const struct test *t = tables[i]; t->name; t++)
-      if (strcmp(t->name, name) == 0)
+      if (means(word, t->name))
         return true;
   return false;
 }
