@@ -7,6 +7,10 @@
 # is built.
 
 .DEFAULT_GOAL := kernel
+# To the make of BSD the first is a command; to macOS, whose GNU make is of 2006, the second speaks.
+.error this make is not GNU make, which Bulwark needs. Please type gmake, or see docs/setup :
+$(if $(filter 3.%,$(MAKE_VERSION)),$(error GNU make $(MAKE_VERSION) is too old, 4.0 will do: \
+  please type gmake, or see docs/setup))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -36,17 +40,17 @@ CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
   JOBS SCALE KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade \
-  grade-gdb mutants lab labs handin class lint lint-format lint-text lint-size lint-style \
-  lint-warnings lint-layers lint-instructions lint-headers lint-clang lint-shell \
-  compile_commands.json doctor clean help
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade grade-gdb \
+  mutants lab labs handin class lint lint-format lint-text lint-size lint-style lint-warnings \
+  lint-layers lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
+  clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
-export QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
+export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -71,7 +75,7 @@ NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
   $(if $(filter test model grade% bench demo class,$(MAKECMDGOALS)),test) \
-  $(if $(filter test class,$(MAKECMDGOALS)),class) \
+  $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -123,6 +127,7 @@ CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globa
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
   -march=rv64gc -mabi=lp64d
 HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -I.
+SANITIZE = $(eval SANITIZE := $(shell HOSTCC='$(HOSTCC)' test/tools/doctor --sanitize))$(SANITIZE)
 DEPS = -MMD -MP -MT $@ -MF $(@:.o=).d
 LDFLAGS := -nostdlib -static --build-id=none
 
@@ -130,7 +135,7 @@ LDFLAGS := -nostdlib -static --build-id=none
 MADE_WITH = $(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECK_FLAGS) $(UFLAGS) $(HOSTCC)
 
 tools:
-	@MAKE='$(MAKE_COMMAND)' test/tools/doctor $(NEEDS)
+	@test/tools/doctor $(NEEDS)
 
 $(B)/options: tools
 	@test/tools/folder make $(BUILD) $(B)
@@ -299,8 +304,7 @@ run-%: kernel image
 	  -append '$(APPEND) -- /$* $(ARGS)'
 
 # What runs for long is started by exec, and on a leash: it ends with make, however make ends.
-
-# On one hart, with room for ten thousand processes.
+# This: on one hart, with room for ten thousand processes.
 bench: override CPUS := 1
 bench: MEM := 1G
 bench: kernel image
@@ -338,8 +342,8 @@ tested = $(shell sed -n 's,^// Links: ,,p' $(1)) $(if $(shell grep '^\#include "
 # The test comes last, since its dependencies, of which it has most, replace those of the others.
 $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 	@mkdir -p $(@D)
-	$(call say,HOSTCC,$<)$(HOSTCC) $(STRICT) $(HOSTFLAGS) $(DEPS) -fsanitize=address,undefined \
-	  -fno-sanitize-recover=all -o $(new) $(call tested,$<) $< $(put)
+	$(call say,HOSTCC,$<)$(HOSTCC) $(STRICT) $(HOSTFLAGS) $(SANITIZE) $(DEPS) -o $(new) \
+	  $(call tested,$<) $< $(put)
 
 host: $(HOST_TESTS)
 	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
@@ -354,8 +358,6 @@ WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
 test: kernel image $(HOST_TESTS)
 	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
 
-lower = $(shell echo $(1) | tr A-Z a-z)
-
 # The script calls make again, since a kernel that does not build has a grade too: none.  Under
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
 # for each other.
@@ -364,7 +366,7 @@ grade grade-gdb: tools
 	  TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) $(PYTHON) test/grade/grade \
 	  $(if $(filter grade,$@),,--gdb) $(if $(JOBS),--jobs $(call quote,$(JOBS))) \
 	  $(if $(CASES),--only "$$CASES") \
-	  $(foreach v,$(GRADED),$(if $($(v)),--$(call lower,$(v)) "$$$(v)"))
+	  $(foreach v,$(GRADED),$(if $($(v)),--$(shell echo $(v) | tr A-Z a-z) "$$$(v)"))
 
 # Wrong kernels; each must lose what its patch lists.
 mutants: kernel image
@@ -375,7 +377,7 @@ mutants: kernel image
 # --- the rest ------------------------------------------------------------------------------------
 
 doctor:
-	@MAKE='$(MAKE_COMMAND)' test/tools/doctor
+	@test/tools/doctor
 
 clean:
 	@test/tools/unused $(BUILD)/fs.img

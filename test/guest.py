@@ -6,14 +6,12 @@ given.  Its time is limited by the CPU time that QEMU has used, which a loaded m
 stretch; wall clock is the last resort.
 """
 
-import ctypes
 import fcntl
 import importlib.machinery
 import importlib.util
 import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
+from grade.host import cpu_seconds, die_with_parent
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get("BUILD", "build")
@@ -29,6 +28,7 @@ KERNEL = BUILD / "kernel"
 IMAGE = BUILD / "fs.img"
 LOGS = BUILD / "logs"
 QEMU = os.environ.get("QEMU", "qemu-system-riscv64")
+MAKE = os.environ.get("MAKE", "make")  # the one that runs, however it is called
 
 CPU_SECONDS = 120  # of QEMU, for one guest
 WALL_SECONDS = 600
@@ -88,24 +88,6 @@ def arguments(cpus=1, mem="128M", append="", image=IMAGE, extra=(), kernel=KERNE
         args += ["-drive", f"file={image},if=none,format=raw,id=x0,cache=unsafe"]
         args += ["-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
     return args + list(extra)
-
-
-def cpu_seconds(pid):
-    """CPU time that a process has used, or None when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def die_with_parent():
-    """In a child: let it not outlive the process above, however that ends, where Linux sees to it.
-    """
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    except (OSError, AttributeError):
-        pass
 
 
 def new_log(name):
@@ -200,7 +182,7 @@ def build_variant(name, *options, build=BUILD):
     directory.mkdir(parents=True, exist_ok=True)
     given = chosen("CROSS", "LLVM", "HOSTCC")
     place = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
-    command = ["make", "-C", str(TOP), "kernel", f"BUILD={place}", *options, *given]
+    command = [MAKE, "-C", str(TOP), "kernel", f"BUILD={place}", *options, *given]
     with folder_lock(directory):
         made = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

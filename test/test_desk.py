@@ -4,12 +4,18 @@
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import guest
 import pytest
+from grade import host
 from test_gdb import free_port
-from test_tools import tree  # noqa: F401
+from test_tools import Machine, run, tree  # noqa: F401
 
 CONTAINER = guest.TOP / ".devcontainer"
 EDITOR = guest.TOP / ".vscode"
@@ -153,3 +159,146 @@ def test_debugger_of_the_editor(tree):
             debugger.close()
         os.killpg(make.pid, 9)
         make.communicate()
+
+
+# --- other systems -------------------------------------------------------------------------------
+
+NEWEST = "echo Filename: x"
+SYSTEMS = {  # by the heading of its line in docs/setup.md: os-release, its installer, apt-cache
+    "Debian 13": ('ID=debian\nVERSION_ID="13"', "apt-get", NEWEST),
+    "Ubuntu 24.04": ('ID=ubuntu\nVERSION_ID="24.04"', "apt-get",
+                     f"test $2 != qemu-system-riscv && {NEWEST}"),
+    "Fedora": ("ID=fedora\nVERSION_ID=42", "dnf", "exit 1"),
+    "Arch": ("ID=arch", "pacman", "exit 1"),
+    "**macOS**": ("", "brew", "exit 1"),
+}
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = Machine(tmp_path)
+    machine.script("id", "echo 1000")
+    machine.script("uname", "echo Linux")
+    return machine
+
+
+def become(machine, system):
+    release, manager, apt_cache = SYSTEMS[system]
+    (machine.path / "os-release").write_text(release + "\n")
+    machine.script(manager, "echo ran")
+    machine.script("apt-cache", apt_cache)
+    if system == "**macOS**":
+        machine.script("uname", "echo Darwin")
+    return {"OS_RELEASE": str(machine.path / "os-release")}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_lines_of_the_page(machine, system):
+    """docs/setup.md shows what the doctor prints on that system."""
+    page = (guest.TOP / "docs/setup.md").read_text()
+    line = re.search(rf"^{re.escape(system)}.*?^```\n(.*?)\n```$", page, re.S | re.M)[1]
+    assert machine.doctor("--all", **become(machine, system)).stdout == line + "\n"
+
+
+def test_doctor_on_a_mac(machine):
+    """It says what brew does not do, even where there are other installers, or brew is missing."""
+    machine.script("apt-get", "echo ran apt-get")
+    environment = become(machine, "**macOS**")
+    done = machine.doctor("build", **environment)
+    assert done.returncode == 1 and "ran" not in done.stdout.split()
+    assert ": run xcode-select --install\n" in done.stdout
+    assert "type gmake for make" in done.stdout and "export PYTHON=~/.bulwark" in done.stdout
+    done = machine.doctor("test", PYTHON="/nonexistent", **environment)
+    assert "package pytest-xdist, by pip\n" in done.stdout
+    (machine.path / "brew").unlink()
+    assert "brew install" in machine.doctor("qemu", **environment).stdout
+
+
+@pytest.mark.parametrize("release, warned", [
+    ("5.15.153.1-microsoft-standard-WSL2", True), ("4.4.0-19041-Microsoft", True),
+    ("6.1.0-amd64", False)])
+def test_doctor_under_wsl(machine, release, warned):
+    environment = become(machine, "Ubuntu 24.04")
+    machine.script("uname", f'[ "$1" = -r ] && echo {release} || echo Linux')
+    assert ("below /mnt it is slow" in machine.doctor(**environment).stdout) == warned
+
+
+@pytest.mark.parametrize("names, found", [
+    ({"gdb-multiarch": True, "gdb": True}, "gdb-multiarch"),
+    ({"riscv64-elf-gdb": True, "gdb": True}, "riscv64-elf-gdb"),
+    ({"gdb": True}, "gdb"),
+    ({"gdb": False}, ""),
+])
+def test_doctor_finds_gdb(machine, names, found):
+    """A plain gdb will do if it knows RISC-V."""
+    for name, knows in names.items():
+        machine.script(name, f"echo The target architecture is set to {'riscv:rv64' * knows}")
+    done = machine.doctor("--gdb")
+    assert (done.returncode == 0, done.stdout.strip()) == (bool(found), found)
+    if not found:
+        assert "gdb does not know RISC-V" in machine.doctor("gdb").stdout
+
+
+def test_doctor_without_spin(machine):
+    """Where it has no package, only make model asks for it."""
+    for system, asks in ("Fedora", False), ("Debian 13", True):
+        environment = become(machine, system)
+        assert ("the model checker" in machine.doctor("test", **environment).stdout) == asks
+        assert "the model checker" in machine.doctor("test", "model", **environment).stdout
+        (machine.path / SYSTEMS[system][1]).unlink()
+
+
+def test_no_sanitizers(tmp_path):
+    """The host tests are made without them."""
+    (tmp_path / "cc").write_text("""#!/bin/sh
+        case " $* " in *-fsanitize*) echo 'cannot find -lasan' >&2; exit 1;; esac
+        exec cc "$@"\n""")
+    (tmp_path / "cc").chmod(0o755)
+    test = f"{tmp_path}/b/test/host/test_arena"
+    made = run("make", test, f"BUILD={tmp_path}/b", f"HOSTCC={tmp_path}/cc")
+    assert made.returncode == 0, made.stdout
+    assert made.stdout.count("cc has no sanitizers (package ") == 1
+    assert run(test).returncode == 0
+    assert b"__asan_init" not in Path(test).read_bytes()
+
+
+def test_sanitizers_are_used():
+    assert b"__asan_init" in (guest.BUILD / "test/host/test_arena").read_bytes()
+
+
+# --- other makes ---------------------------------------------------------------------------------
+
+
+def test_old_make():
+    """What it cannot take stands below this line."""
+    done = run("make", "MAKE_VERSION=3.81")
+    assert done.returncode == 2 and done.stdout.count("\n") == 1
+    assert "GNU make 3.81 is too old" in done.stdout and "gmake" in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("bmake"), reason="no bmake")
+def test_make_of_bsd():
+    done = run("bmake")
+    assert done.returncode != 0 and done.stdout.count("\n") <= 1
+    assert "this make is not GNU make" in done.stdout and "type gmake" in done.stdout
+
+
+@pytest.fixture
+def gmake(tmp_path):
+    """A PATH on which make is another program, and GNU make is called gmake."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/make").write_text("#!/bin/sh\necho the wrong make\nexit 9\n")
+    (tmp_path / "path/make").chmod(0o755)
+    (tmp_path / "path/gmake").symlink_to(shutil.which("make"))
+    return {"PATH": f"{tmp_path}/path:{os.environ['PATH']}"}
+
+
+def test_the_make_that_runs_is_the_one_called(gmake, tree):
+    """The doctor asks it, and scripts call no other."""
+    assert run("gmake", "-C", tree, "tools", **gmake).returncode == 0
+    graded = run("gmake", "-s", "-C", tree, "grade", "CASES=layout.thread_stack", timeout=600,
+                 **gmake)
+    assert graded.returncode == 0 and "wrong make" not in graded.stdout, graded.stdout
+    for path in (guest.TOP / "test").rglob("*"):
+        if path.is_file() and path.suffix in ("", ".py") and not path.name.startswith("test_"):
+            assert '["make"' not in path.read_text(errors="replace"), path

@@ -320,8 +320,8 @@ def fill_memory(t):
 
 def look_at_limit(t):
     """What QEMU is started like has none."""
-    done = subprocess.run(["sh", "-c", "ulimit -v"], preexec_fn=machine.die_with_parent, text=True,
-                          stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(["sh", "-c", "ulimit -v"], text=True, check=False,
+                          preexec_fn=machine.host.die_with_parent, stdout=subprocess.PIPE)
     t.equal("the limit", done.stdout.strip(), "unlimited")
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The model of a stack's life keeps its rules, and each fence left out breaks one."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,10 @@ CHECK = guest.TOP / "test" / "model" / "check"
 checker = guest.load_script(CHECK)
 
 
+spin = pytest.mark.skipif(not shutil.which("spin"), reason="no spin")
+
+
+@spin
 @pytest.mark.parametrize("name", checker.names())
 def test_model(name):
     line, right = checker.check(name)
@@ -25,6 +30,7 @@ def test_every_switch_is_explained():
         assert f"`{name}`" in page, name
 
 
+@spin
 @pytest.mark.parametrize("body, found", [
     ("x++; assert(x == 2)", "a rule is broken in rule()"),
     ("if :: x == 0 :: x == 1 -> x = 5 fi", "these lines are not reached"),
@@ -37,6 +43,7 @@ def test_what_is_wrong_is_found(monkeypatch, tmp_path, body, found):
     assert not right and found in line, line
 
 
+@spin
 def test_trace():
     """It can be asked how the rule comes to be broken."""
     done = subprocess.run([sys.executable, str(CHECK), "--trace", "NO_LOCAL_FENCE"], text=True,

@@ -85,12 +85,12 @@ def test_doctor_with_another_package_manager(machine, manager, command):
     assert f"\n  {command}\n" in done.stdout and "ran" not in done.stdout.split()
     done = machine.doctor("--all")
     assert done.returncode == 0 and "gdb" in done.stdout and " -" not in \
-        done.stdout.replace(" --needed", "").replace(" -S", "")
+        re.sub(" -S --needed| -m venv", "", done.stdout)
 
 
 def test_doctor_says_what_has_no_package(machine):
     machine.script("pacman", "echo ran")
-    assert "the model checker: no package known" in machine.doctor("test").stdout
+    assert "the model checker: no package known" in machine.doctor("model").stdout
 
 
 def test_doctor_has_a_line_for_administrators(machine):
@@ -143,10 +143,6 @@ def test_doctor_asks_the_make_in_use(machine):
     machine.script("old", "echo GNU Make 3.81")
     done = machine.doctor("build", MAKE=f"{machine.path}/old")
     assert f"missing GNU make 4.0 or later ({machine.path}/old 3.81 is too old)" in done.stdout
-    gmake = machine.path / "gmake"
-    gmake.symlink_to(shutil.which("make"))
-    for command in "tools", "doctor":
-        assert f"MAKE='{gmake}' test/tools/doctor" in run(gmake, "-n", command).stdout
 
 
 def test_doctor_is_asked_for_gdb():

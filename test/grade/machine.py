@@ -7,7 +7,6 @@ limited by the CPU time of QEMU, and so are those that make QEMU slow.  Wall clo
 resort, and time in which the host lets QEMU or the grader wait for a processor does not count.
 """
 
-import ctypes
 import functools
 import os
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+import host
 import rsp
 from sv39 import PAGE, PageTable
 
@@ -201,26 +201,14 @@ class Stop:
         return PageTable(self.guest.read_memory, self.csr("satp"))
 
 
-def die_with_parent():
-    """So that nothing outlives a grader that was killed."""
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    except (OSError, AttributeError):
-        pass
-
-
 def confine():
     """In QEMU's process: let it not outlive the grader, nor fill the disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
-    die_with_parent()
+    host.die_with_parent()
 
 
 def cpu_seconds(pid):
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return host.cpu_seconds(pid) or 0.0
 
 
 def waited_seconds(pid):
@@ -232,6 +220,14 @@ def waited_seconds(pid):
         except (OSError, IndexError, ValueError):
             pass  # the thread has ended, or the host keeps no such account
     return total / 1e9
+
+
+def shared_memory(scratch):
+    """Return an open file for a guest's RAM, and its path for QEMU; in memory on Linux."""
+    if hasattr(os, "memfd_create") and os.path.exists("/proc/self/fd"):
+        file = os.memfd_create("guest")
+        return file, f"/proc/self/fd/{file}"
+    return os.open(scratch / "ram", os.O_RDWR | os.O_CREAT, 0o600), scratch / "ram"
 
 
 class Clock:
@@ -305,7 +301,7 @@ class Guest:
         self.asleep_since, self.stalled = None, 0
         self.stuck = []  # (hart, pc, ra) where the machine was when its time was up
         self.scratch = Path(tempfile.mkdtemp(prefix="grade-"))
-        self.memory = os.memfd_create("guest")
+        self.memory, self.memory_path = shared_memory(self.scratch)
         os.ftruncate(self.memory, self.pages * PAGE)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         words = f"run={self.nonce} {append}" + (f" -- -p {program}" if program else "")
@@ -328,7 +324,7 @@ class Guest:
         if len(self.present) < self.cpus:
             args += ["-dtb", self.device_tree(args)]
         args += ["-machine", "memory-backend=ram", "-object", "memory-backend-file,id=ram,share=on,"
-                 f"size={mem},mem-path=/proc/self/fd/{self.memory}"]
+                 f"size={mem},mem-path={self.memory_path}"]
         if self.icount:
             args += ["-icount", f"shift={SHIFT}"]
         if disk:
