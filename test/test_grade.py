@@ -587,6 +587,7 @@ def test_every_fact_is_found():
             ("pages for a program afterwards 700", "memory are lost"),
             ("an sfence.vma between the mapping of a stack and its use", "had fenced"),
             ("init to go on in user mode", "did not get back"),
+            ("kernel code to run on a stack in the window", "no stack of the window"),
             ("no failed check in tour in `tour slip`", "check of a program"),
             ("init to end the machine with 255, the status", "like a killed process")):
         assert word in teach.find(failed("overflow.x", expected)).says, expected
@@ -738,7 +739,7 @@ def test_trap_entry_that_faults_is_one_cause():
         outcome.scene = scene()
         story.explain(outcome, MadeUpPlaces())
     assert len(teach.causes(found)) == 1 and "trap entry went on" in teach.causes(found)[0].says
-    found[0].scene["traps"][1]["bad_sp"] = False  # such as what the reporter probes
+    found[0].scene["traps"][1].update(bad_sp=False, sp=LO + 8192)  # as if the reporter probed
     story.explain(found[0], MadeUpPlaces())
     assert len(teach.causes(found)) == 2
 
@@ -753,6 +754,11 @@ def test_trap_entry_that_takes_a_bad_sp():
     assert story.went_on(made, MadeUpPlaces())
     assert story.tell(made, MadeUpPlaces())[1] == ("The kernel handled that and went on there, "
                                                    "57 times.")
+    above = LO + machine.STACK + 16  # the frame's last words are in the guard, sp below it is good
+    made = scene(traps=[{**first, "sp": above}, {**scene()["traps"][1], "bad_sp": False,
+                                                 "sp": above - machine.FRAME}])
+    made["report"] = {"sp": LO, "frame": LO}
+    assert story.went_on(made, MadeUpPlaces()) and len(story.tell(made, MadeUpPlaces())) == 2
     for good in (dict(traps=[]), dict(traps=[first]),
                  dict(traps=[{**first, "bad_sp": False}] * 2)):
         assert not story.went_on(scene(**good), MadeUpPlaces())

@@ -226,7 +226,9 @@ class Observer:
     def take_mark(self, stop):
         stack = stack_of_sp(stop.sp)
         expect(stack and stack.lo <= stop.sp <= stack.hi,
-               "kernel code to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}")
+               "kernel code to run on a stack in the kernel-stack window", f"sp {stop.sp:#x}, "
+               + ("in the lower half of a slot, which is the guard" if stack else "outside it"),
+               stack and Spot(stop.sp, "sp", stack, "where the stack is to be"))
         if not self.marks:
             self.check_provoke(stop.table())
         self.marks.append(Mark(stop.hart, stack, stop.sp, stop.csr("satp")))

@@ -91,7 +91,8 @@ def kept(scene):
     traps = scene["traps"]
     if not scene["report"]:
         return traps
-    return traps[:1] + [t for t in traps[1:] if t["bad_sp"]]  # what its reporter probed is no news
+    return traps[:1] + [t for t in traps[1:]  # what its reporter probed is no news
+                        if t["bad_sp"] or t["sp"] == traps[0]["sp"] - FRAME]
 
 
 def returned(scene):
@@ -102,9 +103,11 @@ def returned(scene):
 
 def in_entry(scene, places):
     """Whether the trap entry itself faulted where it had to handle the trap before."""
-    later = scene["traps"][1:2]
-    return bool(later) and later[0]["bad_sp"] and same_file(later[0]["sepc"], scene["vector"],
-                                                            places)
+    if len(scene["traps"]) < 2:
+        return False
+    first, later = scene["traps"][:2]
+    below = later["bad_sp"] or later["sp"] == first["sp"] - FRAME
+    return below and same_file(later["sepc"], scene["vector"], places)
 
 
 def pushed(scene):
