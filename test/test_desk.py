@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import guest
@@ -302,3 +301,104 @@ def test_the_make_that_runs_is_the_one_called(gmake, tree):
     for path in (guest.TOP / "test").rglob("*"):
         if path.is_file() and path.suffix in ("", ".py") and not path.name.startswith("test_"):
             assert '["make"' not in path.read_text(errors="replace"), path
+
+
+# --- what other systems lack ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clock, number", [
+    ("0:01.50", 1.5), ("12:34", 754), ("01:02:03", 3723), ("2-01:00:00", 176400), ("", None)])
+def test_times_of_ps(clock, number):
+    assert host.seconds(clock) == number
+
+
+@pytest.fixture
+def without_proc(monkeypatch, tmp_path):
+    """A folder of programs that are found first; and no /proc."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda p: exists(p) and not str(p).startswith("/proc"))
+    read = Path.read_text
+
+    def read_text(path, *words, **more):
+        if str(path).startswith("/proc"):
+            raise FileNotFoundError(path)
+        return read(path, *words, **more)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    return tmp_path
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_cpu_time_without_proc(without_proc):
+    script(without_proc / "ps", 'test "$*" = "-o time= -p 7" && echo "  1:02.25"')
+    assert host.cpu_seconds(7) == 62.25
+    assert host.cpu_seconds(8) is None
+    script(without_proc / "ps", "exit 127")
+    assert host.cpu_seconds(7) is None
+
+
+def test_no_prctl(monkeypatch):
+    monkeypatch.setattr(host.ctypes, "CDLL", lambda name: object())
+    host.die_with_parent()
+    host.gain_nothing()
+
+
+@pytest.fixture
+def gdb_port():
+    return guest.load_script(guest.TOP / "test/tools/gdb-port")
+
+
+@pytest.fixture
+def taken():
+    """A port at which somebody listens."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        yield s.getsockname()[1]
+
+
+def test_port_without_proc(gdb_port, monkeypatch, without_proc, taken, capsys):
+    """lsof and ps know the QEMU that waits; without them nobody is accused."""
+    (without_proc / "kernel").write_text("")
+    script(without_proc / "lsof", f"""case "$*" in
+        *-iTCP:{taken}\\ *) echo p77; echo f3;;
+        *-dcwd*) echo p77; echo fcwd; echo n{without_proc};;
+        esac""")
+    script(without_proc / "ps", """case $2 in
+        etime=) echo 05:00;; args=) echo qemu -kernel kernel -S;; comm=) echo /opt/bin/qemu;;
+        esac""")
+    monkeypatch.setattr(gdb_port, "PORTS", [Path("/nonexistent")])
+    kernel = str(without_proc / "kernel")
+    os.utime(kernel, (0, 0))
+    monkeypatch.setattr(sys, "argv", ["gdb-port", str(taken), kernel])
+    assert gdb_port.main() == gdb_port.WAITS
+    os.utime(kernel)
+    assert gdb_port.main() == gdb_port.TAKEN
+    assert f"taken by process 77 (qemu), a QEMU whose {kernel} has been" in capsys.readouterr().err
+    script(without_proc / "lsof", "exit 1")
+    assert gdb_port.main() == gdb_port.TAKEN
+    assert f"port {taken} is taken by another user: choose" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_port_of_another_user(gdb_port, monkeypatch, taken, tmp_path):
+    """It is named, and so is a port that is free."""
+    monkeypatch.setattr(sys, "argv", ["gdb-port", str(taken)])
+    child = os.fork()
+    if child == 0:
+        os.closerange(3, 256)  # the socket, too
+        sys.stderr = open(tmp_path / "said", "w", encoding="utf-8", buffering=1)
+        os.setuid(65533)
+        os._exit(gdb_port.main())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == gdb_port.TAKEN
+    message = (tmp_path / "said").read_text()
+    match = re.fullmatch(rf"port {taken} is taken by user root: choose another port, such as "
+                         r"GDBPORT=(\d+)\n", message)
+    assert match, message
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", int(match[1])))
