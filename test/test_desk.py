@@ -402,3 +402,92 @@ def test_port_of_another_user(gdb_port, monkeypatch, taken, tmp_path):
     assert match, message
     with socket.socket() as s:
         s.bind(("127.0.0.1", int(match[1])))
+
+
+BSD = {  # what it refuses of the GNU tools: words of the command line
+    "sed": "-i* | -r* | -z* | -s* | --*", "date": "-d* | *%N* | --*", "mktemp": "-p | -t | --*",
+    "grep": "-P* | --*", "head": "--* | -c-* | -n-*", "readlink": "-f* | -e* | --*",
+    "stat": "-c* | --*", "sort": "-V* | --*", "find": "-printf | -readable | --*",
+    "tail": "--*", "cp": "-a* | --*", "rm": "--*", "mv": "-t* | --*", "wc": "--*", "tr": "--*"}
+ABSENT = {"setsid", "nproc", "tac", "realpath", "timeout", "flock", "pidof", "shuf", "numfmt"}
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """A PATH of links to all there is, for a test to replace or to remove some."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    for path in os.environ["PATH"].split(":"):
+        for name in os.listdir(path) if os.path.isdir(path) and "ccache" not in path else ():
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(f"{path}/{name}")
+    return folder
+
+
+def work(tools, tmp_path):
+    """What scripts do to build and to boot; the same comes out as here."""
+    build, path = tmp_path / "b", {"PATH": str(tools)}
+    done = run("make", f"BUILD={build}", f"{build}/include/offsets.h", f"{build}/mkfs",
+               f"{build}/gdbinit", f"{build}/user/xv6.o", timeout=600, **path)
+    assert done.returncode == 0 and "ot found" not in done.stdout, done.stdout
+    offsets = (build / "include/offsets.h").read_bytes()
+    assert offsets == (guest.BUILD / "include/offsets.h").read_bytes() and len(offsets) > 100
+    table = [run("sh", "-c", f"riscv64-unknown-elf-nm -nS {guest.KERNEL} | "
+                 "awk -f kern/lib/symbols.awk", **more).stdout for more in (path, {})]
+    assert table[0] == table[1] and table[0].count("\n") > 100
+    boots(["test/tools/boot"], tmp_path, **path)
+    assert run("make", "clean", f"BUILD={build}", **path).returncode == 0 and not build.exists()
+
+
+def boots(command, tmp_path, **environment):
+    """The program that is typed gets to the shell."""
+    shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+    words = guest.arguments(image=tmp_path / "fs.img", append="-- sh")
+    words.remove("-nographic")
+    done = subprocess.run([*command, *words], cwd=guest.TOP, text=True, input="echo a b c\n",
+                          env=guest.environment(BOOT_LOG=str(tmp_path / "log"), **environment),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+                          timeout=guest.WALL_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^(\$ )?a b c$", done.stdout.replace("\r", ""), re.MULTILINE), done.stdout
+    assert "ot found" not in done.stdout and "nvalid option" not in done.stdout, done.stdout
+
+
+def test_tools_of_bsd(tools, tmp_path):
+    for name in ABSENT:
+        (tools / name).unlink(missing_ok=True)
+    for name, refused in BSD.items():
+        real = os.readlink(tools / name)
+        (tools / name).unlink()
+        script(tools / name, f"""for word; do
+            case $word in {refused})
+              echo "{name}: invalid option $word" >&2
+              exit 64;;
+            esac
+          done
+          exec {real} {'--posix' * (name == 'sed')} "$@" """)
+    work(tools, tmp_path)
+
+
+@pytest.mark.skipif(not shutil.which("busybox"), reason="no busybox")
+def test_tools_of_busybox(tools, tmp_path):
+    for name in run("busybox", "--list").stdout.split():
+        if name != "ar":  # of binutils
+            (tools / name).unlink(missing_ok=True)
+            (tools / name).symlink_to(shutil.which("busybox"))
+    work(tools, tmp_path)
+
+
+@pytest.mark.parametrize("shell", ["dash", "busybox sh", "bash --posix"])
+def test_shells(shell, tmp_path):
+    words = shell.split()
+    if not shutil.which(words[0]):
+        pytest.skip(f"no {words[0]}")
+    tools = guest.TOP / "test/tools"
+    assert run(*words, tools / "doctor", "build", "qemu").stdout == ""
+    assert run(*words, tools / "doctor", "--cross").stdout
+    assert "make qemu" in run(*words, tools / "options", "help").stdout
+    assert run(*words, tools / "folder", "make", tmp_path / "b").returncode == 0
+    assert run(*words, tools / "unused", guest.IMAGE).returncode == 0
+    assert run(*words, tools / "leash", "echo", "a  b").stdout == "a  b\n"
+    boots([*words, str(tools / "boot")], tmp_path)
