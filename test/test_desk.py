@@ -164,7 +164,8 @@ def test_debugger_of_the_editor(tree):
 
 NEWEST = "echo Filename: x"
 SYSTEMS = {  # by the heading of its line in docs/setup.md: os-release, its installer, apt-cache
-    "Debian 13": ('ID=debian\nVERSION_ID="13"', "apt-get", NEWEST),
+    "Debian 13": ('ID=debian\nVERSION_ID="13"', "apt-get",
+                  f"test $2 != similarity-tester && {NEWEST}"),
     "Ubuntu 24.04": ('ID=ubuntu\nVERSION_ID="24.04"', "apt-get",
                      f"test $2 != qemu-system-riscv && {NEWEST}"),
     "Fedora": ("ID=fedora\nVERSION_ID=42", "dnf", "exit 1"),
@@ -211,6 +212,16 @@ def test_doctor_on_a_mac(machine):
     assert "package pytest-xdist, by pip\n" in done.stdout
     (machine.path / "brew").unlink()
     assert "brew install" in machine.doctor("qemu", **environment).stdout
+
+
+@pytest.mark.parametrize("apt_cache", ["exit 100", SYSTEMS["Debian 13"][2]])
+def test_doctor_asks_for_nothing_that_is_gone(machine, apt_cache):
+    """Debian 13 has no similarity-tester, before the first update and after it."""
+    environment = become(machine, "Debian 13")
+    machine.script("apt-cache", apt_cache)
+    assert "similarity" not in machine.doctor("test", "class", **environment).stdout
+    become(machine, "Ubuntu 24.04")
+    assert "similarity" in machine.doctor("test", "class", **environment).stdout
 
 
 @pytest.mark.parametrize("release, warned", [
