@@ -92,8 +92,9 @@ static void print_sentence(const struct fault *f) {
     kprintf("has its stack pointer %lu bytes above the top of its %s", f->past, stack_name(f));
     break;
   case FAULT_WILD_SP:
-    kprintf("has a stack pointer that is not on its %s (0x%lx", stack_name(f), f->sp);
-    if (f->other.in_window && !f->other.in_guard && f->other.live) {
+    kprintf("has a stack pointer that is %s its %s (0x%lx",
+            f->sp - f->stack.lo < KSTACK_SIZE ? "misaligned, on" : "not on", stack_name(f), f->sp);
+    if (f->other.in_window && !f->other.in_guard && f->other.live && f->other.lo != f->stack.lo) {
       kprintf(", on the stack of ");
       print_owner(f);
     }
@@ -166,14 +167,13 @@ static void print_advice(const struct fault *f) {
       [FAULT_WILD_SP] = "Look for assembly that sets sp, or a saved sp that was overwritten.",
       [FAULT_EXCEPTION] = "Look at the instruction at pc: in GDB, x/4i and the pc.",
       [FAULT_GUARD_BELOW] = "sp is good: this is a stray pointer or an index below an array.",
-      [FAULT_GUARD_ABOVE] = "sp is good: this is a stray pointer or an array written past its end.",
+      [FAULT_GUARD_ABOVE] = "sp is good: this is a stray pointer or an index past an array's end.",
       [FAULT_STALE_STACK] = "A pointer to a local variable outlived its thread.",
       [FAULT_GUARD_OTHER] = "sp is good: a stray pointer, far from this thread's own stack.",
       [FAULT_NULL] = "A pointer was not set, or a failure (NULL) was not checked.",
       [FAULT_USER_ACCESS] = "User memory is reached by copy_from_user and copy_to_user only.",
       [FAULT_EXEC_NX] = "A function pointer or a saved return address was overwritten.",
-      [FAULT_WRITE_RODATA] =
-          "Text and constants are read-only: a stray pointer, or a const cast away.",
+      [FAULT_WRITE_RODATA] = "Text and constants are read-only: a stray pointer, or a cast.",
       [FAULT_UNMAPPED] = "A stray or freed pointer: see the registers for where it came from.",
   };
   kprintf("What to try: %s\n", advice[f->class]);
