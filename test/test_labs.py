@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The labs: what a student gets and hands in, and what each of them scores."""
 
+import itertools
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -48,6 +51,21 @@ def test_pages(name):
     assert f"## Lab `{name}`" in (guest.TOP / "docs" / "labs" / "instructor.md").read_text()
 
 
+def test_variants_combine(tmp_path):
+    """A seed may choose any two bugs together."""
+    variants = labs.load("tour").variants()
+    for first, second in itertools.combinations(variants, 2):
+        files = [set(re.findall(r"^--- a/(.*)", path.read_text(), re.MULTILINE))
+                 for path in (first, second)]
+        if first.stem.split("-")[0] == second.stem.split("-")[0] or not files[0] & files[1]:
+            continue
+        for file in files[0] | files[1]:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(guest.TOP / file, tmp_path / file)
+        labs.apply(first, tmp_path)
+        labs.apply(second, tmp_path)
+
+
 def test_student(tmp_path):
     """What a student meets: one commit, the handout as README, and an archive to hand in."""
     tree = tmp_path / "mine"
@@ -55,12 +73,35 @@ def test_student(tmp_path):
     assert run("git", "rev-list", "--count", "HEAD", cwd=tree).stdout == "1\n"
     assert (tree / "README.md").read_text().startswith("# Lab `classes`")
     assert "TODO(lab)" in (tree / "trap" / "fault.c").read_text()
+    handin = (tree / "test" / "labs" / "lab", "handin")
+    said = run(*handin, cwd=tree).stdout
+    assert "classes-handin.tar.gz: nothing that you have changed; unchanged: 1 more" in said
+    assert "not there: answers.txt" in said
     (tree / "trap" / "fault.c").write_text("// mine\n")
     (tree / "vm" / "page.c").write_text("// too much\n")
-    said = run(tree / "test" / "labs" / "lab", "handin", cwd=tree).stdout
-    assert "classes-handin.tar.gz: trap/fault.c" in said and "left out: vm/page.c" in said
+    (tree / "answers.txt").write_text("1. No.\n")
+    said = run(*handin, cwd=tree).stdout
+    assert "classes-handin.tar.gz: trap/fault.c answers.txt\n" in said
+    assert "left out: vm/page.c" in said and "not there" not in said
     with tarfile.open(tree / "classes-handin.tar.gz") as archive:
-        assert archive.getnames() == ["classes/trap/fault.c", "classes/test/labs/this"]
+        assert archive.getnames() == ["classes/trap/fault.c", "classes/answers.txt",
+                                      "classes/test/labs/this"]
+    (tree / ".git").rename(tmp_path / "git")
+    assert "classes-handin.tar.gz: trap/fault.c answers.txt\n" in run(*handin, cwd=tree).stdout
+
+
+def test_links(tmp_path):
+    """No page of a student's tree has a link that leads nowhere.  test_lab() looks at the other
+    labs' trees."""
+    tree = tmp_path / "tour"
+    done = run("env", "SEED=7", LAB, "write", "tour", tree)
+    assert done.returncode == 0, done.stdout
+    for page in tree.rglob("*.md"):
+        for target in re.findall(r"\]\(([^()#\s]+)[^()\s]*\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), (page, target)
+    assert "(docs/kernel-stacks.md)" in (tree / "README.md").read_text()
+    assert "(../README.md)" in (tree / "docs" / "user-programs.md").read_text()
+    assert "begins with a lab." in (tree / "docs" / "README.md").read_text()
 
 
 def test_seeds(tmp_path):

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// tour KIND: calls that a kernel answers wrongly if it has a bug of that kind (docs/labs/tour.md).
+// tour KIND: calls that a kernel answers wrongly if it has a bug of that kind, for the lab `tour`.
 //
-//   recursion   opens files until there is no descriptor left, and looks for the root's parent
-//   array       runs a program with many arguments, and lists many processes
-//   stray       sleeps, and sets a limit for stacks
-//   dead        asks for what many ended processes have left behind
+//   recursion   opens files until there is no descriptor left, and looks for the root's parent,
+//               and for a child that is not there
+//   array       runs a program with many arguments, lists many processes, and walks a long path
+//   stray       sleeps, sets a limit for stacks, and kills
+//   dead        asks for what many ended processes have left behind, in pipes and files, too
 //   slip        computes with fractions, and gives bad pointers to calls
 //
 // What it finds goes to verdict(), where the grader stops.
@@ -58,6 +59,7 @@ static void recursion(void) {
   check("stat of /..", stat("/..", &above), 0);
   check("the inode of /..", above.ino, root.ino);
   check("stat of /../../tour", stat("/../../tour", &above), 0);
+  check("wait without a child", wait(NULL), -1);
   int fd = 0, opened = 0;
   while ((fd = dup(1)) >= 0)
     check("dup", fd, 3 + opened++);
@@ -70,6 +72,10 @@ static void recursion(void) {
 // --- array ---------------------------------------------------------------------------------------
 
 static void array(void) {
+  struct stat st;
+  check("stat of a long path", stat("/./././././././././././././././././././././././././tour", &st),
+        0);
+
   static char *words[30];
   for (uint32 i = 0; i < ARRAY_SIZE(words) - 1; i++)
     words[i] = (char *)(i == 0 ? "tour" : i == 1 ? "count" : "x");
@@ -103,17 +109,26 @@ static void stray(void) {
   check("two ticks later", uptime() - before >= 2, true);
   check("a limit for stacks", stacklimit(64 * STACK_PAGES) > 0, true);
   check("a limit of none", stacklimit(0), -EINVAL);
+  int child = must_fork();
+  if (child == 0)
+    for (;;)
+      sleep(100);
+  check("kill of a child", kill(child), 0);
+  check("its status", status_of_child(), -1);
+  check("kill when it has gone", kill(child), -1);
 }
 
 // --- dead ----------------------------------------------------------------------------------------
 
 // Start many children.  Each waits for a byte, and then exits with its number; the one in the
-// middle writes to the pipe `left` before.
-static void crowd(const int go[2], const int left[2]) {
+// middle reads from the file before it waits, and writes to the pipe `left` after.
+static void crowd(const int go[2], const int left[2], int file) {
   for (int i = 0; i < CROWD; i++)
     if (must_fork() == 0) {
       char c = 'x';
       close(go[1]);
+      if (i == WRITER)
+        read(file, &c, 1);
       read(go[0], &c, 1);
       if (i == WRITER)
         writeall(left[1], &c, 1);
@@ -135,17 +150,19 @@ static int reap_next(int *status) {
 }
 
 static void dead(void) {
-  int go[2], left[2];
+  int go[2], left[2], file = open("/tour", O_RDONLY);
+  struct stat st;
   char c = 0;
   must_pipe(go);
   must_pipe(left);
   int first = getpid() + 1;
-  crowd(go, left);
+  crowd(go, left, file);
   close(left[1]);
   close(go[1]);
   check("the byte that a child wrote", read(left[0], &c, 1), 1);
   check("the end of the pipe", read(left[0], &c, 1), 0);
   pass(3);
+  check("stat of the file that a child read", fstat(file, &st), 0);
   for (int i = 0; i < CROWD; i++) {
     int status = -1, pid = reap_next(&status);
     check("the status of a child", status, pid - first);
