@@ -27,6 +27,7 @@ import machine  # noqa: E402
 import places  # noqa: E402
 import results  # noqa: E402
 import rsp  # noqa: E402
+import snapshot  # noqa: E402
 import story  # noqa: E402
 import submission  # noqa: E402
 import suite  # noqa: E402
@@ -135,6 +136,56 @@ def test_memory_is_the_guests(tmp_path):
             assert vm.read_memory(pa, 5000) == vm.stub.read_memory(pa, 5000)
     finally:
         vm.close()
+
+
+def test_machines_that_have_booted(tmp_path):
+    """The second guest goes on where the first was kept, and its timer, console and disk work."""
+    build = machine.Build(guest.BUILD)
+    build.shelf = snapshot.Shelf(tmp_path)
+    outcome = suite.perform(suite.GO_ON, build, tmp_path)
+    assert outcome.status == "pass", outcome.reason
+    kept, = tmp_path.glob("*/facts")
+    nonce = json.loads(kept.read_text())["nonce"]
+    t = suite.Trial(suite.GO_ON, build, tmp_path)
+    try:
+        watch = t.boot("ls README.md")
+        assert watch.guest.nonce == nonce and watch.guest.at is None
+        watch.alive_until_end(1)
+        assert watch.guest.output().count("Bulwark: 1 hart") == 1
+        assert "README.md" in watch.tail()
+        assert t.boot("true", early=True).guest.nonce != nonce
+        assert t.boot("true", append="panic_on_fault").guest.nonce != nonce
+        build.shelf.clear()
+        assert t.boot("true").guest.nonce != nonce
+    finally:
+        t.close()
+
+
+def test_machine_that_cannot_be_kept(tmp_path):
+    """The case boots, then."""
+    def fail(options, directory):
+        raise snapshot.Unfit("no")
+
+    assert snapshot.Shelf(tmp_path).get(fail, {}) is None
+    assert snapshot.Shelf(tmp_path).get(None, {}) is None
+
+
+def test_zeros_are_left_out_of_a_state():
+    """A page that holds only zeros goes; one of another byte, and what is no state, stay."""
+    def word(value):
+        return value.to_bytes(8, "big")
+
+    name, other, end = b"\x03one", b"\x03two", word(16)
+    head = b"\x01\0\0\0\x02\x03ram" + bytes(8) + word(0x3000 | 4)
+    head += name + word(0x2000) + word(0) + other + word(0x1000) + word(0) + end
+    head += b"\x7e\0\0\0\x02\x03\0\0\0\x02"
+    zeros = word(0 | 2) + name + b"\0" + word(0x1000 | 2 | 32) + b"\0"
+    page, tail = b"p" * 4096, end + b"\x7e\0\0\0\x02" + b"the rest"
+    whole = head + zeros + word(0x1000 | 8) + other + page + tail
+    assert snapshot.without_zeros(whole) == head + word(0x1000 | 8) + other + page + tail
+    ones = head + word(2) + name + b"\xff" + tail
+    assert snapshot.without_zeros(ones) == ones
+    assert snapshot.without_zeros(b"\0" * 99) == b"\0" * 99
 
 
 def test_premise_is_tried_once(monkeypatch):
@@ -320,9 +371,8 @@ def fill_memory(t):
 
 def look_at_limit(t):
     """What QEMU is started like has none."""
-    done = subprocess.run(["sh", "-c", "ulimit -v"], text=True, check=False,
-                          preexec_fn=machine.host.die_with_parent, stdout=subprocess.PIPE)
-    t.equal("the limit", done.stdout.strip(), "unlimited")
+    started = machine.spawn(["sh", "-c", "ulimit -v"], stdout=subprocess.PIPE, text=True)
+    t.equal("the limit", started.communicate()[0].strip(), "unlimited")
 
 
 def test_workers(tmp_path, capsys):

@@ -14,6 +14,7 @@ import resource
 import secrets
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -24,7 +25,8 @@ from elftools.elf.elffile import ELFFile
 
 import host
 import rsp
-from sv39 import PAGE, PageTable
+import snapshot
+from sv39 import PAGE, PageTable, U
 
 QEMU = os.environ.get("QEMU", "qemu-system-riscv64")
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
@@ -97,6 +99,7 @@ class Build:
 
     def __init__(self, directory):
         self.directory = Path(directory)
+        self.shelf = None  # of machines that have booted, where a run keeps some
         self.kernel = self.directory / "kernel"
         self.image = self.directory / "fs.img"
         table, assembly = self.read("kern/provoke/faults.S.o")
@@ -201,10 +204,35 @@ class Stop:
         return PageTable(self.guest.read_memory, self.csr("satp"))
 
 
-def confine():
-    """In QEMU's process: let it not outlive the grader, nor fill the disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
-    host.die_with_parent()
+@functools.lru_cache(maxsize=None)
+def keeper():
+    """What to start a program with, so that it does not outlive the process above.  Asked before
+    that forks, it asks once."""
+    words = ("setpriv", "--pdeathsig", "KILL", "--")
+    try:
+        tried = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, check=False,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return words if tried.returncode == 0 else ()
+    except OSError:
+        return ()
+
+
+def spawn(words, **options):
+    """Start QEMU so that it neither outlives the grader nor fills the disk.  It has none of the
+    grader's own limits.  With a keeper no large process need fork, as for preexec_fn."""
+    before = {what: resource.getrlimit(what) for what in
+              (resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_CPU)}
+    options["preexec_fn"] = None if keeper() else host.die_with_parent
+    try:
+        for what, (_, most) in before.items():
+            resource.setrlimit(what, (most, most))
+        most = before[resource.RLIMIT_FSIZE][1]
+        small = FILE_LIMIT if most == resource.RLIM_INFINITY else min(FILE_LIMIT, most)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (small, most))
+        return subprocess.Popen([*keeper(), *words], **options)
+    finally:
+        for what, limits in before.items():
+            resource.setrlimit(what, limits)
 
 
 def cpu_seconds(pid):
@@ -282,13 +310,14 @@ class Clock:
 
 class Guest:
     """One machine.  icount False: harts run at once, and CPU time limits them.  absent: harts that
-    the device tree calls broken.  typed: bytes that come from its keyboard."""
+    the device tree calls broken.  typed: bytes that come from its keyboard.  start: the Snapshot
+    of such a machine that it begins with; then init is about to run main()."""
 
     def __init__(self, build, log, program=None, cpus=1, mem="128M", append="", icount=True,
-                 limit=None, disk=True, absent=(), typed=None, extra=()):
+                 limit=None, disk=True, absent=(), typed=None, extra=(), start=None):
         self.build, self.log, self.icount, self.cpus = build, Path(log), icount, cpus
         self.present = [hart for hart in range(cpus) if hart not in absent]
-        self.nonce = secrets.token_hex(8)
+        self.nonce = start.nonce if start else secrets.token_hex(8)
         self.pages = int(mem[:-1]) * {"M": 256, "G": 262144}[mem[-1]]
         self.limit = (limit or (GUEST_LIMIT * (1 + cpus) / 2 if icount else CPU_LIMIT)) * SCALE
         self.cpu_limit = max(self.limit if limit or not icount else 0, SLOW_LIMIT * SCALE)
@@ -304,23 +333,45 @@ class Guest:
         self.memory, self.memory_path = shared_memory(self.scratch)
         os.ftruncate(self.memory, self.pages * PAGE)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        words = f"run={self.nonce} {append}" + (f" -- -p {program}" if program else "")
-        self.qemu = self.launch(words, mem, disk, typed, extra)
+        words = ["-p", *program.split()] if program else []
+        line = " ".join([f"run={self.nonce}", append, *(["--"] if words else []), *words])
+        state = self.begin(start)
+        self.qemu = self.launch(line, mem, disk, typed, extra, start, state)
         self.wall = Clock(self.qemu.pid)
         try:
             self.stub = rsp.Stub(self.scratch / "gdb", STUB_PATIENCE * SCALE,
                                  lambda: self.qemu.poll() is None)
-        except (rsp.Gone, rsp.ProtocolError) as error:
+            if start:
+                snapshot.load(self, state)
+                self.take_up(start, words)
+        except (rsp.Gone, rsp.ProtocolError, snapshot.Unfit) as error:
+            if start:
+                self.build.shelf.clear()
             why = self.complaint() or error
             late = self.wall.late(f"QEMU does not start: {why}")
             self.close()
             raise late if isinstance(late, Busy) else NoStart(str(late)) from error
+        finally:
+            if state is not None:
+                os.close(state)
 
-    def launch(self, words, mem, disk, typed, extra):
-        args = [QEMU, "-machine", "virt", "-bios", "default", "-kernel", str(self.build.kernel)]
-        args += ["-smp", str(self.cpus), "-m", mem, "-snapshot", "-no-reboot", "-S"]
-        args += ["-display", "none", "-monitor", "none", "-serial", self.console(typed)]
-        args += ["-gdb", f"unix:{self.scratch / 'gdb'},server=on,wait=off", "-append", words]
+    def begin(self, start):
+        """Prepare the log and the memory.  Returns the file with the machine's state, if it has
+        one."""
+        self.log.write_bytes(b"")
+        if not start:
+            return None
+        start.fill(self.memory, self.log)
+        return start.open_state()
+
+    def launch(self, line, mem, disk, typed, extra, start, state):
+        args = [QEMU, "-machine", "virt", "-nodefaults", "-smp", str(self.cpus), "-m", mem]
+        args += ["-snapshot", "-no-reboot", "-S", "-display", "none", *self.console(typed)]
+        args += ["-gdb", f"unix:{self.scratch / 'gdb'},server=on,wait=off"]
+        if start:
+            args += ["-bios", "none", "-incoming", "defer"]
+        else:
+            args += ["-bios", "default", "-kernel", str(self.build.kernel), "-append", line]
         if len(self.present) < self.cpus:
             args += ["-dtb", self.device_tree(args)]
         args += ["-machine", "memory-backend=ram", "-object", "memory-backend-file,id=ram,share=on,"
@@ -328,12 +379,13 @@ class Guest:
         if self.icount:
             args += ["-icount", f"shift={SHIFT}"]
         if disk:
-            args += ["-drive", f"file={self.build.image},if=none,format=raw,id=x0"]
+            image = start.disk if start else self.build.image
+            args += ["-drive", f"file={image},if=none,format=raw,id=x0"]
             args += ["-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
+        files = [file for file in (self.memory, state) if file is not None]
         with open(self.scratch / "qemu", "wb") as complaints:
-            return subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL,
-                                    stdout=complaints, stderr=complaints,
-                                    pass_fds=(self.memory,), preexec_fn=confine)
+            return spawn(args + list(extra), stdin=subprocess.DEVNULL, stdout=complaints,
+                         stderr=complaints, pass_fds=files)
 
     def device_tree(self, args):
         """Make QEMU's device tree for that machine, with some harts broken.  Returns its path."""
@@ -351,13 +403,30 @@ class Guest:
         return str(path)
 
     def console(self, typed):
-        """Return what the console is connected to, and prepare it."""
-        if not typed:
-            return f"file:{self.log}"
-        (self.scratch / "console.in").write_bytes(typed)
-        self.log.write_bytes(b"")
-        (self.scratch / "console.out").symlink_to(self.log.absolute())
-        return f"pipe:{self.scratch / 'console'}"
+        """Return what connects the console, and prepare it."""
+        kind, path = "file,append=on", self.log
+        if typed:
+            kind, path = "pipe", self.scratch / "console"
+            (self.scratch / "console.in").write_bytes(typed)
+            (self.scratch / "console.out").symlink_to(self.log.absolute())
+        path = str(path).replace(",", ",,")
+        return ["-chardev", f"{kind},id=console,path={path}", "-serial", "chardev:console"]
+
+    def take_up(self, start, words):
+        """Go on from the snapshot: init, at the beginning of main(), gets these arguments."""
+        self.boot_hart = start.boot_hart
+        general = self.stub.read_general(start.hart)
+        stop = Stop(self, start.hart, general[:32], general[32])
+        table, sp, pointers = stop.table(), stop.sp, []
+        for word in ["init", *words]:
+            text = word.encode() + b"\0"
+            sp -= len(text)
+            self.write_virtual(table, sp, text)
+            pointers.append(sp)
+        sp = (sp - 8 * (len(pointers) + 1)) // 16 * 16
+        self.write_virtual(table, sp, struct.pack(f"<{len(pointers) + 1}Q", *pointers, 0))
+        for name, value in (("a0", len(pointers)), ("a1", sp), ("sp", sp)):
+            self.write(stop, name, value)
 
     def complaint(self):
         try:
@@ -393,6 +462,13 @@ class Guest:
         if 0 <= at and at + size <= self.pages * PAGE:
             return os.pread(self.memory, size, at)
         return self.stub.read_memory(pa, size)
+
+    def write_virtual(self, table, va, data):
+        """Write to memory of user mode."""
+        leaf = table.lookup(va)
+        if not leaf or not leaf.flags & U or va + len(data) > leaf.va + leaf.size:
+            raise snapshot.Unfit(f"no memory for init's arguments at {va:#x}")
+        os.pwrite(self.memory, data, leaf.pa + va - leaf.va - RAM)
 
     # --- breakpoints -----------------------------------------------------------------------------
 

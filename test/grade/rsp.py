@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 
 CHUNK = 2048  # bytes of memory a packet: 4096 digits are QEMU's limit
 GENERAL = 33  # x0 to x31, pc: what a g packet holds
+SATP, STIMECMP = 0x180, 0x14D  # CSRs: their numbers differ as QEMU's do
 REGISTERS = {}  # numbers by name
 
 
@@ -37,6 +38,8 @@ class Stub:
         target = self.read_feature("target.xml")  # QEMU numbers more registers once it is read
         if not REGISTERS:  # the same for every guest: they share QEMU and the kind of hart
             REGISTERS.update(self.read_register_numbers(target))
+            # QEMU describes only the registers that may be used just now.
+            REGISTERS["stimecmp"] = REGISTERS["satp"] - SATP + STIMECMP
         if self.command(b"Qqemu.PhyMemMode:1") != b"OK":
             raise ProtocolError("no physical memory mode")
 
@@ -94,6 +97,14 @@ class Stub:
         self.send(body)
         return self.receive()
 
+    def monitor(self, line):
+        """Give QEMU's monitor a command.  Returns what it prints."""
+        self.send(b"qRcmd," + line.encode().hex().encode())
+        said, answer = b"", self.receive()
+        while answer[:1] == b"O" and answer != b"OK":
+            said, answer = said + bytes.fromhex(answer[1:].decode()), self.receive()
+        return said.decode(errors="replace")
+
     # --- registers -------------------------------------------------------------------------------
 
     def read_feature(self, name):
@@ -128,10 +139,13 @@ class Stub:
         words = bytes.fromhex(self.command(b"g").decode())
         return [int.from_bytes(words[8 * i: 8 * i + 8], "little") for i in range(GENERAL)]
 
-    def read_register(self, hart, name):
+    def read_register(self, hart, name, default=None):
+        """Return its value, or the default, if there is one, for a register that cannot be read."""
         self.select(hart)
         value = self.command(b"p%x" % REGISTERS[name])
         if not value or value[:1] == b"E":
+            if default is not None:
+                return default
             raise ProtocolError(f"cannot read {name}")
         return int.from_bytes(bytes.fromhex(value.decode()), "little")
 

@@ -9,12 +9,15 @@ import fnmatch
 import importlib
 import re
 import resource
+import shutil
 import time
 from dataclasses import dataclass, field
 
 import rsp
+import snapshot
 import sv39
-from facts import FIELDS, KILLED, PANIC, Failed, Observer, expect, judge
+from facts import FIELDS, KILLED, PANIC, TIMER, Failed, Observer, expect, judge
+from gradeuser import disk
 from machine import Broken, Busy, Ended, Guest, NoStart, TimedOut
 
 GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene", "dma",
@@ -84,7 +87,18 @@ def boots(t):
     t.boot("true").alive_until_end(0)
 
 
+def goes_on(t):
+    """Interrupts of the timer come in a machine that has booted before, and it ends."""
+    watch = t.boot("provoke WILD_SP lo+4096 interrupt")
+    watch.mark()
+    vectors, count = watch.vectors(), 0
+    while count < 2:
+        count += watch.guest.until(*vectors).csr("scause") == TIMER
+    t.boot("sleep 1").alive_until_end(0)
+
+
 BOOT = Case("boot", "The kernel boots, runs /true, and ends", 0, "", (), boots)
+GO_ON = Case("go_on", "A kernel that has booted goes on in another QEMU", 0, "", (), goes_on)
 
 
 @dataclass
@@ -127,16 +141,32 @@ class Trial:
         self.case, self.build, self.logs = c, build, logs
         self.guests, self.observers = [], []
 
-    def boot(self, program=None, **machine):
+    def boot(self, program=None, early=False, **machine):
         """Start a fresh guest that runs the program (init does, and powers off with its status).
 
-        machine: see Guest.  Returns its Observer; the guest has not executed anything yet.
+        machine: see Guest.  Returns its Observer.  The guest has executed nothing yet, or, unless
+        early, it may stand where init is about to run main().
         """
         log = self.logs / f"{self.case.id}.{len(self.guests)}.log"
-        guest = Guest(self.build, log, program=program, **machine)
+        shelf = None if early else self.build.shelf
+        start = shelf and shelf.get(self.keep, machine)
+        guest = Guest(self.build, log, program=program, start=start, **machine)
         self.guests.append(guest)
         self.observers.append(Observer(guest))
         return self.observers[-1]
+
+    def keep(self, machine, directory):
+        """Boot such a machine until init is about to run main(), and keep it in the directory."""
+        copy = directory / "disk"
+        shutil.copyfile(self.build.image, copy)
+        guest = Guest(self.build, directory / "log", program="true", **machine, **disk(copy))
+        try:
+            Observer(guest).until_user("init", "main")
+            snapshot.save(guest, directory)
+        except (Failed, TimedOut, Ended, Broken) as error:
+            raise snapshot.Unfit(str(error)) from error
+        finally:
+            guest.close()
 
     def fault(self, program, kind, code=KILLED, owner="-", why="-", pid=2, process="provoke",
               look=None, interrupts=False, **machine):

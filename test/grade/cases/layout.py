@@ -120,7 +120,7 @@ def fence_after_mapping(t):
 @case("layout.idle_stacks", "Every hart idles on a guarded stack of the window, its own", 2,
       "On every hart, leave the boot stack for one in the window as soon as there is one.")
 def idle_stacks(t):
-    watch = t.boot("sleep 100", cpus=3)
+    watch = t.boot("sleep 100", cpus=3, early=True)
     guest, found = watch.guest, {}
     guest.insert(*wfi_addresses(guest))
     for _ in range(5000):
@@ -316,7 +316,7 @@ def larger_than_memory(t):
 @case("layout.after_1000_forks", "All of this still holds after 1,000 forks", 3, tags=("stress",),
       hint="Map, guard and own stacks that are used again like new ones.")
 def after_1000_forks(t):
-    watch = t.boot("forktest", append="nproc=1100", icount=False, cpus=2)
+    watch = t.boot("forktest", early=True, append="nproc=1100", icount=False, cpus=2)
     guest = watch.guest
     watch.until_user("init", "main")
     roots = kernel_roots(guest.at.table())
