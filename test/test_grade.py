@@ -631,7 +631,9 @@ def test_every_fact_is_found():
             ("the backtrace provoke_load plant_repeat", "does not end"),
             ("calls of recurse in the backtrace 9", "stands on the stack"),
             ("t0 in the report, such as", "missing"),
-            ("a report, and the rendezvous after it", "nothing was reported"),
+            ("a report, and the rendezvous after it", "without the report"),
+            ("lo=0xfffffff80000c000 in the machine line", "ends of another stack"),
+            ("a handler on another stack than the thread's", "interrupted thread's stack"),
             ("no mapping in the guards of the victim's stack, at 0x1000", "guard"),
             ("every stack as it was at the trap", "wrote to a stack"),
             ("pages for a program afterwards 700", "memory are lost"),
@@ -645,7 +647,7 @@ def test_every_fact_is_found():
                    "the machine ended with exit code 3: last resort")
     assert "last resort" in teach.find(ended).says
     lost = [failed("overflow.x", "init to end the machine with 0", "1: 2 killed, 2 pages lost"),
-            failed("overflow.x", "no failed check in gradeuser", "1 of 2: pages lost: 0x6"),
+            failed("overflow.x", "no failed check in gradeuser", "1 of 2: pages lost:: 0x6"),
             failed("overflow.x", "pages for a program afterwards 7", "6, 1 fewer")]
     assert len(teach.causes(lost)) == 1
     for hart, wanted in ((1, "the machine to go on"), (0, "a report, and the rendezvous after it")):
