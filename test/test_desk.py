@@ -219,7 +219,7 @@ def test_doctor_asks_for_nothing_that_is_gone(machine, apt_cache):
     """Debian 13 has no similarity-tester, before the first update and after it."""
     environment = become(machine, "Debian 13")
     machine.script("apt-cache", apt_cache)
-    assert "similarity" not in machine.doctor("test", "class", **environment).stdout
+    assert "similarity" not in machine.doctor("model", "class", **environment).stdout
     become(machine, "Ubuntu 24.04")
     assert "similarity" in machine.doctor("test", "class", **environment).stdout
 
