@@ -734,6 +734,7 @@ def test_images_in_use_are_neither_read_nor_made():
     assert words.index("test/tools/unused build/fs.img\n") < words.index("build/mkfs build/fs.img.")
 
 
+@pytest.mark.long
 def test_two_makes_in_one_folder(tree):
     """What one of them writes, the other one does not see before it is whole.
 

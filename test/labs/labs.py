@@ -83,7 +83,7 @@ class Wrong:
     path: Path
     title: str
     score: int
-    loses: list  # ids of cases
+    loses: list | None  # ids of cases, None: not listed
 
 
 def names():
@@ -148,8 +148,8 @@ def read_wrong(path):
     score = re.search(r"^Scores: *(\d+)$", header, re.MULTILINE)
     loses = re.search(r"^Loses: *(.*(?:\n +.*)*)", header, re.MULTILINE)
     if not title or not score:
-        raise BadLab(f"{path}: it has no Title:, no Scores: or no Loses: line")
-    return Wrong(path, title[1], int(score[1]), loses[1].split() if loses else [])
+        raise BadLab(f"{path}: it has no Title: or no Scores: line")
+    return Wrong(path, title[1], int(score[1]), loses[1].split() if loses else None)
 
 
 def apply(patch, tree, *options):
