@@ -691,21 +691,21 @@ static void check_fences(uint64 most) {
   for (int i = 0; i < CROWDS; i++)
     check(children_at_once(20) == 20, "crowd", (uint64)i);
   uint64 after = fences();
-  check(after - before <= most, "fences of all harts for 300 children:", after - before);
+  check(after - before <= most, "fences of all harts for 300 children", after - before);
 }
 
 static void check_pages(void) {
   long before = free_pages();
   check(children_at_once(60) == 60, "60 children at once", 0);
   long lost = pages_lost(before, free_pages());
-  check(lost == 0, "pages lost:", (uint64)lost);
+  check(lost == 0, "pages lost", (uint64)lost);
 }
 
 static void check_account(void) {
   check(stacklimit(STACKS_OF_LIMIT * STACK_PAGES) > 0, "stacklimit", 0);
   for (int i = 0; i < 4; i++) {
     uint64 n = children_at_once(2 * STACKS_OF_LIMIT);
-    check(n == STACKS_OF_LIMIT - 1, "children that an account of 8 stacks pays for:", n);
+    check(n == STACKS_OF_LIMIT - 1, "children that an account of 8 stacks pays for", n);
   }
 }
 
