@@ -2,7 +2,7 @@
 #
 # Every command of Bulwark; `make help` lists them.
 #
-# No recursion, and one part elsewhere, test/lint/lint.mk; everything it makes lies in build/.
+# No recursion, and two parts elsewhere, lint.mk and labs.mk; everything it makes lies in build/.
 # test/tools/options looks at what was typed, and test/tools/doctor for the tools, before anything
 # is built.
 
@@ -41,9 +41,9 @@ OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM 
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
   JOBS SCALE KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
 COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade grade-gdb \
-  mutants lab labs handin class lint lint-format lint-text lint-size lint-style lint-warnings \
-  lint-layers lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
-  clean help
+  mutants lab labs handin class gradescope classroom50 lint lint-format lint-text lint-size \
+  lint-style lint-warnings lint-layers lint-instructions lint-headers lint-clang lint-shell \
+  compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.

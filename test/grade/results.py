@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 
 import formats
 import story
@@ -21,6 +22,7 @@ import teach
 from formats import picture, printable
 
 FORMATS = ("json", "junit", "tap", "html", "gradescope", "classroom50", "markdown")
+PLACES = FORMATS[-3:]  # where courses live
 SHORT = 200  # characters of what was seen by a case that is not the first to fail like this
 INTERVAL = 1  # seconds between two writings
 
@@ -128,6 +130,21 @@ class Report:
                 form = as_html if name == "html" else getattr(formats, f"as_{name}")
                 replace(Path(path), form(self))
         self.written, self.new = time.monotonic(), False
+
+
+def refuse(cases, options, why):
+    """Tell the student why nothing is taken, in the files where only a score can be told."""
+    told = SimpleNamespace(**{name: getattr(options, name) for name in PLACES})
+    report = Report([], told)
+    report.cases, report.why = cases, why
+    report.write()
+
+
+def withdraw(options):
+    """Leave nothing that a place would take for a score."""
+    for name in PLACES:
+        if path := getattr(options, name):
+            Path(path).unlink(missing_ok=True)
 
 
 class Unwritable(Exception):

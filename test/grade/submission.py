@@ -62,6 +62,10 @@ USERS = 0x70000000  # user ids from here up belong to no user
 NOBODY = 65534
 
 
+class NotTaken(Unusable):
+    """There is something about the submission itself that only its author can mend."""
+
+
 class Refused(Exception):
     """The submission is at fault."""
 
@@ -427,7 +431,7 @@ def prepare(top, base, scratch, build, uid, say, manifest):
     try:
         found = read(top, manifest, scratch, uid)
     except (Unusable, Refused) as error:
-        raise Unusable(f"{ascii(top.name)} cannot be taken: {error}") from error
+        raise NotTaken(f"{ascii(top.name)} cannot be taken: {error}") from error
     with lock(base):
         copy(TOP, scratch / "tree", TREE)
         copy(base, scratch / "tree" / build, REUSED)

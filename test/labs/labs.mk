@@ -17,3 +17,10 @@ class: tools
 	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
 	  test/class/class $(if $(JOBS),--jobs $(call quote,$(JOBS))) $(if $(LAB),--lab "$$LAB") \
 	  $(foreach v,$(CLASS),$(if $($(v)),--$(subst _,-,$(call lower,$(v))) "$$$(v)"))
+
+# What the places where courses live take: docs/labs/instructor.md.
+gradescope:
+	@$(PYTHON) test/labs/pack gradescope "$$LAB" "$${DIR:-$(BUILD)}"
+
+classroom50:
+	@$(PYTHON) test/labs/pack classroom50 "$$LAB" "$$DIR"

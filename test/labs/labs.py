@@ -17,10 +17,12 @@ the seed.
 
 import configparser
 import hashlib
+import io
 import re
 import subprocess
 import tarfile
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -42,6 +44,8 @@ class Lab:
     handed_in: list  # patterns of files, as in the grader's manifest
     left_out: list  # patterns of files that would give the solution away
     points: dict  # of each case, by id
+    hidden: list  # patterns of cases that students do not see
+    hidden_points: int = 0  # of those, in a student's tree, where they are not
 
     @property
     def folder(self):
@@ -67,13 +71,22 @@ class Lab:
     def wrong(self):
         return [read_wrong(path) for path in sorted(self.folder.glob("wrong/*.patch"))]
 
+    def is_hidden(self, case):
+        return any(fnmatchcase(case, pattern) for pattern in self.hidden)
+
+    def shown(self):
+        """The points that a student's tree gives."""
+        hidden = sum(n for case, n in self.points.items() if self.is_hidden(case))
+        return TOTAL - self.hidden_points - hidden
+
     def choose(self, cases):
         """Return this lab's cases, each with the lab's points."""
         known = {c.id for c in cases}
         missing = [i for i in self.points if i not in known]
         if missing:
             raise BadLab(f"lab {self.name}: there is no case {missing[0]}")
-        return [replace(c, points=self.points[c.id]) for c in cases if c.id in self.points]
+        return [replace(c, points=self.points[c.id], hidden=self.is_hidden(c.id))
+                for c in cases if c.id in self.points]
 
 
 @dataclass
@@ -123,23 +136,49 @@ def check_seed(lab, seed, top):
         print(f"Lab {lab.name}, seed {seed or told}: {bugs}", flush=True)
 
 
+def parse(path):
+    parser = configparser.ConfigParser(delimiters="=", comment_prefixes="#")
+    parser.optionxform = str
+    parser.read_string(path.read_text(encoding="utf-8"))
+    return parser
+
+
 def load(name):
     if name not in names():
         raise BadLab(f"there is no lab {name!r}; there are: {', '.join(names())}")
     path = HERE / name / "lab"
-    parser = configparser.ConfigParser(delimiters="=", comment_prefixes="#")
-    parser.optionxform = str
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser = parse(path)
         lab = parser["lab"]
         points = {case: int(number) for case, number in parser["points"].items()}
         found = Lab(name, lab["title"], lab["hours"], int(lab["starter_score"]),
-                    lab["handed_in"].split(), lab.get("left_out", "").split(), points)
+                    lab["handed_in"].split(), lab.get("left_out", "").split(), points,
+                    lab.get("hidden", "").split(), int(lab.get("hidden_points", 0)))
     except (configparser.Error, KeyError, ValueError) as error:
         raise BadLab(f"{path}: {error}") from error
-    if sum(points.values()) != TOTAL:
-        raise BadLab(f"{path}: its points add up to {sum(points.values())}, not {TOTAL}")
+    total = sum(points.values()) + found.hidden_points
+    if total != TOTAL:
+        raise BadLab(f"{path}: its points add up to {total}, not {TOTAL}")
+    for pattern in found.hidden:
+        if not any(fnmatchcase(case, pattern) for case in points):
+            raise BadLab(f"{path}: hidden: no case of this lab is called {pattern}")
     return found
+
+
+def for_student(lab):
+    """Return the definition without the hidden cases: how many points they have stands there."""
+    path = lab.folder / "lab"
+    if not lab.hidden:
+        return path.read_text(encoding="utf-8")
+    parser, hidden = parse(path), [case for case in lab.points if lab.is_hidden(case)]
+    parser["lab"]["hidden_points"] = str(sum(lab.points[case] for case in hidden))
+    del parser["lab"]["hidden"]
+    for case in hidden:
+        del parser["points"][case]
+    text = io.StringIO("# SPDX-License-Identifier: MIT\n")
+    text.seek(0, io.SEEK_END)
+    parser.write(text)
+    return text.getvalue()
 
 
 def read_wrong(path):
