@@ -97,7 +97,7 @@ def test_names():
                for path in (guest.TOP / folder).rglob("*") if path.suffix in
                (".c", ".h", ".S", ".ld", ".py", ".patch", ".pml", "") and path.is_file()]
     code = {path: path.read_text(errors="replace") for path in tracked}
-    words = set(re.findall(r"\w+", "\n".join(code.values()))) | OUTSIDE
+    words = set(re.findall(r"\w+", "\n".join(code.values()))) | OUTSIDE | {p.stem for p in tracked}
     numbers = {path.name[:2] for path in (guest.TOP / "test/mutants").glob("*.patch")}
     cases = "".join(path.read_text() for path in (guest.TOP / "test/grade/cases").glob("*.py"))
     for page, text in TEXT.items():
