@@ -386,6 +386,16 @@ def test_workers(tmp_path, capsys):
     assert "MemoryError" in report.done()[1].reason
 
 
+@pytest.mark.parametrize("name", ["WORK_SECONDS", "TOUCH_SECONDS"])
+def test_slowness(monkeypatch, name):
+    """Where computing or fresh memory is dear, limits are longer; none is shorter."""
+    monkeypatch.setattr(suite, "WORK_SECONDS", 1)
+    monkeypatch.setattr(suite, "TOUCH_SECONDS", 1)
+    assert suite.slowness() == 1
+    monkeypatch.setattr(suite, name, 1e-5)
+    assert suite.slowness() > 5
+
+
 def run_made_up(tmp_path, monkeypatch, *runs, budget=35, whole=140, tags=("core",)):
     """Run cases that are those functions.  Returns the outcomes."""
     script = guest.load_script(GRADE / "grade")
@@ -393,6 +403,7 @@ def run_made_up(tmp_path, monkeypatch, *runs, budget=35, whole=140, tags=("core"
     monkeypatch.setattr(script, "WHOLE", whole)
     monkeypatch.setattr(script, "SCALE", 1)
     monkeypatch.setattr(suite, "WORK_SECONDS", 1)  # no host is slower than that
+    monkeypatch.setattr(suite, "TOUCH_SECONDS", 1)
     cases = [suite.Case(f"overflow.{run.__name__}{i}", "t", 1, "h", tags, run)
              for i, run in enumerate(runs)]
     report = results.Report(cases, options(tmp_path))
