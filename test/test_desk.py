@@ -273,7 +273,10 @@ def test_no_sanitizers(tmp_path):
 
 
 def test_sanitizers_are_used():
-    assert b"__asan_init" in (guest.BUILD / "test/host/test_arena").read_bytes()
+    path = guest.BUILD / "test/host/test_arena"
+    if not path.exists():
+        pytest.skip("make host has not been run")
+    assert b"__asan_init" in path.read_bytes()
 
 
 # --- other makes ---------------------------------------------------------------------------------
