@@ -386,10 +386,10 @@ def test_workers(tmp_path, capsys):
     assert "MemoryError" in report.done()[1].reason
 
 
-@pytest.mark.parametrize("name", ["WORK_SECONDS", "TOUCH_SECONDS"])
+@pytest.mark.parametrize("name", ["COMPUTE_SECONDS", "TOUCH_SECONDS"])
 def test_slowness(monkeypatch, name):
     """Where computing or fresh memory is dear, limits are longer; none is shorter."""
-    monkeypatch.setattr(suite, "WORK_SECONDS", 1)
+    monkeypatch.setattr(suite, "COMPUTE_SECONDS", 1)
     monkeypatch.setattr(suite, "TOUCH_SECONDS", 1)
     assert suite.slowness() == 1
     monkeypatch.setattr(suite, name, 1e-5)
@@ -402,7 +402,7 @@ def run_made_up(tmp_path, monkeypatch, *runs, budget=35, whole=140, tags=("core"
     monkeypatch.setattr(script, "BUDGET", budget)
     monkeypatch.setattr(script, "WHOLE", whole)
     monkeypatch.setattr(script, "SCALE", 1)
-    monkeypatch.setattr(suite, "WORK_SECONDS", 1)  # no host is slower than that
+    monkeypatch.setattr(suite, "COMPUTE_SECONDS", 1)  # no host is slower than that
     monkeypatch.setattr(suite, "TOUCH_SECONDS", 1)
     cases = [suite.Case(f"overflow.{run.__name__}{i}", "t", 1, "h", tags, run)
              for i, run in enumerate(runs)]
