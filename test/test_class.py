@@ -161,6 +161,19 @@ def test_mistakes(top, options, says):
     assert code == 1 and says in said and "Traceback" not in said
 
 
+def test_make(top):
+    """make hands on each option as it was typed."""
+    (top / "in" / "ann").mkdir()
+    (top / "my roster.csv").write_text("name\n")
+    given = {"SUBMISSIONS": top / "in", "OUT": top / "out", "LATE_COST": 1, "REGRADE": "a b",
+             "HOSTS": ": big", "LAB": LAB, "ROSTER": top / "my roster.csv"}
+    done = subprocess.run(["make", "class", *(f"{k}={v}" for k, v in given.items())],
+                          cwd=guest.TOP, env=guest.environment(), text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    assert "my roster.csv has no column student" in done.stdout
+
+
 @pytest.mark.parametrize("text, says", [
     ("name\nann\n", "no column student"), ("student\nann\nann\n", "ann stands there twice"),
     ("student,days_late\nann,two\n", "not a number"), ("student,seed\nann,a b\n", "letters and"),

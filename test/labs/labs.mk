@@ -16,7 +16,7 @@ handin:
 class: tools
 	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
 	  test/class/class $(if $(JOBS),--jobs $(call quote,$(JOBS))) $(if $(LAB),--lab "$$LAB") \
-	  $(foreach v,$(CLASS),$(if $($(v)),--$(subst _,-,$(call lower,$(v))) "$$$(v)"))
+	  $(foreach v,$(CLASS),$(if $($(v)),--$(shell echo $(v) | tr A-Z_ a-z-) "$$$(v)"))
 
 # What the places where courses live take: docs/labs/instructor.md.
 gradescope:
