@@ -186,7 +186,7 @@ def read_wrong(path):
     title = re.search(r"^Title: *(.*)", header, re.MULTILINE)
     score = re.search(r"^Scores: *(\d+)$", header, re.MULTILINE)
     loses = re.search(r"^Loses: *(.*(?:\n +.*)*)", header, re.MULTILINE)
-    if not title or not score:
+    if not title or not score or not loses:
         raise BadLab(f"{path}: it has no Title: or no Scores: line")
     return Wrong(path, title[1], int(score[1]), loses[1].split() if loses else None)
 
