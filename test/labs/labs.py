@@ -187,8 +187,8 @@ def read_wrong(path):
     score = re.search(r"^Scores: *(\d+)$", header, re.MULTILINE)
     loses = re.search(r"^Loses: *(.*(?:\n +.*)*)", header, re.MULTILINE)
     if not title or not score or not loses:
-        raise BadLab(f"{path}: it has no Title: or no Scores: line")
-    return Wrong(path, title[1], int(score[1]), loses[1].split() if loses else None)
+        raise BadLab(f"{path}: it has no Title:, Scores: or Loses: line")
+    return Wrong(path, title[1], int(score[1]), loses[1].split())
 
 
 def apply(patch, tree, *options):
