@@ -84,9 +84,11 @@ def test_whole(top):
     more = {"lab": LAB, "roster": top / "roster.csv", "late_cost": 5, "jobs": 1}
 
     begun = subprocess.Popen(words(top, **more), env=guest.environment(), text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             # as in the background of a shell
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     assert "1 of 6" in next(line for line in begun.stdout if " of 6" in line)
-    begun.send_signal(signal.SIGINT)
+    begun.send_signal(signal.SIGTERM)
     assert "the same command goes on where this one stopped" in begun.communicate()[0]
     assert begun.returncode == 1
     assert "ann" in table(top)
