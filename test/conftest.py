@@ -2,6 +2,7 @@
 """Fixtures of the tests that boot guests."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,51 @@ sys.path.insert(0, str(Path(__file__).parent))
 import guest  # noqa: E402
 
 
+@pytest.hookimpl(trylast=True)  # when there is a terminal reporter
 def pytest_configure(config):
     """Processes that run tests end with the one that started them, and take their QEMUs along."""
     config.addinivalue_line("markers", "long: takes 10 seconds of CPU time or more")
     if hasattr(config, "workerinput"):
         guest.die_with_parent()
+    elif config.getoption("numprocesses", None):
+        config.pluginmanager.register(Progress(config.get_terminal_writer()))
+
+
+class Progress:
+    """In place of dots says how many tests have ended, and what runs now: on a terminal in one line
+    that moves, elsewhere in a line every half minute."""
+
+    def __init__(self, writer):
+        self.writer, self.moves, self.ended, self.said = writer, writer.hasmarkup, 0, 0
+        self.running = {}  # tests, and since when
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report):
+        return ("passed" if report.when == "call" else "", "", "") if report.passed else None
+
+    def pytest_runtest_logstart(self, nodeid):
+        self.running[nodeid] = time.monotonic()
+        self.say()
+
+    def pytest_runtest_logfinish(self, nodeid):
+        self.running.pop(nodeid, None)
+        self.ended += 1
+        self.say()
+
+    def say(self):
+        now = time.monotonic()
+        if not self.running or now - self.said < (0.2 if self.moves else 30):
+            return
+        oldest = min(self.running, key=self.running.get)
+        line = f"{self.ended} ended; running: {oldest.partition('/')[2]}, " \
+               f"{now - self.running[oldest]:.0f} s, and {len(self.running) - 1} more"
+        width = self.writer.fullwidth - 1
+        self.writer.write(f"\r\x1b[K{line[:width]}" if self.moves else f"{line}\n", flush=True)
+        self.said = now
+
+    def pytest_sessionfinish(self):
+        if self.moves:
+            self.writer.write("\r\x1b[K")
 
 
 def pytest_collection_modifyitems(items):

@@ -881,3 +881,14 @@ def test_a_warning_is_an_error_for_lint_alone(tree):
         "boot/main.c.o", "user/true.c.o", "mkfs")), "lint-text", LC_ALL="C")
     assert strict.returncode == 2
     assert strict.stdout.count("error: 'unused' defined but not used") == 3
+
+
+def test_progress_of_tests():
+    """make test says what runs; its last line stays the summary."""
+    apart = {k: v for k, v in guest.environment().items() if not k.startswith("PYTEST_")}
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "1", "-p",
+                           "no:cacheprovider", "test/test_docs.py", "-k", "test_ranges"],
+                          cwd=guest.TOP, text=True, env=apart, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE)
+    assert "0 ended; running: test_docs.py::test_ranges[CPUS" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("2 passed")
