@@ -4,6 +4,8 @@
 # Gradescope runs this once, as root, when it builds the image: install the tools, and compile what
 # all submissions share.
 
+LC_ALL=C
+export LC_ALL
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 tar -xzf tree.tar.gz
