@@ -30,7 +30,7 @@ def main():
     subprocess.run(["tar", "-xzf", HERE / "tree.tar.gz", "-C", HERE], check=True)
     subprocess.run(["sh", "test/tools/doctor", "build", "test"], cwd=tree, env=environment,
                    check=True)
-    subprocess.run(["make", "-s", "-C", tree, "grade", f"SUBMISSION={top}",
+    subprocess.run([os.environ.get("MAKE", "make"), "-s", "-C", tree, "grade", f"SUBMISSION={top}",
                     f"CLASSROOM50={result}", f"MARKDOWN={top / 'release-body.md'}"],
                    env=environment, check=False)
     return 0 if result.exists() else 1
