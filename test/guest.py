@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -154,6 +155,15 @@ def chosen(*names):
     """Return the words NAME=value that this make was given of these names."""
     words = os.environ.get("MAKEFLAGS", "").split(" -- ")[-1].split()
     return [word for word in words if word.split("=")[0] in names]
+
+
+def copy_tree(source, target, ignore=None):
+    """Copy a folder in which others work.  What goes away meanwhile was temporary."""
+    try:
+        shutil.copytree(source, target, ignore=ignore)
+    except shutil.Error as error:
+        if any(os.path.lexists(path) for path, _, _ in error.args[0]):
+            raise
 
 
 def environment(**more):

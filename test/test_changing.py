@@ -37,7 +37,7 @@ def changed(tmp_path_factory):
     tree = tmp_path_factory.mktemp("changed")
     for name in SOURCES:
         copy_source(name, tree)
-    shutil.copytree(guest.BUILD, tree / "build", ignore=SKIPPED)
+    guest.copy_tree(guest.BUILD, tree / "build", ignore=SKIPPED)
     for path, old, new in changes():
         before = (tree / path).read_text() if (tree / path).exists() else ""
         there, put = ("".join(f"{line}\n" for line in lines) for lines in (old, new))

@@ -55,7 +55,7 @@ def autograder(tmp_path_factory):
     packed = top / "classes-gradescope.zip"
     assert packed.stat().st_size < UPLOAD_MAX
     directory = top / "autograder"
-    shutil.copytree(guest.BUILD, directory / "source" / "tree" / "build", ignore=NOT_COPIED)
+    guest.copy_tree(guest.BUILD, directory / "source" / "tree" / "build", ignore=NOT_COPIED)
     shutil.unpack_archive(packed, directory / "source")  # without the files' modes
     done = run("bash", directory / "source" / "setup.sh", cwd="/")
     assert done.returncode == 0, done.stdout

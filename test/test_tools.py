@@ -536,7 +536,7 @@ SOURCES = "Makefile kernel.ld README.md boot kern trap vm user test".split()
 
 
 def copy_source(name, to):
-    copy = shutil.copytree if (guest.TOP / name).is_dir() else shutil.copy2
+    copy = guest.copy_tree if (guest.TOP / name).is_dir() else shutil.copy2
     copy(guest.TOP / name, to / name)
 
 
@@ -830,7 +830,7 @@ def test_a_clone_of_windows_builds(tmp_path):
                 or os.access(clone / n, os.X_OK) != os.access(guest.TOP / n, os.X_OK)]
     for name in names:
         shutil.copystat(guest.TOP / name, clone / name)
-    shutil.copytree(guest.BUILD, clone / "build", ignore=SKIPPED)
+    guest.copy_tree(guest.BUILD, clone / "build", ignore=SKIPPED)
     made = run("make", "-s", "-C", clone, "kernel", "image", timeout=600)
     assert made.returncode == 0, made.stdout
 
@@ -867,7 +867,7 @@ def tree(tmp_path):
     """A copy of this tree, built."""
     for name in SOURCES:
         copy_source(name, tmp_path)
-    shutil.copytree(guest.BUILD, tmp_path / "build", ignore=SKIPPED)
+    guest.copy_tree(guest.BUILD, tmp_path / "build", ignore=SKIPPED)
     return tmp_path
 
 
@@ -892,3 +892,20 @@ def test_progress_of_tests():
                           stdout=subprocess.PIPE)
     assert "0 ended; running: test_docs.py::test_ranges[CPUS" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("2 passed")
+
+
+def test_copies_of_a_busy_folder(tmp_path):
+    """A file that goes away meanwhile is not missed; one that cannot be copied is."""
+    (tmp_path / "a").mkdir()
+    for name in ("kept", "gone"):
+        (tmp_path / "a" / name).touch()
+
+    def meanwhile(_folder, _names):
+        (tmp_path / "a" / "gone").unlink()
+        return []
+
+    guest.copy_tree(tmp_path / "a", tmp_path / "b", ignore=meanwhile)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["kept"]
+    (tmp_path / "a" / "dangling").symlink_to("nowhere")
+    with pytest.raises(shutil.Error):
+        guest.copy_tree(tmp_path / "a", tmp_path / "c")
