@@ -91,7 +91,7 @@ def test_whole(top):
     begun.send_signal(signal.SIGTERM)
     assert "the same command goes on where this one stopped" in begun.communicate()[0]
     assert begun.returncode == 1
-    assert "ann" in table(top)
+    assert table(top)["ann"]["status"] == "graded" and table(top)["zip"]["status"] == "waiting"
 
     code, said = run(top, **more)
     assert code == 0 and "1 of 6 are graded already" in said, said

@@ -3,9 +3,11 @@
 
 import ast
 import json
+import multiprocessing
 import os
 import pickle
 import re
+import resource
 import signal
 import struct
 import subprocess
@@ -394,6 +396,23 @@ def test_slowness(monkeypatch, name):
     assert suite.slowness() == 1
     monkeypatch.setattr(suite, name, 1e-5)
     assert suite.slowness() > 5
+
+
+def test_slowness_of_a_limited_process(monkeypatch):
+    """A case's process has a limit of CPU time, and from then on its own clock goes by ticks."""
+    monkeypatch.setattr(suite, "COMPUTE_SECONDS", 1e-5)
+    monkeypatch.setattr(suite, "TOUCH_SECONDS", 1e9)
+    context = multiprocessing.get_context("fork")
+    found = context.SimpleQueue()
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_CPU, (60, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        found.put([suite.slowness() for _ in range(10)])
+
+    process = context.Process(target=work)
+    process.start()
+    process.join()
+    assert min(found.get()) > 5
 
 
 def run_made_up(tmp_path, monkeypatch, *runs, budget=35, whole=140, tags=("core",)):

@@ -139,7 +139,7 @@ class Result:
         self.folder = out / "students" / self.student
         known = read_json(self.folder / "status.json")
         if known.get("fingerprint") != submission.fingerprint:
-            known = {"status": "look", "why": "it was not graded"}
+            known = {"status": "waiting", "why": ""}
         self.status, self.why = known["status"], known["why"]
         self.data = read_json(self.folder / "result.json") if self.graded else {}
         self.score, self.max = self.data.get("score"), self.data.get("max")
@@ -147,7 +147,7 @@ class Result:
     @property
     def graded(self):
         """There is a score, be it 0."""
-        return self.status != "look"
+        return self.status in ("graded", "failed")
 
     @property
     def needs_look(self):

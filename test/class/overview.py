@@ -109,6 +109,8 @@ def write(out, found, roster, lab, pairs):
             "names, layout and numbers aside.  Short solutions are alike by nature: read both.</p>",
             pairs_table(pairs),
             "<h2>All</h2>", students(found, roster)]
+    if waiting := [r.student for r in found if r.status == "waiting"]:
+        page += ["<h2>Not graded yet</h2>", f"<p>{escape(' '.join(waiting))}</p>"]
     if missing:
         page += ["<h2>Nothing handed in</h2>", f"<p>{escape(' '.join(missing))}</p>"]
     results.replace(out / "index.html", "\n".join(page) + "\n</html>\n")
