@@ -127,6 +127,7 @@ def test_other_machines(top):
     os.mkfifo(top / "in" / "bob <b>" / "pipe")
     environment = guest.environment() | {"PATH": f"{top}/bin:{os.environ['PATH']}",
                                          "OTHER_HOME": str(top / "home")}
+    environment.pop("SHELL", None)  # as where no terminal is
     code, said = run(top, environment, lab=LAB, hosts="broken me@big")
     assert code == 0, said
     assert "broken is left out" in said
