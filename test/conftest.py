@@ -10,11 +10,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import guest  # noqa: E402
+from grade.host import ask_for_large_pages  # noqa: E402
 
 
 @pytest.hookimpl(trylast=True)  # when there is a terminal reporter
 def pytest_configure(config):
     """Processes that run tests end with the one that started them, and take their QEMUs along."""
+    ask_for_large_pages()
     config.addinivalue_line("markers", "long: takes 10 seconds of CPU time or more")
     if hasattr(config, "workerinput"):
         guest.die_with_parent()

