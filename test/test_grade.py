@@ -706,6 +706,24 @@ def test_failures_with_one_cause_are_one(capsys):
     assert "make grade-gdb CASES=overflow.a" in text and "docs/traps.md#classes" in text
     assert "docs/" not in results.text(found[1], briefly=True)
     assert teach.summary(found[:1]) == []
+    assert lines[6].strip() == ("class= expected overflow, seen unmapped (1); "
+                                "wild-sp, seen unmapped (1)")
+
+
+def test_what_failures_have_in_common():
+    """One look says more than a list of 75 cases; a case that failed by what others take for
+    granted is not the one to begin with; cases without a verdict are not the cause of all."""
+    far = [failed("layout.a", "past=16 in the machine line", "past=304"),
+           failed("overflow.b", "past=208 in the machine line", "past=496")]
+    far[0].scene, far[0].hint = {"premise": "reports overflow"}, "Fence."
+    late = failed("overflow.c", "")
+    late.status, late.reason = "timeout", "nothing has run for 5 s"
+    groups = teach.causes([late, *far])
+    assert [group.common for group in groups] == ["past= is always 288 too large", ""]
+    assert groups[0].first.id == "overflow.b" and "Fence." not in dict(teach.lines(far[0])).values()
+    assert teach.causes([late, late, late, *far])[0].outcomes[0] is late
+    near = failed("overflow.d", "past=1 in the machine line", "past=2")
+    assert teach.pattern([far[0], near]) == "past= expected 16, seen 304 (1); 1, seen 2 (1)"
 
 
 LO = 0xFFFFFFF800014000

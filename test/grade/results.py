@@ -249,7 +249,8 @@ def html_causes(outcomes):
     groups = teach.causes(outcomes)
     if not groups:
         return []
-    items = "".join(f"<li>{escape(group.says)}: {group.points} points, "
+    items = "".join(f"<li>{escape(group.says)}: {group.points} points"
+                    + (f"; {escape(group.common)}" if group.common else "") + ": "
                     + " ".join(f'<a href="#{o.id}"><code>{o.id}</code></a>'
                                for o in group.outcomes) + "</li>" for group in groups)
     return [f"<h2>What to mend, in this order</h2><ol>{items}</ol>"]

@@ -7,6 +7,7 @@ them: a kernel that does not report need not be asked what it reports.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 
@@ -207,6 +208,9 @@ FACTS = (
     Fact(r"what a new process|exit code", "the machine did not go on and end as it should",
          "After the report fork, pipes, exit and the end of the machine must work as before.",
          "docs/traps.md#kill-or-panic"),
+    Fact(r"a message with pid", "what the kernel says of a request for DMA does not name the owner",
+         "Ask for the owner of the address, and of the buffer behind it, as a report does.",
+         "docs/dma.md"),
     Fact(r"nothing of an earlier owner", "a stack shows what an earlier owner left",
          "Erase a stack before it is used again, and zero pages before they become one.",
          "docs/stack-life.md"),
@@ -242,7 +246,7 @@ def lines(outcome):
             said.append(("printed", named(outcome.seen, outcome)))
     if fact:
         said.append(("hint", fact.hint))
-    if outcome.hint and not (fact and outcome.hint == fact.hint):
+    if outcome.hint and not (fact and (outcome.hint == fact.hint or by_premise(outcome))):
         said.append(("the case" if fact else "hint", outcome.hint))
     if fact:
         said.append(("read", fact.page))
@@ -251,6 +255,11 @@ def lines(outcome):
     if outcome.log:
         said.append(("console", outcome.log))
     return said
+
+
+def by_premise(outcome):
+    """Whether it failed by what many cases take for granted, which is not what it is about."""
+    return bool(outcome.scene.get("premise"))
 
 
 def named(text, outcome):
@@ -272,6 +281,50 @@ class Cause:
     def points(self):
         return sum(o.max - o.points for o in self.outcomes)
 
+    @property
+    def first(self):
+        """The case to begin with: one that is about this."""
+        return min(self.outcomes, key=by_premise)
+
+    @property
+    def common(self):
+        return pattern(self.outcomes)
+
+
+FIELD = re.compile(r"(\w+)=(\S+) in the machine line")
+PAIRS = 4  # that are told
+
+
+def number(text):
+    return int(text, 0) if re.fullmatch(r"-?\d+|0x[0-9a-f]+", text) else None
+
+
+def pattern(outcomes):
+    """Return what cases that fail by one field of the machine line have in common, or nothing."""
+    pairs, names = Counter(), set()
+    for outcome in outcomes:
+        wanted = FIELD.match(outcome.expected)
+        seen = wanted and re.match(rf"{wanted[1]}=(\S+)", outcome.seen)
+        if seen:
+            names.add(wanted[1])
+            pairs[wanted[2], seen[1]] += 1
+    if len(names) != 1 or sum(pairs.values()) < 2:
+        return ""
+    name, = names
+    ends = [(number(wanted), number(seen)) for wanted, seen in pairs]
+    if len(pairs) > 1 and None not in {end for pair in ends for end in pair}:
+        apart = {seen - wanted for wanted, seen in ends}
+        if len(apart) == 1:
+            by, = apart
+            return f"{name}= is always {abs(by)} too {'large' if by > 0 else 'small'}"
+    told = [f"{wanted}, seen {seen} ({count})"
+            for (wanted, seen), count in pairs.most_common(PAIRS)]
+    more = f"; {len(pairs) - PAIRS} other pairs" if len(pairs) > PAIRS else ""
+    return f"{name}= expected {'; '.join(told)}{more}"
+
+
+NO_VERDICT = len(FACTS) + 1  # the rank of a Cause
+
 
 def plain(text):
     """The text without the numbers that differ from case to case."""
@@ -279,7 +332,8 @@ def plain(text):
 
 
 def causes(outcomes):
-    """Group what failed.  Returns the Causes in the order in which to mend them."""
+    """Group what failed.  Returns the Causes in the order in which to mend them.  Cases without a
+    verdict come first where they are many, and last where they are what came of the others."""
     found = {}
     for outcome in outcomes:
         if outcome.status == "pass":
@@ -291,10 +345,14 @@ def causes(outcomes):
         elif outcome.status == "fail":
             key = says = f"expected: {plain(outcome.expected)}"
             rank = len(FACTS)
-        else:  # no verdict: nothing that comes later can be trusted
+        else:
             key = says = plain(outcome.reason)
-            rank = -1
+            rank = NO_VERDICT
         found.setdefault(key, Cause(says, rank)).outcomes.append(outcome)
+    most = max((len(cause.outcomes) for cause in found.values()), default=0)
+    for cause in found.values():
+        if cause.rank == NO_VERDICT and len(cause.outcomes) == most:
+            cause.rank = -1
     return sorted(found.values(), key=lambda cause: (cause.rank, -len(cause.outcomes)))
 
 
@@ -310,5 +368,7 @@ def summary(outcomes):
         many = len(group.outcomes)
         said.append(f"{number:3}. {group.says[:200]}")
         said.append(f"     {many} case{'s' if many > 1 else ''}, {group.points} points; "
-                    f"first: make grade CASES={group.outcomes[0].id}")
+                    f"first: make grade CASES={group.first.id}")
+        if group.common:
+            said.append(f"     {group.common}")
     return [*said, ""]
