@@ -39,8 +39,8 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grade grade-gdb \
+  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test fsck grade grade-gdb \
   mutants lab labs handin class gradescope classroom50 lint lint-format lint-text lint-size \
   lint-style lint-warnings lint-layers lint-instructions lint-headers lint-clang lint-shell \
   compile_commands.json doctor clean help
@@ -50,7 +50,7 @@ COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test grad
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
-export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR $(CLASS) $(GRADED)
+export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -203,7 +203,7 @@ $(B)/kernel: $(OBJECTS) $(B)/kernel.lds kern/lib/symbols.awk
 
 # --- user programs and the disk image ------------------------------------------------------------
 
-PROGRAMS := $(filter-out mkfs,$(patsubst user/%.c,%,$(wildcard user/*.c)))
+PROGRAMS := $(filter-out mkfs fsck,$(patsubst user/%.c,%,$(wildcard user/*.c)))
 ULIB := $(patsubst %,$(B)/%.o,$(wildcard user/lib/*.c user/lib/*.S))
 
 $(B)/user/%.c.o: user/%.c $(B)/options
@@ -260,7 +260,7 @@ $(EXTRA:%=$(B)/extra/%.elf): $(B)/extra/%.elf: $(B)/extra/%.o $(B)/user/xv6.o us
 $(EXTRA:%=$(B)/extra/%): $(B)/extra/%: $(B)/extra/%.elf
 	@$(OBJCOPY) -S $< $(new) $(put)
 
-$(B)/mkfs: user/mkfs.c $(B)/options
+$(B)/mkfs $(B)/fsck: $(B)/%: user/%.c $(B)/options
 	$(call say,HOSTCC,$<)$(HOSTCC) $(STRICT) $(HOSTFLAGS) $(DEPS) -o $(new) $< $(put)
 
 # Course material expects a README.
@@ -279,7 +279,13 @@ $(B)/fs.img: $(B)/mkfs $(FILES) $(B)/files
 $(B)/files: tools $(B)/options | $(FILES)
 	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
 
-image: $(B)/fs.img
+image: $(B)/fs.img $(B)/fsck
+
+# What a guest has written stays, so the image is not made anew here.
+fsck: $(B)/fsck
+	@image=$(call quote,$(or $(IMAGE),$(B)/fs.img)); \
+	  [ -e "$$image" ] || { echo "make: there is no $$image to check" >&2; exit 8; }; \
+	  test/tools/unused "$$image" && $(B)/fsck "$$image"
 
 # --- running -------------------------------------------------------------------------------------
 

@@ -141,6 +141,12 @@ def watch(qemu, log, cpu_limit, until):
     return why
 
 
+def fsck(image, *options):
+    """Check a disk image.  Returns what fsck has printed and its exit code."""
+    return subprocess.run([BUILD / "fsck", *options, image], capture_output=True, text=True,
+                          errors="replace", check=False)
+
+
 def load_script(path):
     """Import a script that is called by a name without .py."""
     name = "script_" + Path(path).name

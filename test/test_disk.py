@@ -34,7 +34,7 @@ def failing(image, *rules):
 
 
 def check(image):
-    checked = subprocess.run([MKFS, "-c", image], capture_output=True, text=True)
+    checked = guest.fsck(image)
     assert checked.returncode == 0, checked.stdout
 
 
@@ -60,6 +60,7 @@ def test_damaged(boot, tmp_path, offset, word, why):
     """A clean message, whatever the superblock or the log says."""
     image = copy_image(tmp_path)
     overwrite(image, offset, word)
+    assert guest.fsck(image).returncode == (8 if why == "magic" else 4)
     r = boot("echo up", image=image)
     assert r.code not in (0, None) and "cannot mount" in r.output, r.explain()
     assert why in r.output and "panic" not in r.output, r.explain()

@@ -565,7 +565,7 @@ def test_good_one(tmp_path, manifest, monkeypatch):
     try:
         assert not why and "not root" in "".join(said) and "trap/rendezvous.S" in "".join(said)
         assert (directory / "fs.img").read_bytes() == (guest.BUILD / "fs.img").read_bytes()
-        assert {p.name for p in directory.iterdir()} == {"fs.img", "mkfs", "user", "kernel", "kern"}
+        assert {p.name for p in directory.iterdir()} == {"fs.img", "fsck", "user", "kernel", "kern"}
     finally:
         submission.remove(directory)
     assert not directory.parent.exists()

@@ -317,7 +317,7 @@ def test_lint_knows_physical_addresses(tmp_path, path, line, good):
 @pytest.mark.parametrize("path, line, good", [
     ("kern/lib/types.h", "#include <stdint.h>", False),
     ("user/lib/string.c", "#  include  <string.h>", False),
-    ("user/mkfs.c", "#include <string.h>", True),
+    ("user/fsck.c", "#include <string.h>", True),
     ("user/user.h", "#include <stdarg.h>", True),
 ])
 def test_lint_knows_headers_of_a_library(tmp_path, path, line, good):
@@ -872,13 +872,13 @@ def tree(tmp_path):
 
 
 def test_a_warning_is_an_error_for_lint_alone(tree):
-    for name in ("boot/main.c", "user/true.c", "user/mkfs.c"):
+    for name in ("boot/main.c", "user/true.c", "user/fsck.c"):
         with open(tree / name, "a", encoding="utf-8") as file:
             file.write("static int unused(int argc) {\n  return 0;\n}\n")
     built = run("make", "-s", "-C", str(tree), "kernel", "image", CI="true", LC_ALL="C")
     assert built.returncode == 0 and built.stdout.count("'unused' defined but not used") == 3
     strict = run("make", "-s", "-k", "-C", str(tree), *(f"build/strict/{name}" for name in (
-        "boot/main.c.o", "user/true.c.o", "mkfs")), "lint-text", LC_ALL="C")
+        "boot/main.c.o", "user/true.c.o", "fsck")), "lint-text", LC_ALL="C")
     assert strict.returncode == 2
     assert strict.stdout.count("error: 'unused' defined but not used") == 3
 

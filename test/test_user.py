@@ -45,7 +45,7 @@ def test_usertests(boot, tmp_path, options, cpus, mem):
     failed = [line for line in r.output.splitlines() if line.endswith("FAILED")]
     assert r.code == 0 and "ALL TESTS PASSED" in r.output, f"{failed}\n{r.explain()}"
     assert "skipped" not in r.output, r.explain()
-    checked = mkfs("-c", image)
+    checked = guest.fsck(image)
     assert checked.returncode == 0, checked.stdout
 
 
@@ -98,7 +98,7 @@ def test_help(boot):
     """Each program has a line about it."""
     r = boot("help")
     assert r.code == 0 and "cd [dir], exit [status]" in r.output, r.explain()
-    for program in {path.stem for path in (guest.TOP / "user").glob("*.c")} - {"mkfs"}:
+    for program in {path.stem for path in (guest.TOP / "user").glob("*.c")} - {"mkfs", "fsck"}:
         assert re.search(rf"^  {program} +\S+", r.output, re.M), program
 
 
@@ -274,7 +274,7 @@ def test_padded_root(boot, tmp_path):
     image.write_bytes(data)
     r = boot("usertests directory file-links", image=f"{image},snapshot=off")
     assert r.code == 0, r.explain()
-    assert mkfs("-c", image).returncode == 0
+    assert guest.fsck(image).returncode == 0
 
 
 @pytest.mark.parametrize("moment", ["shuffle", "own-names", "same-tree", "walk"])
@@ -285,11 +285,11 @@ def test_power_cut(boot, tmp_path, moment):
     tests = [f"race-{moment}", "race-same-name", "race-own-files", "race-truncate"]
     r = boot("usertests " + " ".join(tests), cpus=2, image=disk, until=f"race-{moment}: OK")
     assert r.stopped == "seen", r.explain()
-    found = mkfs("-c", image)
+    found = guest.fsck(image)
     assert found.returncode == 0, found.stdout
     r = boot("sh -c ls", image=disk)
     assert r.code == 0, r.explain()
-    found = mkfs("-c", image)
+    found = guest.fsck(image)
     assert found.returncode == 0 and "note:" not in found.stdout, found.stdout
 
 
@@ -301,7 +301,7 @@ def test_geometry(boot, tmp_path, options):
     image = make_image(tmp_path / "fs.img", options=options)
     r = boot("usertests directory file-sizes disk-many-rounds", image=f"{image},snapshot=off")
     assert r.code == 0, r.explain()
-    assert mkfs("-c", image).returncode == 0
+    assert guest.fsck(image).returncode == 0
 
 
 # --- mkfs ---
@@ -322,48 +322,7 @@ def test_stock_geometry(image):
     assert struct.unpack_from("<8I", data, 1024) == (0x10203040, 2000, 1954, 200, 30, 2, 32, 45)
     assert struct.unpack_from("<4hI", data, 32 * 1024 + 64)[:4] == (1, 0, 0, 1)
     assert data[46 * 1024 : 46 * 1024 + 4] == b"\1\0.\0"
-    assert mkfs("-c", image).returncode == 0
-
-
-DAMAGE = {
-    "magic": (1024, "<I", 1, "wrong magic"),
-    "inodes": (1024 + 12, "<I", 0xFFFFFFFF, "makes no sense"),
-    "log-length": (2048, "<I", 40, "the log says 40 blocks"),
-    "type": (INODE + 64, "<h", 9, "type 9"),
-    "links": (INODE + 64 + 6, "<h", 2, "2 links, 1 entries"),
-    "size": (INODE + 64 + 8, "<I", 0x7FFFFFFF, "bytes are too many"),
-    "meta-block": (INODE + 64 + 12, "<I", 3, "block 3 is outside"),
-    "hole": (INODE + 64 + 12, "<I", 0, "is missing"),
-    "bitmap": (45 * 1024 + 240, "<B", 1, "is free but marked in use"),
-    "dot": (46 * 1024, "<H", 2, "does not begin with . and .."),
-    "dotdot": (46 * 1024 + 16, "<H", 2, ".. is 2, not 1"),
-    "free-inode": (46 * 1024 + 32, "<H", 100, "which is free"),
-    "same-name": (46 * 1024 + 34, "<5s", b"echo\0", "is there twice"),
-    "no-directory": (INODE + 64, "<h", 1, "does not begin with . and .."),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_check_finds(image, tmp_path, damage):
-    offset, layout, value, message = DAMAGE[damage]
-    data = bytearray(image.read_bytes())
-    struct.pack_into(layout, data, offset, value)
-    bad = tmp_path / "bad.img"
-    bad.write_bytes(data)
-    found = mkfs("-c", bad)
-    assert found.returncode == 1 and message in found.stdout + found.stderr, found.stdout
-
-
-def test_check_replays_log(image, tmp_path):
-    """A committed log counts: here it holds the block that would otherwise be damaged."""
-    data = bytearray(image.read_bytes())
-    struct.pack_into("<II", data, 2048, 1, 46)
-    data[3072:4096] = data[46 * 1024 : 47 * 1024]
-    data[46 * 1024 : 47 * 1024] = bytes(1024)
-    path = tmp_path / "crashed.img"
-    path.write_bytes(data)
-    found = mkfs("-c", path)
-    assert found.returncode == 0 and "1 blocks came from the log" in found.stdout
+    assert guest.fsck(image).returncode == 0
 
 
 def refused(tmp_path, message, *args):

@@ -110,7 +110,7 @@ def judge_each(t, kind, *tests, **machine):
 
 def check_image(t, path):
     """The file system of the image is sound; path was a guest's disk."""
-    check = subprocess.run([t.build.directory / "mkfs", "-c", path], capture_output=True, text=True,
+    check = subprocess.run([t.build.directory / "fsck", path], capture_output=True, text=True,
                            errors="replace", check=False)
     t.expect(check.returncode == 0, "a sound file system", (check.stdout + check.stderr)[-300:])
 

@@ -36,7 +36,7 @@ TREE = ("Makefile", "kernel.ld", "test/tools", "test/lint/lint.mk", "test/labs/l
 REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build directory
 TAKEN = ("kernel",)  # of the submission's build directory
 # What the grader reads too, of the instructor's build directory.
-GIVEN = ("fs.img", "mkfs", "user", "kern/provoke")
+GIVEN = ("fs.img", "fsck", "user", "kern/provoke")
 ENVIRONMENT = ("PATH", "CROSS", "LLVM", "HOSTCC", "PYTHON", "VMAP_STACK", "KASAN")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -15,7 +15,7 @@ lint-text: tools
 	$(call say,LINT,text)$(PYTHON) test/lint/text
 
 # The build itself, each warning an error.
-lint-warnings: $(OBJECTS) $(PROGRAMS:%=$(B)/user/%.elf) $(B)/mkfs
+lint-warnings: $(OBJECTS) $(PROGRAMS:%=$(B)/user/%.elf) $(B)/mkfs $(B)/fsck
 
 lint-size: tools
 	$(call say,LINT,size)$(PYTHON) test/lint/size
@@ -42,7 +42,7 @@ $(B)/lint/user/%.clang: user/% $(B)/options
 	@mkdir -p $(@D)
 	$(call say,CLANG,$<)$(CLANG) -march=rv64gc -mabi=lp64d $(DEPS) $< && touch $@
 
-$(B)/lint/user/mkfs.c.clang: user/mkfs.c $(B)/options
+$(B)/lint/user/mkfs.c.clang $(B)/lint/user/fsck.c.clang: $(B)/lint/%.clang: % $(B)/options
 	@mkdir -p $(@D)
 	$(call say,CLANG,$<)clang -fsyntax-only $(STRICT) $(HOSTFLAGS) $(DEPS) $< && touch $@
 
