@@ -10,7 +10,8 @@ import guest
 import pytest
 
 RELEASES = os.environ.get("DEBIAN", "").split()
-TESTS = "test/test_gdb.py test/test_boot.py test/test_tools.py test/test_compat.py".split()
+TESTS = ("test/test_gdb.py test/test_gdb_commands.py test/test_boot.py test/test_tools.py "
+         "test/test_compat.py").split()
 
 
 @pytest.mark.skipif(not RELEASES, reason="DEBIAN= names no release")

@@ -254,6 +254,8 @@ def connect(address, patience, alive):
         s = socket.socket(socket.AF_INET if is_port else socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             s.connect(address if is_port else str(address))
+            if is_port:  # else each packet waits for the acknowledgement of the last one's "+"
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return s
         except OSError:
             s.close()
