@@ -39,18 +39,19 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test fsck grade grade-gdb \
-  mutants lab labs handin class gradescope classroom50 lint lint-format lint-text lint-size \
-  lint-style lint-warnings lint-layers lint-instructions lint-headers lint-clang lint-shell \
-  compile_commands.json doctor clean help
+  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CALLS ROUND MINUTES $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test fuzz soak fsck \
+  grade grade-gdb mutants lab labs handin class gradescope classroom50 lint lint-format lint-text \
+  lint-size lint-style lint-warnings lint-layers lint-instructions lint-headers lint-clang \
+  lint-shell compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
-export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE $(CLASS) $(GRADED)
+export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CALLS ROUND MINUTES \
+  $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -74,7 +75,7 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test model grade% bench demo class,$(MAKECMDGOALS)),test) \
+  $(if $(filter test model grade% bench demo fuzz soak class,$(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
@@ -290,7 +291,7 @@ fsck: $(B)/fsck
 # --- running -------------------------------------------------------------------------------------
 
 # These have the image read, and for each machine a copy of what is written.
-bench demo test grade mutants: readable
+bench demo test fuzz soak grade mutants: readable
 readable:
 	@test/tools/unused -r $(B)/fs.img
 
@@ -363,6 +364,16 @@ WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
 
 test: kernel image $(HOST_TESTS)
 	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
+
+# Hostile programs: docs/fuzzing.md.  The scripts make a disk of their own.
+fuzz: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) \
+	  $(foreach v,SEED CALLS ROUND,$(if $($(v)),--$(shell echo $(v) | tr A-Z a-z) "$$$(v)")) $(B)
+
+soak: override CPUS := 4
+soak: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) --soak \
+	  --minutes "$${MINUTES:-30}" $(if $(SEED),--seed "$$SEED") $(B)
 
 # The script calls make again, since a kernel that does not build has a grade too: none.  Under
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer

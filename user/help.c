@@ -13,6 +13,7 @@ static const struct {
     {"echo", "[word...]  print words"},
     {"forkbomb", "[-z] file  fork without end, until the file exists; run it with limit"},
     {"forktest", "fork until it fails"},
+    {"fuzz", "[-s seed] [-n calls]  make hostile system calls, and count what is left"},
     {"gradeuser", "used by the graded suite"},
     {"grep", "[-c] [-i] [-n] [-v] pattern [file...]  print lines that match"},
     {"help", "print this"},
