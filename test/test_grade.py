@@ -430,6 +430,23 @@ def run_made_up(tmp_path, monkeypatch, *runs, budget=35, whole=140, tags=("core"
     return report.done()
 
 
+def test_qemu_that_dies(tmp_path, monkeypatch):
+    """Once, of its own defect: the case runs again, and counts.  Always: the kernel loses it."""
+    tried = tmp_path / "tried"
+
+    def once(t):
+        if not tried.exists():
+            tried.touch()
+            raise machine.Crashed("QEMU died of signal 6")
+
+    def always(t):
+        raise machine.Crashed("QEMU died of signal 6")
+
+    found = run_made_up(tmp_path, monkeypatch, once, always)
+    assert [(o.status, o.points) for o in found] == [("pass", 1), ("error", 0)]
+    assert found[1].reason == "QEMU died of signal 6"
+
+
 def burn(t):
     end = time.process_time() + 1.3
     while time.process_time() < end:

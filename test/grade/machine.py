@@ -82,6 +82,10 @@ class Broken(Exception):
     """QEMU failed, not the guest."""
 
 
+class Crashed(Broken):
+    """QEMU ran into a defect of its own."""
+
+
 class NoStart(Broken):
     """QEMU does not even start."""
 
@@ -430,7 +434,8 @@ class Guest:
 
     def complaint(self):
         try:
-            return (self.scratch / "qemu").read_text(errors="replace").strip()[-300:]
+            said = (self.scratch / "qemu").read_text(errors="replace").strip()
+            return next((line for line in said.splitlines() if "fatal" in line), said)[-300:]
         except OSError:
             return ""
 
@@ -612,7 +617,7 @@ class Guest:
         if self.code == -signal.SIGXFSZ:
             raise TimedOut("the guest writes without end")
         if self.code < 0:
-            raise Broken(f"QEMU died of signal {-self.code}: {self.complaint()}")
+            raise Crashed(f"QEMU died of signal {-self.code}: {self.complaint()}")
         return self.code
 
     def check_limits(self):

@@ -19,7 +19,7 @@ import snapshot
 import sv39
 from facts import FIELDS, KILLED, PANIC, TIMER, Failed, Observer, expect, judge
 from gradeuser import disk
-from machine import Broken, Busy, Ended, Guest, NoStart, TimedOut
+from machine import Broken, Busy, Crashed, Ended, Guest, NoStart, TimedOut
 
 GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene", "dma",
           "lkdtm")
@@ -133,7 +133,7 @@ class Outcome:
     drawing: list = field(default_factory=list)
     went_on: bool = False  # the trap entry took a bad sp for a good one
     names: dict = field(default_factory=dict)  # of the addresses in expected and seen
-    fault_of: str = ""  # qemu or host, when it was not the kernel's
+    fault_of: str = ""  # qemu or host, when it was not the kernel's; crash, when it may not be
 
     @classmethod
     def of(cls, c):
@@ -270,6 +270,8 @@ def perform(c, build, logs):
         outcome.reason, outcome.fault_of = str(busy), "host"
     except NoStart as broken:
         outcome.reason, outcome.fault_of = str(broken), "qemu"
+    except Crashed as broken:
+        outcome.reason, outcome.fault_of = str(broken), "crash"
     except Broken as broken:
         outcome.reason = str(broken)
     except (rsp.Gone, rsp.ProtocolError) as gone:
