@@ -40,10 +40,10 @@ CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
   JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CALLS ROUND MINUTES $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test fuzz soak fsck \
-  grade grade-gdb mutants lab labs handin class gradescope classroom50 lint lint-format lint-text \
-  lint-size lint-style lint-warnings lint-layers lint-instructions lint-headers lint-clang \
-  lint-shell compile_commands.json doctor clean help
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test fuzz fuzz-images \
+  soak fsck grade grade-gdb mutants lab labs handin class gradescope classroom50 lint lint-format \
+  lint-text lint-size lint-style lint-warnings lint-layers lint-instructions lint-headers \
+  lint-clang lint-shell compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
@@ -75,7 +75,7 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test model grade% bench demo fuzz soak class,$(MAKECMDGOALS)),test) \
+  $(if $(filter test model grade% bench demo fuzz fuzz-images soak class,$(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
@@ -291,7 +291,7 @@ fsck: $(B)/fsck
 # --- running -------------------------------------------------------------------------------------
 
 # These have the image read, and for each machine a copy of what is written.
-bench demo test fuzz soak grade mutants: readable
+bench demo test fuzz fuzz-images soak grade mutants: readable
 readable:
 	@test/tools/unused -r $(B)/fs.img
 
@@ -369,6 +369,11 @@ test: kernel image $(HOST_TESTS)
 fuzz: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) \
 	  $(foreach v,SEED CALLS ROUND,$(if $($(v)),--$(shell echo $(v) | tr A-Z a-z) "$$$(v)")) $(B)
+
+# ROUND= here is the number of one image.
+fuzz-images: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/fuzz-images $(if $(SEED),--seed "$$SEED") \
+	  $(if $(ROUND),--calls 1 --first "$$ROUND",$(if $(CALLS),--calls "$$CALLS")) $(B)
 
 soak: override CPUS := 4
 soak: kernel image

@@ -7,17 +7,17 @@ import subprocess
 import guest
 import pytest
 
-SCRIPT = guest.TOP / "test/tools/fuzz"
-fuzz = guest.load_script(SCRIPT)
+TOOLS = guest.TOP / "test/tools"
+fuzz, images = (guest.load_script(TOOLS / name) for name in ("fuzz", "fuzz-images"))
 # Of these one of the two cannot be: they never fail, or do not return when they succeed.
 ALWAYS = {"getpid", "uptime", "sleep", "sync"}
 GONE = {"exec"}
 NEVER = {"exit", "poweroff", "unknown"}
 
 
-def run(*options):
-    return subprocess.run([SCRIPT, *options, guest.BUILD], text=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def run(*options, script="fuzz"):
+    return subprocess.run([TOOLS / script, *options, guest.BUILD], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def table(output):
@@ -76,4 +76,44 @@ END = "fuzz: nothing is missing\n"
 ])
 def test_what_is_wrong(code, output, stopped, wrong):
     found = fuzz.what_is_wrong(code, output, stopped)
+    assert wrong in found and bool(found) == bool(wrong)
+
+
+@pytest.mark.long
+def test_damaged_images():
+    """Two disks with each kind of damage: the kernel refuses them, or survives their use."""
+    done = run("--calls", str(2 * len(images.KINDS)), script="fuzz-images")
+    assert done.returncode == 0, done.stdout
+    assert "cannot mount" in done.stdout and done.stdout.count("fuzz: walked") > 5, done.stdout
+
+
+def test_images_repeat():
+    """A disk follows from its seed and its number, and each kind of damage changes something."""
+    fresh, others = images.Victim(guest.BUILD), 0
+    for number in range(3 * len(images.KINDS)):
+        disks = [images.copy_of(fresh) for _ in range(3)]
+        for disk, seed in zip(disks, (1, 1, 2)):
+            images.damage(disk, seed, number)
+        first, again, other = (disk.data for disk in disks)
+        assert first == again and first != fresh.data, number
+        others += first != other
+    assert others > 20
+
+
+MOUNTED = "Bulwark: 1 hart\n"
+
+
+@pytest.mark.parametrize("kind, output, stopped, wrong", [
+    ("spoil_super", "cannot mount the root file system: why (error 5)\n", "", ""),
+    ("spoil_inodes", "fuzz: walked 90 names, sync worked\n", "", ""),
+    ("spoil_inodes", MOUNTED, "", "no end"),
+    ("flip_anything", MOUNTED, "", ""),
+    ("flip_anything", "panic: init exited with status -1 (hart 0)\n", "", ""),
+    ("flip_anything", "", "", "no end"),
+    ("spoil_inodes", "panic: assertion failed: x (hart 0)\n", "", "assertion failed"),
+    ("spoil_inodes", "kstack: class=null pid=3\nfuzz: walked 9 names", "", "class=null"),
+    ("spoil_inodes", MOUNTED, "timeout: 60 s of CPU time", "hangs"),
+])
+def test_what_is_wrong_with_an_image(kind, output, stopped, wrong):
+    found = images.what_is_wrong(kind, 1, output, stopped)
     assert wrong in found and bool(found) == bool(wrong)

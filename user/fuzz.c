@@ -9,6 +9,8 @@
 // a killer kills some of them at random times.  -o: beside them a process overflows its kernel
 // stack, and others write files.  -r makes one round alone; -v prints each call.
 //
+// fuzz -i: use all that is on the disk, which may be damaged, and finally remove it.
+//
 // A round ends when nothing has the writing end of the report's pipe any more.  If that takes too
 // long a watcher kills all; if that does not help either, the kernel hangs, and it says so.
 
@@ -24,7 +26,7 @@
 
 static struct options {
   uint64 calls, round, ticks, workers;
-  bool alone, overflow, usage;
+  bool alone, overflow, image, usage;
 } options = {.calls = 10000, .workers = 1};
 
 // Of each call: how often it succeeded, failed, and did not return.
@@ -231,10 +233,11 @@ int main(int argc, char *argv[]) {
   if (argc == 6 && argv[1][0] == '@')
     make_calls_as_told(argv);
   work.seed = 1;
-  for (int c; (c = getopt(argc, argv, "s:n:w:t:or:v")) != -1;) {
-    uint64 n = strchr("ov?", c) ? 0 : (uint64)number_of(optarg);
+  for (int c; (c = getopt(argc, argv, "s:n:w:t:or:vi")) != -1;) {
+    uint64 n = strchr("ovi?", c) ? 0 : (uint64)number_of(optarg);
     options.usage |= c == '?';
     options.overflow |= c == 'o';
+    options.image |= c == 'i';
     options.alone |= c == 'r';
     work.verbose |= c == 'v';
     if (c == 's')
@@ -249,6 +252,7 @@ int main(int argc, char *argv[]) {
       options.round = n;
   }
   if (options.usage || optind != argc || options.workers < 1 || options.workers > WORKERS_MAX)
-    die("usage: fuzz [-s seed] [-n calls] [-w workers] [-t minutes] [-o] [-r round] [-v]");
-  return run();
+    die("usage: fuzz [-s seed] [-n calls] [-w workers] [-t minutes] [-o] [-r round] [-v]\n"
+        "       fuzz -i");
+  return options.image ? walk_disk() : run();
 }

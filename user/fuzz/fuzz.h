@@ -62,6 +62,9 @@ void take_zombies(void);
 // Make a call and report it.
 long reported(int number, uint64 a, uint64 b, uint64 c, bool announce);
 
+// Use all that the disk holds (user/fuzz/walk.c).  Returns 0.
+int walk_disk(void);
+
 // What there is of everything (user/fuzz/count.c).
 struct counts {
   uint64 bytes, promised;
