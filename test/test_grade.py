@@ -438,13 +438,27 @@ def test_qemu_that_dies(tmp_path, monkeypatch):
         if not tried.exists():
             tried.touch()
             raise machine.Crashed("QEMU died of signal 6")
+        assert not machine.watchpoints  # which QEMU may have died of
 
     def always(t):
         raise machine.Crashed("QEMU died of signal 6")
 
+    monkeypatch.setattr(machine, "watchpoints", True)
     found = run_made_up(tmp_path, monkeypatch, once, always)
     assert [(o.status, o.points) for o in found] == [("pass", 1), ("error", 0)]
     assert found[1].reason == "QEMU died of signal 6"
+
+
+def test_rendezvous_without_watchpoints(tmp_path, monkeypatch):
+    """Where QEMU has died of one, breakpoints do the same."""
+    monkeypatch.setattr(machine, "watchpoints", False)
+    monkeypatch.delattr(rsp.Stub, "set_watchpoint")
+    suite.load()
+    in_a_row = sys.modules["cases.survival"].in_a_row
+    few = suite.Case("survival.few", "t", 1, "h", ("stress",), lambda t: in_a_row(t, 101, "16M"))
+    report = results.Report([few], options(tmp_path))
+    guest.load_script(GRADE / "grade").run([few], machine.Build(guest.BUILD), tmp_path, 1, report)
+    assert report.done()[0].status == "pass", report.done()[0].reason
 
 
 def burn(t):
