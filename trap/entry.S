@@ -23,7 +23,7 @@
 //    C preserves s0 to s11, so after trap_user() they still hold the user's values and are not
 //    reloaded.  Frames built by fork and exec leave through trap_user_return, which loads all.
 // 4. Bad: move the record and sp to this hart's emergency stack together, save everything as at
-//    the fault, call kernel_fault().
+//    the fault, call kernel_fault().  If that returns, the stack has been enlarged: go on there.
 // 5. Bad while the record is the emergency stack already: last_resort, which uses no stack.
 //
 // RISC-V privileged 4.1.1 (sstatus), 4.1.5 (sscratch), 4.1.7 (scause); unprivileged 8.2 (sc).
@@ -198,7 +198,10 @@ bad_stack:
   frame_save_csrs
   mv a0, sp
   call kernel_fault
-  unimp
+  ld t0, HART_VICTIM_LO(tp)               // it goes on, on an enlarged stack
+  ld t1, HART_VICTIM_HI(tp)
+  set_record t0, t1, t2                   // the frame is good: nothing faults before sp follows
+  j trap_kernel_returns_to
 
 bad_emergency_stack:                      // 5
   csrr s1, sepc

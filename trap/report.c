@@ -18,7 +18,7 @@
 // --- one sentence --------------------------------------------------------------------------------
 
 static bool on_interrupt_stack(const struct fault *f) {
-  return f->stack.lo == f->hart->interrupt_lo;
+  return f->stack.hi == f->hart->interrupt_hi;
 }
 
 static const char *stack_name(const struct fault *f) {
@@ -179,6 +179,11 @@ static void print_advice(const struct fault *f) {
   kprintf("What to try: %s\n", advice[f->class]);
   if (f->why)
     kprintf("The kernel cannot go on: %s.\n", f->why);
+  else if (f->reserve && f->nobody)
+    kprintf("It goes on, once, in the reserve below its stack: %s.\n", f->reserve);
+  else if (f->reserve)
+    kprintf("It goes on in the reserve below its stack, and dies when it holds nothing: %s.\n",
+            f->reserve);
   else
     kprintf("The kernel ended the process, and goes on.\n");
 }
@@ -199,14 +204,14 @@ static void print_machine_line(const struct fault *f) {
   kprintf(" hart=%u scause=0x%lx sepc=0x%lx stval=0x%lx sp=0x%lx lo=0x%lx hi=0x%lx past=%lu",
           f->hart->index, frame->scause, frame->sepc, frame->stval, f->sp, f->stack.lo, f->stack.hi,
           f->past);
-  kprintf(" verdict=%s owner=", f->why ? "panic" : "killed");
+  kprintf(" verdict=%s owner=", f->why ? "panic" : f->nobody ? "resumed" : "killed");
   if (has_owner(f))
     kprintf("%d", f->other.pid);
   else
     kprintf("-");
   kprintf(" why=%s run=", f->why ? f->why : "-");
   print_encoded(bootarg_string("run", run, sizeof(run)) ? run : "-");
-  kprintf("\n");
+  kprintf(" reserve=%s\n", f->reserve ? f->reserve : "-");
 }
 
 void report_print(const struct fault *f) {

@@ -20,6 +20,8 @@ struct fault {
   uint64 past;               // bytes by which the fault missed its stack, see fault_past
   struct kstack_slot other;  // the slot that the address (or a wild sp) belongs to, if in_window
   const char *why;           // what forces a panic, or null: the process is killed
+  const char *reserve;       // or null: it goes on in the reserve, for this reason
+  bool nobody;               // there is no process to kill
 };
 
 // Print the report.  Takes no lock; reads memory that may be broken only through probe_read.

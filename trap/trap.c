@@ -117,6 +117,8 @@ bool trap_kernel_interrupt(struct trap_frame *frame) {
   uint64 sepc = frame->sepc;
   interrupt(frame->scause);
   check_interrupted(frame, sepc);
+  if (__builtin_expect(thread_current()->doomed, 0))
+    end_doomed(frame);
   // A thread at the end of its stack goes on instead, and dies of that or comes back: an overflow
   // in trap_preempt, with interrupts off, would be a panic.
   return hart_must_yield() && (frame->sstatus & SSTATUS_SPIE) &&
@@ -154,6 +156,7 @@ static __attribute__((noinline)) void user_interrupt_or_fault(struct trap_frame 
           frame->sepc, frame->scause, frame->stval);
   if (frame->scause & SCAUSE_INTERRUPT) {
     interrupt(frame->scause);
+    kstack_refill();
     return;
   }
   irq_on();

@@ -24,8 +24,13 @@ void trap_preempt(struct trap_frame *frame);
 
 // Report a fault of the kernel, of any class, and kill the process or panic.  entry.S calls this on
 // the emergency stack: frame is everything as at the fault, and hart->victim_lo and victim_hi are
-// the record as it was.  Interrupts are off.
-_Noreturn void kernel_fault(struct trap_frame *frame);
+// the record as it was.  Interrupts are off.  Returns if what has overflowed goes on, by way of the
+// frame: the stack is enlarged, and those bounds are its new ones.
+void kernel_fault(struct trap_frame *frame);
+
+// End the running thread, which is doomed, if it holds nothing any more.  trap/trap.c calls this
+// when the thread has been interrupted, on this hart's interrupt stack.  In kernel_fault.c.
+void end_doomed(const struct trap_frame *frame);
 
 // Move from a stack that is good to the emergency stack and call kernel_fault there.  Interrupts
 // are off.  Implemented by: trap/entry.S.
@@ -35,8 +40,8 @@ _Noreturn void fault_on_emergency_stack(struct trap_frame *frame);
 // Uses no stack.  Implemented by: trap/last_resort.S.
 _Noreturn void last_resort_frame(const struct trap_frame *frame);
 
-// Go back to the victim's stack, emptied, and call fn there.  Interrupts are off.
-// Implemented by: trap/entry.S.
+// Go to the stack from hart->victim_lo to victim_hi, emptied, and call fn there.  Interrupts are
+// off.  Implemented by: trap/entry.S.
 _Noreturn void leave_emergency_stack(void (*fn)(void));
 
 // Leave for user mode through frame, at the top of the running stack.  Interrupts are off.

@@ -111,7 +111,9 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
     violation(va, *pte, "has a shadow that is not its own, or not the shared one");
   for (; va < end; va += PAGE_SIZE, pte++) {
     bool inside = area && va >= area->base && va < area->base + area->pages * PAGE_SIZE;
-    if (!inside && (*pte & PTE_V))
+    bool reserve = area && va < area->base && va >= area->base - KSTACK_RESERVE && kstack_at(va) &&
+                   kstack_at(va)->distrusted;
+    if (!inside && !reserve && (*pte & PTE_V))
       violation(va, *pte, "is a guard or free, and mapped");
     if (inside && (*pte & (PTE_V | PTE_LEAF)) != (PTE_V | PTE_R | PTE_W))
       violation(va, *pte, "is live, and not mapped RW");

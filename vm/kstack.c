@@ -6,6 +6,8 @@
 // puts pages behind its entries, sets V in them, and fences this hart.
 // I4. An owner is complete before kind says that there is one, and is taken away under the window's
 //     lock.
+// I5. The reserve's entries belong to the stack's owner alone until it is freed, so it changes them
+//     without the lock.
 // Locks: the window's.
 #include "vm/kstack.h"
 
@@ -25,6 +27,8 @@ struct vmalloc_arena kstack_window = {
     .base = KSTACK_BASE,
     .end = KSTACK_END,
 };
+enum { RESERVE_PAGES = KSTACK_RESERVE / PAGE_SIZE };
+
 static struct kstack *kstacks;                 // [I] one a slot
 static uint64 stacks_mapped, stacks_unmapped;  // [a] since boot
 
@@ -100,10 +104,64 @@ int kstack_limit(struct kstack *stack, uint64 limit) {
   return account->id;
 }
 
+void kstack_refill(void) {
+  void **reserve = this_hart()->reserve;
+  for (uint32 i = 0; i < RESERVE_PAGES; i++)
+    if (!reserve[i])
+      reserve[i] = page_alloc_zeroed();
+}
+
+// Return the entries of the part of the guard below that the reserve goes to.
+static pte_t *reserve_ptes(const struct kstack *stack) {
+  return &kstack_window.ptes[(stack->lo - KSTACK_RESERVE - KSTACK_BASE) >> PAGE_SHIFT];
+}
+
+bool kstack_has_reserve(const struct kstack *stack) {
+  void **reserve = this_hart()->reserve;
+  for (uint32 i = 0; i < RESERVE_PAGES; i++)
+    if (!reserve[i])
+      return false;
+  return VMAP_STACK && !reserve_ptes(stack)[0];
+}
+
+void kstack_use_reserve(struct kstack *stack) {
+  void **reserve = this_hart()->reserve;
+  pte_t *pte = reserve_ptes(stack);
+  for (uint32 i = 0; i < RESERVE_PAGES; i++) {
+    pte[i] = pa_to_pte(ptr_to_pa(reserve[i])) | prot_bits(PROT_KERNEL_RW);
+    reserve[i] = NULL;
+  }
+  stack->generation = tlb_mapped();
+  kasan_unpoison((void *)(stack->lo - KSTACK_RESERVE), KSTACK_RESERVE);
+  kstack_distrust(stack);
+}
+
+void kstack_close_reserve(const struct kstack *stack) {
+  pte_t *pte = reserve_ptes(stack);
+  for (uint32 i = 0; i < RESERVE_PAGES; i++)
+    pte[i] &= ~PTE_V;
+  tlb_fence_all();  // harts it has left may still see what is its own until it is freed
+}
+
+// Take the reserve back, if the stack has it.  Not inlined, so that kstack_free stays short.
+static __attribute__((noinline)) void take_back_reserve(struct kstack *stack) {
+  pte_t *pte = reserve_ptes(stack);
+  if (!VMAP_STACK || !pte[0])
+    return;
+  kstack_close_reserve(stack);
+  tlb_fence_harts();
+  for (uint32 i = 0; i < RESERVE_PAGES; i++) {
+    page_put(pa_to_ptr(pte_to_pa(pte[i])));
+    pte[i] = 0;
+  }
+}
+
 void kstack_free(struct kstack *stack) {
   kasan_stack_free(stack, __builtin_return_address(0));
+  if (stack->distrusted)
+    take_back_reserve(stack);
   irq_t irq = spin_lock(&kstack_window.lock);
-  assert(stack->kind != 0 && stack->lo != this_hart()->stack_lo);
+  assert(stack->kind != 0 && stack->lo + KSTACK_SIZE != this_hart()->stack_hi);
   if (stack->account)
     account_return(stack->account, KSTACK_PAGES);
   stack->account = NULL;
@@ -187,7 +245,7 @@ void kstack_count(struct memory_info *info) {
 
 // Return the owner's sp: now, if it is the caller; else as of its last switch.  0: unknown.
 static uint64 owner_sp(const struct kstack *stack) {
-  if (stack->lo == this_hart()->stack_lo)
+  if (stack->lo + KSTACK_SIZE == this_hart()->stack_hi)
     return (uint64)__builtin_frame_address(0);
   uint64 sp = stack->thread_sp ? load_relaxed(stack->thread_sp) : 0;
   return sp >= stack->lo && sp <= stack->lo + KSTACK_SIZE ? sp : 0;
@@ -199,7 +257,7 @@ static void fill_info(const struct kstack *stack, struct stack_info *info) {
   uint64 hi = stack->lo + KSTACK_SIZE, sp = owner_sp(stack);
   const struct hart *running = NULL;
   for (uint32 i = 0; i < hart_count; i++)
-    if (load_relaxed(&harts[i].stack_lo) == stack->lo)
+    if (load_relaxed(&harts[i].stack_hi) == hi)
       running = &harts[i];
   const struct hart *hart = running || !stack->thread_hart ? running : *stack->thread_hart;
   *info = (struct stack_info){.lo = stack->lo, .hi = hi, .pid = stack->pid, .kind = stack->kind};

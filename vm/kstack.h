@@ -25,7 +25,7 @@ struct hart;
 // [k] set by the owner without a lock, cleared under the window's lock
 struct kstack {
   vaddr_t lo;                       // [I] its lowest byte, of KSTACK_SIZE
-  uint64 generation;                // [I] in which it was mapped (vm/tlb.h)
+  uint64 generation;                // [o] in which it was mapped, or its reserve (vm/tlb.h)
   const uint64 *thread_sp;          // [k] to the field sp of the owner's thread, or null
   struct hart *const *thread_hart;  // [k] to the field hart of that thread, or null
   uint32 kind;                      // [k] enum stack_kind; 0: no owner
@@ -75,6 +75,21 @@ int kstack_limit(struct kstack *stack, uint64 limit);
 // Mark the stack as untrusted after a fault: kstack_free unmaps it and does not cache it.  Takes no
 // lock.
 void kstack_distrust(struct kstack *stack);
+
+// Put pages in this hart's reserve where it has none, if there is memory.  Holds: interrupts off,
+// no spin lock.
+void kstack_refill(void);
+
+// Return whether this hart can enlarge the stack: each only once.
+bool kstack_has_reserve(const struct kstack *stack);
+
+// Enlarge a stack of this hart that has run out: map the hart's reserve into the upper part of the
+// guard below, and mark the stack as untrusted.  Allocates nothing and takes no lock.  The pages
+// are freed with the stack.  Holds: interrupts off, kstack_has_reserve.
+void kstack_use_reserve(struct kstack *stack);
+
+// Make that part a guard again.  Holds: interrupts off.
+void kstack_close_reserve(const struct kstack *stack);
 
 // Tell kstack_info where the owner's thread keeps its saved sp, and the hart it is or was on.
 // kstack_info reads both until kstack_free, so the thread's struct is freed after its stack.

@@ -44,6 +44,7 @@
 #define KSTACK_SIZE       16384  // stack half of a slot
 #define KSTACK_GUARD      16384  // guard half, below it
 #define KSTACK_SLOT       32768  // both; slots are aligned to this
+#define KSTACK_RESERVE    8192   // upper part of the guard, mapped once the stack has run out
 #define KSTACK_SLOT_SHIFT 15
 
 // A byte of shadow stands for 8 bytes, that of address a at (a >> SHADOW_SHIFT) + SHADOW_OFFSET.

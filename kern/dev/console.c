@@ -307,7 +307,7 @@ static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
     err = copy_to_user(dst, buf, count);
     irq = spin_lock(&console_lock);
     taking = false;
-    thread_current()->sleeplocks--;
+    thread_let_go(thread_current());
     bool full = !console_room();
     if (err == 0)
       taken += used;

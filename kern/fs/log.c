@@ -188,6 +188,8 @@ int log_end(void) {
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, irq);
   t->in_transaction = false;  // only now: no thread is killed in the middle of a commit
+  if (t->doomed)
+    thread_ask_end();
   return err;
 }
 

@@ -105,7 +105,7 @@ static void end_turn(struct pipe *p, bool *turn, uint64 *position, uint64 copied
   irq_t irq = spin_lock(&p->lock);
   *position += copied;
   *turn = false;
-  thread_current()->sleeplocks--;
+  thread_let_go(thread_current());
   wake(&p->readers);
   wake(&p->writers);
   spin_unlock(&p->lock, irq);

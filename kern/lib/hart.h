@@ -14,6 +14,7 @@
 #include "kern/lib/limits.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/types.h"
+#include "vm/layout.h"
 
 struct runqueue;
 struct space;
@@ -27,7 +28,7 @@ struct hart {
   uint64 stack_hi;          // [h] one past its highest byte
   uint64 emergency_lo;      // [I] bounds of this hart's emergency stack
   uint64 emergency_hi;      // [I]
-  uint64 interrupt_lo;      // [I] bounds of this hart's interrupt stack
+  uint64 interrupt_lo;      // [h] bounds of this hart's interrupt stack
   uint64 interrupt_hi;      // [I]
   uint64 spill_t0;          // [h] kept by the entry code until sp is good: t0 as at the trap
   uint64 spill_t1;          // [h] t1
@@ -45,6 +46,8 @@ struct hart {
   uint64 id;                // [I] the number firmware and device tree use (mhartid)
   bool need_resched;        // [h] leave the running thread at the next chance
   bool online;              // [a]
+
+  void *reserve[KSTACK_RESERVE / PAGE_SIZE];  // [h] spare pages, or null (kstack_use_reserve)
 };
 
 extern struct hart harts[HART_MAX];  // [I] dense, by index

@@ -137,6 +137,8 @@ void print_abandon_report(void) {
 
 void print_end_report(void) {
   if (--report_depth == 0) {
+    if (print_lock.owner == this_hart())  // its message may go on
+      store_release(&printing, true);
     store_release(&reporting_hart, (struct hart *)NULL);
     message_end();
   }

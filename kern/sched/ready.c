@@ -145,6 +145,7 @@ void thread_idle(void) {
       runq_yield(q);
     }
     panic_poll();
+    kstack_refill();
     fetch_or(&idle_mask, bit);
     fence_all();  // I1
     if (load_relaxed(&q->count) == 0)

@@ -31,7 +31,7 @@ void sleep_unlock(struct sleeplock *l) {
   irq_t irq = spin_lock(&l->guard);
   assert(l->owner == t);
   l->owner = NULL;
-  t->sleeplocks--;
+  thread_let_go(t);
   waitq_wake_one(&l->waiters);
   spin_unlock(&l->guard, irq);
 }

@@ -50,7 +50,9 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
   assert(next->sp - next->stack_lo < next->stack_hi - next->stack_lo);
   if (next->moved) {
     fence_instructions();
-    next->moved = false;
+    next->moved = next->doomed;
+    if (next->doomed)
+      thread_ask_end();
   }
   enter_space(h, next->space);
   store_relaxed(&next->state, THREAD_RUNNING);

@@ -3,6 +3,7 @@
 // Threads made and freed.
 #include "kern/sched/thread.h"
 
+#include "kern/lib/csr.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/string.h"
 #include "kern/sched/runq.h"
@@ -47,6 +48,10 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   irq_restore(irq);
   kstack_set_thread(t->kstack, &t->sp, &t->hart);
   return t;
+}
+
+void thread_ask_end(void) {
+  csr_set(sip, SIE_SSIE);
 }
 
 void thread_free(struct thread *t) {

@@ -25,17 +25,18 @@ enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, T
 // [o] only the running thread  [a] atomic
 struct thread {
   uint64 sp;                  // [s] saved by switch.S while not running
-  uint64 stack_lo, stack_hi;  // [I]
+  uint64 stack_lo, stack_hi;  // [o] lo is lower while the reserve is in use
   struct kstack *kstack;      // [I]
   enum thread_state state;    // [s]
   struct hart *hart;          // [s] whose run queue it is on, or on which it last ran
-  bool moved;                 // [s] comes from another hart: fence.i before it runs
+  bool moved;                 // [s] comes from another hart, or is doomed: see switch.c, prepare
   struct list run_node;       // [s]
   struct list wait_node;      // [w]
   uint64 deadline;            // [w] time to wake, for timed sleeps
   bool interruptible;         // [s] a kill ends this sleep
   bool killed;                // [a]
-  uint32 sleeplocks;          // [o] sleep locks held
+  int sleeplocks;             // [o] sleep locks held, less one if doomed
+  bool doomed;                // [o] dies when it holds nothing any more (trap/kernel_fault.c)
   bool in_transaction;        // [o] a log transaction is open
   struct space *space;        // [o] null for a kernel thread
   struct process *process;    // [o] null for a kernel thread and after the process
@@ -62,6 +63,16 @@ static inline enum thread_state thread_state(const struct thread *t) {
 // the stack of a process (pid not 0), the root account for that of a kernel thread.  start must not
 // return (use thread_exit).  Returns NULL when there is no memory or the account is at its limit.
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
+
+// Have the trap code see, as soon as interrupts are on, whether the running thread is doomed and
+// holds nothing any more: this raises a software interrupt.
+void thread_ask_end(void);
+
+// The running thread t has let go of a sleep lock, or of what counts as one.
+static inline void thread_let_go(struct thread *t) {
+  if (__builtin_expect(--t->sleeplocks < 0, 0))
+    thread_ask_end();
+}
 
 // Free a thread that never ran, or that is dead and no longer on its stack.
 void thread_free(struct thread *t);

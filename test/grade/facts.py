@@ -191,6 +191,8 @@ def parse_line(line):
     record = dict(word.split("=", 1) for word in words[1:len(FIELDS) + 1] if "=" in word)
     if len(record) != len(FIELDS):
         return None
+    later = dict(word.split("=", 1) for word in words[len(FIELDS) + 1:] if "=" in word)
+    record["reserve"] = later.get("reserve", "-")
     for key, value in record.items():
         if re.fullmatch(r"-?[0-9]{1,20}|0x[0-9a-f]{1,16}", value) and key not in ("name", "run"):
             record[key] = int(value, 0) if value.startswith("0x") else int(value)
@@ -631,8 +633,9 @@ def new_words(trap, before, after, start):
                    if known else "")
 
 
-def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", owner="-"):
-    """All facts of one report.  Returns the Trap.  Of pid to owner each may be None, for what is
+def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", owner="-",
+          reserve="-"):
+    """All facts of one report.  Returns the Trap.  Of pid to reserve each may be None, for what is
     not to be judged, or a set of what will do."""
     if why == "interrupt":
         report.who = "the interrupt handler"
@@ -641,6 +644,7 @@ def judge(report, kind, pid=2, process="provoke", verdict="killed", why="-", own
     find_trap(report)
     check_place(report)
     check_frame(report)
-    check_line(report, kind, pid=pid, name=process, verdict=verdict, why=why, owner=owner)
+    check_line(report, kind, pid=pid, name=process, verdict=verdict, why=why, owner=owner,
+               reserve=reserve)
     check_unharmed(report)
     return report.trap

@@ -132,7 +132,6 @@ class Outcome:
     story: list = field(default_factory=list)  # sentences about it, and a drawing of the stack
     drawing: list = field(default_factory=list)
     went_on: bool = False  # the trap entry took a bad sp for a good one
-    passed: str = ""  # what kind of sp that was
     names: dict = field(default_factory=dict)  # of the addresses in expected and seen
     fault_of: str = ""  # qemu or host, when it was not the kernel's; crash, when it may not be
 
@@ -176,22 +175,22 @@ class Trial:
             guest.close()
 
     def fault(self, program, kind, code=KILLED, owner="-", why="-", pid=2, process="provoke",
-              look=None, interrupts=False, **machine):
+              look=None, interrupts=False, verdict=None, reserve="-", **machine):
         """Boot, run the program to its one report, judge that, and see how it ends: the machine's
         exit code tells whether the process was killed or the kernel panics.  look(report) is called
         before it goes on, while there is memory to look at.  interrupts: let them come while the
-        test runs."""
-        verdict = "panic" if code == PANIC else "killed"
+        test runs.  verdict: if it is neither."""
+        verdict = verdict or ("panic" if code == PANIC else "killed")
         watch = self.boot(program, **machine)
         watch.who = f"pid {pid} ({process})" if pid else f"the kernel thread {process}"
         watch.mark()
         if not interrupts:
             watch.quiet()
         report = watch.report()
-        judge(report, kind, pid, process, verdict, why, owner)
+        judge(report, kind, pid, process, verdict, why, owner, reserve)
         if look:
             look(report)
-        if verdict == "killed":
+        if verdict != "panic":
             watch.alive_until_end(code)
         else:
             watch.panics()

@@ -112,7 +112,7 @@ def sstatus_bits(t):
 @case("evidence.sstatus", "sstatus as at the fault, with interrupts off", 1,
       "Save sstatus before the entry code changes any bit of it.")
 def sstatus(t):
-    report = t.fault("provoke EXHAUST_IRQOFF", "overflow", code=1, why="interrupts-off")
+    report = t.fault("provoke EXHAUST_IRQOFF past", "overflow", reserve="interrupts-off")
     t.equal("SPIE in sstatus", report.trap.sstatus & SPIE, 0)
     check_registers(t, report)
 

@@ -4,10 +4,10 @@
 import re
 import struct
 
-from facts import (BREAKPOINT, GATHER, INTERRUPT, LAST_RESORT, LOAD, SIE, SOFTWARE, SPIE, SPP, SSIP,
-                   STORE, SUM, TIMER, Observer, expect, find_trap, judge, stack_of_sp)
+from facts import (BREAKPOINT, GATHER, INTERRUPT, KILLED, LAST_RESORT, LOAD, SIE, SOFTWARE, SPIE,
+                   SPP, SSIP, STORE, SUM, TIMER, Observer, expect, find_trap, judge, stack_of_sp)
 from gradeuser import SMALL, verdict
-from machine import FRAME, GUARD, IMAGE_PA, RENDEZVOUS, USER_END, WFI, Ended
+from machine import FRAME, GUARD, IMAGE_PA, PAGE, RENDEZVOUS, USER_END, WFI, Ended
 from suite import case
 
 CHECK_FIRST = "Check sp and the room for a frame before the trap entry stores anything through sp."
@@ -15,6 +15,8 @@ IN_FULL = "Check for room for the whole frame, not sp alone."
 BY_SP = "Below the stack by up to the guard's size is overflow, whatever the cause of the trap."
 HELD = "A turn at a pipe or the console is held like a lock: count it, or release it on exit."
 FORCED = "Kill only in a system call, with interrupts on and no spin lock held; else panic."
+RESERVE = ("Map the hart's spare pages below the stack and let it go on; kill it when it holds "
+           "nothing.  A second overflow panics.")
 
 
 def overflow(t, program, scause=STORE, function=None, **options):
@@ -24,6 +26,35 @@ def overflow(t, program, scause=STORE, function=None, **options):
     if function:
         t.equal("the fault in", t.build.function(report.trap.sepc), function)
     return report
+
+
+def in_reserve(t, program, why, past="past", **options):
+    """It goes on in the reserve, and dies or ends by itself.  If it needs more, the kernel panics.
+    Returns the report of the first."""
+    nobody = options.get("verdict") == "resumed"
+    first = overflow(t, f"{program} {past}", function="recurse", reserve=why,
+                     code=0 if nobody else KILLED, **options)
+    interrupts = options.pop("interrupts", False)
+    watch = t.boot(program)
+    watch.mark()
+    if not interrupts:
+        watch.quiet()
+    judge(watch.report(), "overflow", reserve=why, **options)
+    second_overflow(watch, why, **options)
+    return first
+
+
+def second_overflow(watch, why, verdict=None, **who):
+    """What has gone on in the reserve overflows again."""
+    line = watch.report().line
+    expect_line(line, {"class": "overflow", "verdict": "panic", "why": why, "reserve": "-"})
+    watch.panics()
+
+
+def expect_line(line, wanted):
+    for key, value in wanted.items():
+        expect(line[key] == value, f"{key}={value} in the second machine line",
+               f"{key}={line[key]}")
 
 
 def distance(t, report, below):
@@ -192,12 +223,12 @@ def interrupts_to_the_end(t):
     distance(t, report, 16 - FRAME)
 
 
-@case("overflow.interrupt_handler", "In an interrupt handler", 2, FORCED)
+@case("overflow.interrupt_handler", "In an interrupt handler", 2, RESERVE)
 def interrupt_handler(t):
-    report = overflow(t, "provoke IN_INTERRUPT EXHAUST_STACK", function="recurse", code=1,
-                      interrupts=True, why="interrupt")
+    report = in_reserve(t, "provoke IN_INTERRUPT EXHAUST_STACK", "interrupt", interrupts=True,
+                        verdict="resumed")
     in_handler(t, report)
-    caller = t.observers[-1].marks[0]
+    caller = t.observers[0].marks[0]
     t.expect(report.mark.stack != caller.stack, "the handler on another stack than the thread's",
              report.mark.stack)
     before = [trap.scause for trap in report.traps if trap.scause & INTERRUPT]
@@ -223,12 +254,12 @@ def copy_low(t):
     watch = t.boot(f"provoke -n 1 COPY_LOW lo+416 {buffer:#x}")
     report = watch.report()
     on = find_trap(report).sstatus & SPIE  # whether the fault is resolved with interrupts on
-    judge(report, "overflow", pid=3, verdict="killed" if on else "panic",
-          why="-" if on else ("interrupts-off", "interrupt"))
+    judge(report, "overflow", pid=3, verdict="killed" if on else {"killed", "panic"}, why=None,
+          reserve=None)
     taken = [trap for trap in report.traps if trap.stval == buffer]
     t.expect(taken, f"a page fault of the copy at {buffer:#x} before",
              " ".join(hex(trap.stval) for trap in report.traps))
-    if on:
+    if report.line["verdict"] == "killed":
         watch.alive_until_end(0)
     else:
         watch.panics()
@@ -252,10 +283,10 @@ def user_copy_closed(t):
 # --- in which context -----------------------------------------------------------------------------
 
 
-@case("overflow.kernel_thread", "In a kernel thread", 2, FORCED)
+@case("overflow.kernel_thread", "In a kernel thread", 2, RESERVE)
 def kernel_thread(t):
-    overflow(t, "provoke EXHAUST_KTHREAD", function="recurse", code=1, pid=0, process="exhaust",
-             why="kernel-thread", interrupts=True)
+    in_reserve(t, "provoke EXHAUST_KTHREAD", "kernel-thread", pid=0, process="exhaust",
+               interrupts=True, verdict="resumed")
 
 
 @case("overflow.forked_child", "In a child that has just been forked", 1,
@@ -264,28 +295,38 @@ def forked_child(t):
     overflow(t, "provoke -n 1 EXHAUST_STACK", function="recurse", code=0, pid=3)
 
 
-@case("overflow.interrupts_off", "With interrupts off", 2, FORCED)
+@case("overflow.interrupts_off", "With interrupts off", 2, RESERVE)
 def interrupts_off(t):
-    overflow(t, "provoke EXHAUST_IRQOFF", function="recurse", code=1, why="interrupts-off")
+    in_reserve(t, "provoke EXHAUST_IRQOFF", "interrupts-off")
 
 
-@case("overflow.spin_lock", "Holding a spin lock", 2, FORCED)
+@case("overflow.spin_lock", "Holding a spin lock", 2, RESERVE)
 def spin_lock(t):
-    report = overflow(t, "provoke EXHAUST_SPINLOCK", function="recurse", code=1, why="spinlock")
-    t.expect(report.trap.sstatus & SPIE, "interrupts on, so that the lock alone decides",
-             hex(report.trap.sstatus))
+    in_reserve(t, "provoke EXHAUST_SPINLOCK", "spinlock")
 
 
 @case("overflow.sleep_lock", "Holding a sleep lock", 2,
-      "Others would wait for ever for a lock that the victim holds: panic with why=sleeplock.")
+      "Others would wait for ever for a lock that the victim holds: let it go on in the reserve.")
 def sleep_lock(t):
-    overflow(t, "provoke EXHAUST_SLEEPLOCK", function="recurse", code=1, why="sleeplock")
+    in_reserve(t, "provoke EXHAUST_SLEEPLOCK", "sleeplock")
 
 
 @case("overflow.transaction", "In a transaction of the file system", 1,
-      "A transaction that never ends keeps every later one from the disk: panic, why=transaction.")
+      "A transaction that never ends keeps every later one from the disk: let it go on.")
 def transaction(t):
-    overflow(t, "provoke EXHAUST_TRANSACTION", function="recurse", code=1, why="transaction")
+    in_reserve(t, "provoke EXHAUST_TRANSACTION", "transaction")
+
+
+@case("overflow.reserve_returned", "What holds something goes on, dies, and leaves nothing", 2,
+      "Free the pages of the reserve with the stack; fill the hart's own again.")
+def reserve_returned(t):
+    for test in ("SLEEPLOCK", "SPINLOCK", "TRANSACTION", "IRQOFF"):
+        watch = t.boot(f"provoke -n 3 EXHAUST_{test} past", mem=SMALL)
+        for report in watch.reports(3):
+            judge(report, "overflow", pid={3, 4, 5}, reserve=None)
+            t.expect(report.line["reserve"] != "-", "reserve= in the machine line", "reserve=-")
+        watch.nothing_lost("provoke")
+        watch.alive_until_end(0)
 
 
 def in_copy(t, how, **machine):
@@ -298,10 +339,16 @@ def in_copy(t, how, **machine):
         if stop.csr("scause") in (LOAD, STORE) and stop.csr("sstatus") & (SPP | SUM) == SPP | SUM:
             break
     t.expect(stop.csr("stval") < USER_END, "a page fault of a user copy", hex(stop.csr("stval")))
+    sp = stop.sp
     watch.guest.write(stop, "sp", mark.stack.lo + FRAME - 16)
     watch.traps.append(watch.record(stop))
     report = watch.report()
-    judge(report, "overflow", pid=3, process="gradeuser", verdict={"killed", "panic"}, why=None)
+    judge(report, "overflow", pid=3, process="gradeuser", verdict={"killed", "panic"}, why=None,
+          reserve=None)
+    if report.line["reserve"] != "-":  # it goes on, with the sp that it had
+        leaf = report.table.lookup(report.frame.address)
+        at = leaf.pa + report.frame.address % PAGE + 8 * 2
+        watch.guest.stub.write_memory(at, struct.pack("<Q", sp))
     if report.line["verdict"] == "panic":
         watch.panics()
     else:
@@ -336,8 +383,7 @@ def option(t):
 @case("overflow.console", "While it prints, with the console locked", 2,
       "The reporter takes no lock that the victim may hold.")
 def console(t):
-    overflow(t, "provoke EXHAUST_CONSOLE", function="recurse", code=1,
-             why=("spinlock", "interrupts-off"))
+    in_reserve(t, "provoke EXHAUST_CONSOLE", "spinlock")
 
 
 def instructions(guest, wanted, mask=-1):
@@ -361,7 +407,7 @@ def hijack(watch, name, *arguments):
     watch.guest.write(stop, "pc", watch.guest.build.provoke(name))
 
 
-@case("overflow.idle", "On an idle stack", 2, FORCED)
+@case("overflow.idle", "On an idle stack", 2, RESERVE)
 def idle(t):
     watch = t.boot("sleep 100")
     waits = wfi_addresses(watch.guest)
@@ -373,8 +419,8 @@ def idle(t):
     watch.guest.remove(*waits)
     hijack(watch, "recurse", 100000)
     report = watch.report()
-    judge(report, "overflow", pid=0, process=None, verdict="panic", why="idle")
-    watch.panics()
+    judge(report, "overflow", pid=0, process=None, verdict="resumed", reserve="idle")
+    second_overflow(watch, "idle")
 
 
 def border_faults(stack):
@@ -400,7 +446,13 @@ def handler_bounds(t):
                  mark.stack)
         sp, kind = border_faults(mark.stack)[number]
         hijack(watch, "provoke_sp_break", sp)
-        judge_break(t, watch.report(), sp, kind, verdict="panic", why="interrupt")
+        report = watch.report()
+        if kind == "overflow":  # it goes on, and takes the same breakpoint with room for a frame
+            judge_break(t, report, sp, kind, verdict="resumed", reserve="interrupt")
+            line = watch.report().line
+            expect_line(line, {"class": "exception", "verdict": "panic", "why": "interrupt"})
+        else:
+            judge_break(t, report, sp, kind, verdict="panic", why="interrupt")
         watch.panics()
 
 
@@ -495,13 +547,14 @@ def during_report(t):
 
 
 def panic(report):
-    judge(report, "overflow", pid={3, 4}, verdict="panic", why="interrupts-off")
+    judge(report, "overflow", pid={3, 4}, verdict="panic", why="option")
 
 
 @case("overflow.panic_waits", "A panic on one hart while another one reports", 3,
       "A panic ends the machine only after every report that other harts have begun.")
 def panic_waits(t):
-    watch = t.boot("provoke -n 2 -j 2 EXHAUST_ALL off", cpus=2, icount=False)
+    watch = t.boot("provoke -n 2 -j 2 EXHAUST_ALL off", cpus=2, icount=False,
+                   append="panic_on_fault")
     pids = set()
     for report in watch.reports(2, together=True):
         panic(report)
