@@ -18,7 +18,7 @@
 
 #define ROUND_CALLS    400
 #define ROUNDS_BETWEEN 100  // counts
-#define PROGRAMS       16   // of a round that runs wrong executables
+#define PROGRAMS       10   // of a round that runs wrong executables
 #define ROUND_TICKS    30   // for all its processes, before the watcher kills them
 #define MERCY_TICKS    600
 #define HUNG           99  // exit code

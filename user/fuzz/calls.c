@@ -223,7 +223,7 @@ static void call_exec(void) {
 
 static void call_wait(void) {
   uint64 status = one_in(4) ? 0 : value_address(4);
-  if (reap((int *)KSTACK_BASE) == -EAGAIN || one_in(40))
+  if (reap((int *)KSTACK_BASE) == -EAGAIN || one_in(200))
     guarded(SYS_wait, status, 0, 0);
   else
     reported(SYS_wait, status, 0, 0, false);
@@ -246,7 +246,7 @@ static void call_kill(void) {
 }
 
 static void call_sleep(void) {
-  if (one_in(60))
+  if (one_in(200))
     guarded(SYS_sleep, 0x7fffffff, 0, 0);
   else
     reported(SYS_sleep, one_in(20) ? 1 : value_number() | 0x80000000, 0, 0, false);
@@ -317,12 +317,13 @@ static const struct {
   void (*call)(void);
   int weight;
 } kinds[] = {
-    {call_read, 40},      {call_write, 40}, {call_pipe, 10},    {call_fstat, 30}, {call_dup, 12},
-    {call_close, 30},     {call_open, 22},  {call_mknod, 4},    {call_link, 10},  {call_unlink, 14},
-    {call_mkdir, 4},      {call_chdir, 10}, {call_fork, 3},     {call_exec, 3},   {call_wait, 20},
-    {call_reap, 14},      {call_kill, 10},  {call_sleep, 6},    {call_exit, 4},   {call_getpid, 8},
-    {call_sbrk, 20},      {call_uptime, 8}, {call_poweroff, 6}, {call_list, 12},  {call_meminfo, 8},
-    {call_stacklimit, 3}, {call_sync, 2},   {call_unknown, 1},
+    {call_read, 90},    {call_write, 70},     {call_pipe, 10},     {call_fstat, 90},
+    {call_dup, 30},     {call_close, 50},     {call_open, 40},     {call_mknod, 5},
+    {call_link, 14},    {call_unlink, 30},    {call_mkdir, 5},     {call_chdir, 25},
+    {call_fork, 3},     {call_exec, 3},       {call_wait, 60},     {call_reap, 50},
+    {call_kill, 30},    {call_sleep, 8},      {call_exit, 4},      {call_getpid, 30},
+    {call_sbrk, 30},    {call_uptime, 25},    {call_poweroff, 20}, {call_list, 25},
+    {call_meminfo, 12}, {call_stacklimit, 4}, {call_sync, 2},      {call_unknown, 1},
 };
 
 void make_calls(int count) {
