@@ -14,6 +14,7 @@ from test_gdb import debug
 
 PAGE = (guest.TOP / "docs/debugging.md").read_text()
 MARK = "=== "
+LAST = "help bulwark"
 # A command that is refused must not end the script.
 TRY = '''
 import gdb
@@ -27,94 +28,234 @@ def tell(command):
 
 
 def answers(folder, commands, append, **machine):
-    """Give GDB the commands.  Returns what it answered to each, in order."""
+    """Give GDB the commands.  Returns [command, what it answered] for each, in order."""
     (folder / "try.py").write_text(TRY)
     lines = [f"source {folder}/try.py"]
     lines += [f"python tell({command!r})" for command in commands]
-    output = debug(folder, [*lines, f"echo {MARK}\\n", "kill"], append, **machine)
-    parts = output.split(MARK)[1:]
-    assert [part.split("\n")[0] for part in parts[:-1]] == commands, output[-4000:]
+    output = debug(folder, [*lines, f"python tell('{LAST}')"], append, **machine)
+    parts = [part.split("\n", 1) for part in output.split(MARK)[1:]]
+    assert [command for command, _ in parts] == [*commands, LAST], output[-4000:]
     assert "Traceback" not in output
-    return {part.split("\n")[0]: part.split("\n", 1)[1] for part in parts}
+    return parts
 
 
 def plain(text):
     """The text without its numbers and its spaces, line by line."""
     lines = [re.sub(r"(0x|\b)[0-9a-f]{16}\b|0x[0-9a-f]+|\d+", "N", line) for line in
              text.splitlines()]
-    return [re.sub(r"[ .:#]+", " ", line).strip() for line in lines]
+    lines = [re.sub(r'"(names|bitmap|inode)" \(\w+\)', "LOCK", line) for line in lines]
+    lines = [re.sub(r"queue [\w+]+", "QUEUE", line) for line in lines]
+    return [re.sub(r"[ \t.:#]+", " ", line).strip() for line in lines]
 
 
-def samples(section):
-    """What the section of the page says that GDB prints, by command, in order."""
-    body = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
-    found = {}
-    for block in re.findall(r"^```\n(.*?)^```", body, re.MULTILINE | re.DOTALL):
+def samples():
+    """What the page says that GDB prints: [command, output] by the machine's APPEND, in order."""
+    body = re.search(r"^## Commands that know the kernel\n(.*?)^## ", PAGE,
+                     re.MULTILINE | re.DOTALL)[1]
+    found, append = {}, None
+    for words, block in re.findall(r'APPEND="(.*?)"|^```\n(.*?)^```', body, re.M | re.DOTALL):
+        append = words or append
         for command, output in re.findall(r"^\(gdb\) (.*)\n((?:(?!\(gdb\)).*\n)*)", block, re.M):
-            found[command] = output
+            found.setdefault(append, []).append((command, output))
     return found
 
 
-STOPPED = samples("Commands that know the kernel")
+SAMPLES = samples()
+AT_FAULT, IN_LS, IN_STRESSFS = "-- provoke EXHAUST_STACK", "-- ls", "-- stressfs"
+COMPLETED = {"complete ubreak ec": "ubreak echo", "complete pid 1": "pid 1",
+             "complete ptwalk 0 2": "ptwalk 0 2", "complete watch-guard 1": "watch-guard 1",
+             "complete program ca": "program cat", "complete explain kernel_pagetabl":
+             "explain kernel_pagetable"}
+# By the machine: what each command prints, as an expression.
+EXPECTED = {
+    AT_FAULT: {
+        "explain syscall": r"kernel image: syscall, in \.text\.\n  That is line \d+ of trap/sys",
+        "explain f->stack.lo": r"16384 bytes below the top of the stack of pid 2 \(provoke\), .*\n"
+                               r"  That part is not in use now: the stack is 1\d{4} bytes deep",
+        "explain f->stack.hi": r"is byte 1 above the top of the stack of pid 2 \(provoke\)",
+        "explain f->hart": r"kernel image: harts, in \.bss[\S\s]*in the direct map",
+        "explain pids.slots": r"vmalloc window, in a live area, .*, made by pid_init\+",
+        "explain 0xfffffff000000000": r"device window: register 0x0 of test, at pa 0x100000",
+        "explain 0xffffffc080200000": r"shows physical address 0x80200000[\S\s]*_start",
+        "explain 0x1000": r"runs pid 2 \(provoke\), where it is in the program[\S\s]*-A-UX-RV",
+        "explain 0xffffffc000001000": r"direct map[\S\s]*It is not mapped",
+        "explain boot_stack_guard": r"unmapped page below the boot stack[\S\s]*It is not mapped",
+        "explain (long)1 << 40": r"is nowhere: it is not canonical",
+        "ptwalk 0x1000 1": r"table of pid 1 \(init\):\n  level 2  entry   0 at 0xffffffc0\w+ = 0x"
+                           r"\w{16}  -------V  table at pa 0x\w+\n.*\n  level 0 .* -A-UX-RV  4 K",
+        "pid 1 frames": r"stack of pid 1 \(init\): [\S\s]*thread_block\+[\S\s]*-- user mode --",
+        "pid 1 print $lx_current().name": r'= "init',
+        "pid 2 print $lx_current().name": r'= "provoke',
+        "print $lx_task_by_pid(1).pid": r"= 1$",
+        "info registers pc": r"<report_print>",  # again, after pid
+        "locks": r"Sleep locks:\n  no thread holds one",
+        "lx-ps": r"^    2      1 running     \d\*",
+        "bulwark": r"\nkstacks  [\S\s]*\nptwalk VA \[PID\] ",
+        **{command: rf"^{re.escape(answer)}$" for command, answer in COMPLETED.items()},
+    },
+    IN_LS: {
+        "info breakpoints": r"^2\.\d +n .* in memcpy at user/lib/string\.c[\S\s]*"
+                            r"^2\.\d +y .* in memcpy at kern/lib/string\.c",
+        "frames": r"stack of pid 2 \(ls\): [\S\s]*  #1  +32 bytes  syscall\+.*\n.*trap_user\+",
+        "explain 0x1166": r"runs pid 2 \(ls\), where it is in the program\.\n.*that is main",
+        "lx-symbols cat": r"The symbols are those of cat, until you type `program`",
+    },
+}
+# What is refused, with one sentence.
 REFUSED = {
-    "ps 3": "Usage: ps.",
-    "explain": "Usage: explain ADDRESS.",
-    "explain nosuch": 'No symbol "nosuch" in current context.',
-    "ptwalk 0 7": "No process has pid 7: `ps` lists them.",
-    "ptwalk 0 init": "init is no pid: a number is (`ps` lists them).",
-    "ptwalk 0x8000000000": "0x8000000000 is not canonical",
-    "ptwalk 0 1 2": "Usage: ptwalk VA [PID].",
+    AT_FAULT: {
+        "ps 3": "Usage: ps.",
+        "explain": "Usage: explain ADDRESS.",
+        "explain nosuch": 'No symbol "nosuch" in current context.',
+        "ptwalk 0 7": "No process has pid 7: `ps` lists them.",
+        "ptwalk 0 init": "init is no pid: a number is (`ps` lists them).",
+        "ptwalk 0x8000000000": "0x8000000000 is not canonical",
+        "ptwalk 0 1 2": "Usage: ptwalk VA [PID].",
+        "print $lx_task_by_pid(7)": "No process has pid 7",
+        "pid 1": "Usage: pid PID COMMAND.",
+        "pid 1 continue": "continue could let the thread run on",
+        "pid 1 print nosuch": 'No symbol "nosuch" in current context.',
+        "pid 1 print memcmp(0, 0, 0)": "annot call functions in the program",
+        "watch-guard init": "init is no pid",
+        "start": "The machine has started already",
+        "run": "The machine is booted already: `continue` lets it go on.",
+        "program nosuch": "There is no program nosuch: the folder",
+        "ubreak echo": "Usage: ubreak PROGRAM FUNCTION.",
+        "ubreak echo nosuch": "echo has no nosuch.",
+    },
+    IN_LS: {},
 }
-EXPLAINED = {
-    "explain syscall": r"kernel image: syscall, in \.text\.\n  That is line \d+ of trap/syscall\.c",
-    "explain f->stack.lo": r"16384 bytes below the top of the stack of pid 2 \(provoke\), .*\n"
-                           r"  That part is not in use now: the stack is 1\d{4} bytes deep",
-    "explain f->stack.hi": r"is byte 1 above the top of the stack of pid 2 \(provoke\)",
-    "explain f->hart": r"kernel image: harts, in \.bss[\S\s]*in the direct map",
-    "explain pids.slots": r"vmalloc window, in a live area, .*, made by pid_init\+",
-    "explain 0xfffffff000000000": r"device window: register 0x0 of test, at pa 0x100000",
-    "explain 0xffffffc080200000": r"shows physical address 0x80200000[\S\s]*_start",
-    "explain 0x1000": r"hart runs pid 2 \(provoke\), where it is in the program[\S\s]*-A-UX-RV",
-    "explain 0xffffffc000001000": r"direct map[\S\s]*It is not mapped",
-    "explain boot_stack_guard": r"the unmapped page below the boot stack[\S\s]*It is not mapped",
-    "explain (long)1 << 40": r"is nowhere: it is not canonical",
-    "ptwalk 0x1000 1": r"Page table of pid 1 \(init\):\n  level 2  entry   0 at 0xffffffc0\w+ = "
-                       r"0x\w{16}  -------V  table at pa 0x\w+\n.*\n  level 0 .* -A-UX-RV  4 KiB",
-    "help bulwark": r"\nkstacks  [\S\s]*\nptwalk VA \[PID\] ",
-}
+
+
+def script(append):
+    return [command for command, _ in SAMPLES[append]], [
+        *EXPECTED.get(append, ()), *REFUSED.get(append, ())]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """What GDB answers at the report of an overflow."""
-    folder = tmp_path_factory.mktemp("gdb")
-    return answers(folder, ["lx-ps", "tbreak report_print", "continue", *STOPPED, *REFUSED,
-                            *EXPLAINED], "-- provoke EXHAUST_STACK", cpus=3)
+def at_fault(tmp_path_factory):
+    """GDB at the report of an overflow; then QEMU ends."""
+    page, more = script(AT_FAULT)
+    return answers(tmp_path_factory.mktemp("fault"), [
+        "ps", "ubreak provoke main", "continue", "frames", "delete", "watch-guard 1",
+        "watch-guard 2", *page, *more, "monitor quit", "kstacks", "run", "continue", "overflow"],
+        AT_FAULT, cpus=3)
 
 
-def test_page(told):
+@pytest.fixture(scope="module")
+def in_ls(tmp_path_factory):
+    """GDB in a system call of a program; then the machine goes on."""
+    page, more = script(IN_LS)
+    return answers(tmp_path_factory.mktemp("ls"), [
+        "start", "break memcpy", "disable 2", *page, "enable 2", *more, "program", "delete",
+        "overflow", "next"], IN_LS, cpus=3)
+
+
+@pytest.fixture(scope="module")
+def in_stressfs(tmp_path_factory):
+    """GDB where a process has to wait for a lock; then the machine runs."""
+    page, more = script(IN_STRESSFS)
+    return answers(tmp_path_factory.mktemp("stressfs"), [
+        *page, *more, "delete", "continue &", "ps", "ubreak echo main"], IN_STRESSFS, cpus=3)
+
+
+def answer(told, command, number=0):
+    return [said for asked, said in told if asked == command][number]
+
+
+def check_page(told, append):
     """Each sample of the page is what GDB prints, but for the numbers; ... leaves lines out."""
-    assert len(STOPPED) > 3
-    for command, sample in STOPPED.items():
-        there = iter(plain(told[command]))
-        missing = [line for line in plain(sample) if line and line not in there]
-        assert not missing, f"{command}: {missing[0]}\n{told[command]}"
+    commands = [command for command, _ in told]
+    first = commands.index(SAMPLES[append][0][0], 1 if append == AT_FAULT else 0)
+    for (command, sample), (asked, said) in zip(SAMPLES[append], told[first:]):
+        assert command == asked
+        there = iter(plain(said))
+        missing = [line for line in plain(sample)
+                   if line and not any(one.startswith(line) for one in there)]
+        assert not missing, f"{command}: {missing[0]}\n{said}"
 
 
-@pytest.mark.parametrize("command", EXPLAINED)
-def test_answer(told, command):
-    assert re.search(EXPLAINED[command], told[command], re.MULTILINE), told[command]
+def test_page_at_a_fault(at_fault):
+    assert len(SAMPLES[AT_FAULT]) > 7
+    check_page(at_fault, AT_FAULT)
 
 
-@pytest.mark.parametrize("command", REFUSED)
-def test_refusal(told, command):
-    assert told[command].startswith("error: ") and told[command].count("\n") == 1
-    assert REFUSED[command] in told[command]
+def test_page_in_a_program(in_ls):
+    check_page(in_ls, IN_LS)
 
 
-def test_before_the_kernel(told):
+def test_page_of_locks(in_stressfs):
+    check_page(in_stressfs, IN_STRESSFS)
+
+
+@pytest.mark.parametrize("command", EXPECTED[AT_FAULT])
+def test_answer_at_a_fault(at_fault, command):
+    said = answer(at_fault, command)
+    assert re.search(EXPECTED[AT_FAULT][command], said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("command", EXPECTED[IN_LS])
+def test_answer_in_a_program(in_ls, command):
+    said = answer(in_ls, command)
+    assert re.search(EXPECTED[IN_LS][command], said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("command", REFUSED[AT_FAULT])
+def test_refusal(at_fault, command):
+    said = answer(at_fault, command)
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert REFUSED[AT_FAULT][command] in said
+
+
+def test_before_the_kernel(at_fault):
     """The machine is at its first instruction, where no page table is in force."""
-    assert "This hart has not turned on paging yet" in told["lx-ps"]
+    assert "This hart has not turned on paging yet" in at_fault[0][1]
+
+
+def test_start(in_ls):
+    assert re.search(r"hit Temporary breakpoint 1, boot_main ", answer(in_ls, "start"))
+
+
+def test_ubreak_passes_other_programs(at_fault):
+    """init has its main at the same address, and passes there first."""
+    assert re.search(r"Breakpoint 1, main \(argc=2.*provoke\.c", answer(at_fault, "continue"))
+    assert "pid 2 (provoke) in user mode" in answer(at_fault, "frames")
+
+
+def test_watch_guard_passes_other_stacks(at_fault):
+    """Of the two, init's does not stop there."""
+    first = re.search(r"Breakpoint (\d+) at", answer(at_fault, "watch-guard 1"))[1]
+    second = re.search(r"Breakpoint (\d+) at", answer(at_fault, "watch-guard 2"))[1]
+    said = answer(at_fault, "overflow")
+    assert f"Breakpoint {second}, report_print" in said and f"Breakpoint {first}," not in said
+
+
+def test_symbols_follow_again(in_ls):
+    """Once the chosen program is given up."""
+    assert "The symbols are those of ls." in answer(in_ls, "program", -1)
+
+
+def test_machine_has_ended(in_ls, at_fault):
+    """By itself, while GDB waits; or while GDB does not, when the connection is lost."""
+    assert "error: The machine has ended, and no kernel fault came" in answer(in_ls, "overflow")
+    for said in (answer(in_ls, "next"), answer(at_fault, "kstacks", -1),
+                 answer(at_fault, "run", -1), answer(at_fault, "continue", -1),
+                 answer(at_fault, "overflow", -1)):
+        assert said.startswith("error: There is no machine") or \
+            said.endswith("Error: There is no machine"), said
+
+
+def test_machine_runs(in_stressfs):
+    for command in "ps", "ubreak echo main":
+        assert answer(in_stressfs, command).startswith("error: The machine runs: stop it first")
+
+
+def test_help(in_stressfs):
+    """Each command that the page names is listed."""
+    listed = re.findall(r"^([\w-]+) ", answer(in_stressfs, LAST), re.MULTILINE)
+    for name in ("explain", "frames", "kstacks", "locks", "overflow", "pid", "program", "ps",
+                 "ptwalk", "run", "start", "ubreak", "watch-guard"):
+        assert name in listed and f"`{name}" in PAGE
 
 
 def test_without_python(tmp_path):

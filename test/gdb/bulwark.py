@@ -10,10 +10,16 @@ sys.path.append(str(HERE.parent / "grade"))  # its page tables
 
 # pylint: disable=wrong-import-position,unused-import  # each import makes commands
 import explain  # noqa: E402,F401
+import faults  # noqa: E402,F401
+import frames  # noqa: E402,F401
 import kernel  # noqa: E402
+import locks  # noqa: E402,F401
+import machine  # noqa: E402,F401
 import paging  # noqa: E402,F401
+import programs  # noqa: E402,F401
 import stacks  # noqa: E402,F401
 import threads  # noqa: E402,F401
+import view  # noqa: E402,F401
 
 
 def summary():

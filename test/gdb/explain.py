@@ -27,9 +27,8 @@ def span(lo, hi):
 # --- one place of the map each: what is said of an address there ---------------------------------
 
 def in_user_half(address):
-    hart = threads.here()
-    thread = hart["current"].dereference() if hart and hart["current"] else None
-    if thread is None or not threads.space_of(thread):
+    thread = threads.current()
+    if not thread or not threads.space_of(thread):
         yield "It is in the user half, and this hart runs no process now."
         return
     space = threads.space_of(thread)

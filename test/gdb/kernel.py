@@ -13,6 +13,7 @@ import gdb
 
 TOP = Path(__file__).resolve().parents[2]
 WORD = (1 << 64) - 1
+ERRORS = (gdb.error, gdb.GdbError)
 
 
 class Command(gdb.Command):
@@ -20,7 +21,7 @@ class Command(gdb.Command):
 
     A subclass has a name, the usage of its arguments, and run(argument)."""
 
-    name, usage, aliases = "", "", ()
+    name, usage, aliases, hidden = "", "", (), False
     kind = gdb.COMMAND_DATA
     every = []
 
@@ -28,7 +29,8 @@ class Command(gdb.Command):
         super().__init__(self.name, self.kind)
         for alias in self.aliases:
             gdb.execute(f"alias {alias} = {self.name}")
-        self.every.append(self)
+        if not self.hidden:
+            self.every.append(self)
 
     def invoke(self, argument, _from_tty):
         try:
@@ -41,6 +43,8 @@ class Command(gdb.Command):
             raise gdb.GdbError(f"{self.name}: {str(error).rstrip('.')}: nothing that this hart can "
                                "read is there (`ptwalk` shows why).") from None
         except gdb.error as error:
+            if not is_there():
+                raise gdb.GdbError(GONE) from None
             raise gdb.GdbError(f"{self.name}: {str(error).rstrip('.')}.") from None
         except Exception as error:  # pylint: disable=broad-except  # a mistake of ours
             place = error.__traceback__
@@ -69,14 +73,21 @@ def say(text=""):
 
 # --- the machine ---------------------------------------------------------------------------------
 
+ANOTHER = "`quit`, then `make gdb`, boots another machine."
+GONE = f"There is no machine: it has ended, or the connection is lost.  {ANOTHER}"
+
+
+def is_there():
+    thread = gdb.selected_thread()
+    return bool(thread and thread.is_valid())
+
+
 def need_machine():
     """Refuse to go on unless a machine is there, and stands still."""
     pages.clear()
-    thread = gdb.selected_thread()
-    if not thread or not thread.is_valid():
-        raise gdb.GdbError("There is no machine: it has ended, or the connection is lost.  Leave "
-                           "GDB by `quit`; `make gdb` boots another machine.")
-    if thread.is_running():
+    if not is_there():
+        raise gdb.GdbError(GONE)
+    if gdb.selected_thread().is_running():
         raise gdb.GdbError("The machine runs: stop it first, by ^C or `interrupt`.")
 
 
@@ -126,7 +137,11 @@ def objfile():
 
 def symbol(name, domain=gdb.SYMBOL_VAR_DOMAIN):
     file = objfile()
-    found = file.lookup_global_symbol(name, domain) or file.lookup_static_symbol(name, domain)
+    domains = [domain]
+    if domain == gdb.SYMBOL_VAR_DOMAIN:  # from GDB 16 on functions have one of their own
+        domains.append(getattr(gdb, "SYMBOL_FUNCTION_DOMAIN", domain))
+    found = next(filter(None, (look(name, one) for one in domains for look in
+                               (file.lookup_global_symbol, file.lookup_static_symbol))), None)
     if not found:
         raise gdb.GdbError(f"This kernel has no {name}.")
     return found

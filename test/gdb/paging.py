@@ -166,8 +166,8 @@ to."""
         hart = threads.here()
         return int(hart["index"]) if hart else "that is selected"
 
-    def complete(self, text, _word):
-        return threads.complete_pids() if " " in text.lstrip() else gdb.COMPLETE_EXPRESSION
+    def complete(self, text, word):
+        return threads.complete_pids(word) if " " in text.lstrip() else gdb.COMPLETE_EXPRESSION
 
 
 Ptwalk()

@@ -25,6 +25,17 @@ def here():
     return next((hart for hart in harts() if int(hart["id"]) == number), None)
 
 
+viewed = None  # a thread that does not run, which is looked at as if it did (view.py)
+
+
+def current():
+    """The thread that the selected hart runs, or None."""
+    hart = here()
+    if viewed or not hart or not hart["current"]:
+        return viewed
+    return kernel.at(int(hart["current"]), thread_type())
+
+
 def hart_threads():
     """What GDB takes for threads, by index of the hart."""
     found = {}
@@ -134,11 +145,13 @@ def thread_of(pid):
     return thread.dereference()
 
 
-def complete_pids():
+def complete_pids(word):
+    """The pids that begin with what has been typed of one."""
     try:
         kernel.need_kernel()
-        return [str(int(process["pid"])) for process in processes()]
-    except gdb.error:
+        every = [str(int(process["pid"])) for process in processes()]
+        return [pid for pid in every if pid.startswith(word or "")]
+    except kernel.ERRORS:
         return []
 
 
@@ -180,4 +193,31 @@ shows how it came there.  PAGES is the user memory that is mapped.  lx-ps is the
                    f"{pages:6} {waits:16} {name}")
 
 
+class Current(gdb.Function):
+    """$lx_current(): the struct thread that the selected hart runs."""
+
+    def __init__(self):
+        super().__init__("lx_current")
+
+    def invoke(self):
+        kernel.need_kernel()
+        thread = current()
+        if not thread:
+            raise gdb.GdbError("This hart runs no thread yet.")
+        return thread
+
+
+class TaskByPid(gdb.Function):
+    """$lx_task_by_pid(PID): the struct thread of a process."""
+
+    def __init__(self):
+        super().__init__("lx_task_by_pid")
+
+    def invoke(self, pid):
+        kernel.need_kernel()
+        return thread_of(int(pid))
+
+
 Ps()
+Current()
+TaskByPid()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The machine's life, where GDB's own commands would mislead; `run`, `start`."""
+
+import gdb
+import kernel
+from kernel import ANOTHER
+
+
+class Run(kernel.Command):
+    """Say why the machine cannot be run again from here.
+
+Usage: run
+
+The machine was there before GDB came: `continue` lets it go on."""
+
+    name = "run"
+    kind = gdb.COMMAND_RUNNING
+
+    def run(self, argument):
+        if not kernel.is_there():
+            raise gdb.GdbError(kernel.GONE)
+        raise gdb.GdbError("The machine is booted already: `continue` lets it go on.  To begin "
+                           f"again: {ANOTHER}")
+
+
+class Start(kernel.Command):
+    """Let the machine boot up to boot_main, the kernel's first function in C.
+
+Usage: start"""
+
+    name = "start"
+    kind = gdb.COMMAND_RUNNING
+
+    def run(self, argument):
+        self.no_argument(argument)
+        kernel.need_machine()
+        if kernel.register("satp") >> 60 or int(gdb.newest_frame().pc()) != 0x1000:
+            raise gdb.GdbError("The machine has started already: `continue` lets it go on.  To "
+                               f"begin again: {ANOTHER}")
+        gdb.execute("tbreak boot_main")
+        gdb.execute("continue")
+
+
+class NeedMachine(kernel.Command):
+    """Refuse to go on without a machine: before the commands that let it run."""
+
+    name, hidden = "bulwark-need-machine", True
+
+    def run(self, argument):
+        kernel.need_machine()
+
+
+def ended(event):
+    if hasattr(event, "exit_code"):  # else GDB has left it, or killed it
+        kernel.say(f"The machine has ended with exit code {event.exit_code}.  {ANOTHER}")
+
+
+Run()
+Start()
+NeedMachine()
+for hooked in "continue", "step", "next", "stepi", "nexti", "finish":
+    gdb.execute(f"define hook-{hooked}\nbulwark-need-machine\nend", to_string=True)
+gdb.events.exited.connect(ended)
