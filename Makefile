@@ -39,18 +39,18 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CALLS ROUND MINUTES $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test fuzz fuzz-images \
-  soak fsck grade grade-gdb mutants lab labs handin class gradescope classroom50 lint lint-format \
-  lint-text lint-size lint-style lint-warnings lint-layers lint-instructions lint-headers \
-  lint-clang lint-shell compile_commands.json doctor clean help
+  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test crash fuzz \
+  fuzz-images soak fsck grade grade-gdb mutants lab labs handin class gradescope classroom50 \
+  lint lint-format lint-text lint-size lint-style lint-warnings lint-layers lint-instructions \
+  lint-headers lint-clang lint-shell compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
-export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CALLS ROUND MINUTES \
+export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES \
   $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
@@ -73,9 +73,10 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu qemu-gdb bench demo run-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter qemu qemu-gdb bench crash demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test model grade% bench demo fuzz fuzz-images soak class,$(MAKECMDGOALS)),test) \
+  $(if $(filter test crash model grade% bench demo fuzz fuzz-images soak class, \
+  $(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
@@ -364,6 +365,11 @@ WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
 
 test: kernel image $(HOST_TESTS)
 	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
+
+# Every moment at which the power can fail: docs/power-cuts.md.
+crash: kernel image
+	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
+	  test/tools/crash --seed="$$SEED" --cut="$$CUT" $(ARGS) $(B)
 
 # Hostile programs: docs/fuzzing.md.  The scripts make a disk of their own.
 fuzz: kernel image

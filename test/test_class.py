@@ -2,6 +2,7 @@
 """make class: many submissions, on this machine and on others; the table and the pages."""
 
 import csv
+import fcntl
 import json
 import os
 import signal
@@ -112,6 +113,17 @@ def test_whole(top):
     assert code == 0 and "3 of 6 are graded already" in said and "dan: no score" in said
     code, said = run(top, **more, regrade="eve")
     assert "2 of 6 are graded already" in said and "eve: 0/100" in said
+
+
+def test_two_runs_in_one_folder(top):
+    """The second is told; the first goes on."""
+    hand_in(top / "in", "ann")
+    (top / "out").mkdir()
+    with open(top / "out" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, said = run(top, lab=LAB)
+    assert code == 1 and "another `make class` works in OUT=" in said, said
+    assert not (top / "out" / "gradebook.csv").exists()
 
 
 def test_other_machines(top):

@@ -438,13 +438,27 @@ def test_qemu_that_dies(tmp_path, monkeypatch):
         if not tried.exists():
             tried.touch()
             raise machine.Crashed("QEMU died of signal 6")
+        assert not machine.watchpoints  # which QEMU may have died of
 
     def always(t):
         raise machine.Crashed("QEMU died of signal 6")
 
+    monkeypatch.setattr(machine, "watchpoints", True)
     found = run_made_up(tmp_path, monkeypatch, once, always)
     assert [(o.status, o.points) for o in found] == [("pass", 1), ("error", 0)]
     assert found[1].reason == "QEMU died of signal 6"
+
+
+def test_rendezvous_without_watchpoints(tmp_path, monkeypatch):
+    """Where QEMU has died of one, breakpoints do the same."""
+    monkeypatch.setattr(machine, "watchpoints", False)
+    monkeypatch.delattr(rsp.Stub, "set_watchpoint")
+    suite.load()
+    in_a_row = sys.modules["cases.survival"].in_a_row
+    few = suite.Case("survival.few", "t", 1, "h", ("stress",), lambda t: in_a_row(t, 101, "16M"))
+    report = results.Report([few], options(tmp_path))
+    guest.load_script(GRADE / "grade").run([few], machine.Build(guest.BUILD), tmp_path, 1, report)
+    assert report.done()[0].status == "pass", report.done()[0].reason
 
 
 def burn(t):
@@ -743,6 +757,34 @@ def test_what_failures_have_in_common():
     assert teach.pattern([far[0], near]) == "past= expected 16, seen 304 (1); 1, seen 2 (1)"
 
 
+def test_repeats_are_titles(tmp_path, capsys):
+    """What fails as four others have is not told at length."""
+    report = results.Report([], options(tmp_path))
+    report.options.quiet = False
+    for number in range(6):
+        report.say(failed(f"overflow.a{number}", "class=overflow in the machine line", "class=x"))
+    said = capsys.readouterr().out
+    assert said.count("seen:") == 4 and "[overflow.a5]  as above" in said
+
+
+def test_hint_of_the_case():
+    """It is left out where a report's words fail in a case that is about the trap entry."""
+    for id, told in (("overflow.a", False), ("not_overflow.a", True)):
+        outcome = failed(id, "class=overflow in the machine line", "class=wild-sp")
+        outcome.hint = "Check for room for the whole frame."
+        assert (outcome.hint in dict(teach.lines(outcome)).values()) == told
+
+
+def test_pages_in_a_guard():
+    layout = suite.load() and sys.modules["cases.layout"]
+    stack = types.SimpleNamespace(lo=0x4000, hi=0x8000)
+    pages = [0x4000, 0x5000, 0x6000, 0x7000]
+    assert layout.in_guard(stack, pages) == ""
+    assert layout.in_guard(stack, [0x3000, *pages]).endswith(", the one below this stack")
+    assert "stack of the slot below" in layout.in_guard(stack, [0, *pages])
+    assert layout.in_guard(stack, [0, 0x1000, *pages]) == ": 2 of 4 pages of the guard"
+
+
 LO = 0xFFFFFFF800014000
 ENTRY = 0xFFFFFFFF80007F5C
 
@@ -855,7 +897,16 @@ def test_trap_entry_that_faults_is_one_cause():
     for outcome in found:
         outcome.scene = scene()
         story.explain(outcome, MadeUpPlaces())
-    assert len(teach.causes(found)) == 1 and "trap entry went on" in teach.causes(found)[0].says
+    cause, = teach.causes(found)
+    assert "trap entry went on" in cause.says
+    assert cause.common == f"taken for good: sp {found[0].passed} (3)"
+    for sp, words in ((LO - 8, "no multiple"), (LO - 16, "guard below"), (LO, "without room"),
+                      (LO + 16384 + 16, "above"), (LO + 32768 + 512, "another stack"),
+                      (LO - 32768, "another stack"), (LO + 49152 + 16, "another guard"),
+                      (4096, "outside")):
+        found[0].scene["traps"][0]["sp"] = sp
+        assert words in story.passed(found[0].scene), hex(sp)
+    found[0].scene = scene()
     found[0].scene["traps"][1].update(bad_sp=False, sp=LO + 8192)  # as if the reporter probed
     story.explain(found[0], MadeUpPlaces())
     assert len(teach.causes(found)) == 2

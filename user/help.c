@@ -10,6 +10,7 @@ static const struct {
 } known[] = {
     {"bench", "[name...]  instructions that operations take"},
     {"cat", "[file...]  print files, or what is typed"},
+    {"crashload", "processes phases  what make crash records the disk of"},
     {"echo", "[word...]  print words"},
     {"forkbomb", "[-z] file  fork without end, until the file exists; run it with limit"},
     {"forktest", "fork until it fails"},

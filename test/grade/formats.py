@@ -25,7 +25,7 @@ RECORDS_TOLD = 4  # of a case, in JSON
 SHARED = ("expected", "seen", "reason", "report")
 # Of the model: what a failure alone has, and what only the grader uses.
 FAILED = ("hint", "log", "story", "drawing", "names", "scene")
-INNER = ("fault_of", "went_on")
+INNER = ("fault_of", "went_on", "passed")
 
 
 # --- what several share --------------------------------------------------------------------------

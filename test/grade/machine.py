@@ -66,6 +66,11 @@ OUTPUT_RATE = 64 << 10
 FILE_LIMIT = 64 << 20  # bytes of any file that QEMU writes
 
 
+# Whether to use watchpoints.  QEMU up to 7.2 at least aborts, "Raised interrupt while not in I/O
+# function", when an interruption by the host comes between its two looks at one.
+watchpoints = True
+
+
 class Ended(Exception):
     """The machine has ended; code is QEMU's exit code."""
 
@@ -492,7 +497,9 @@ class Guest:
     def watch_rendezvous(self, on):
         """Stop at the rendezvous by a watchpoint, or do so no longer.  After a breakpoint QEMU
         translates the whole kernel anew, which costs more than a report does."""
-        if self.watching != on and self.code is None:
+        if not watchpoints:
+            (self.insert if on else self.remove)(RENDEZVOUS)
+        elif self.watching != on and self.code is None:
             (self.stub.set_watchpoint if on else self.stub.clear_watchpoint)(RENDEZVOUS)
             self.watching = on
 

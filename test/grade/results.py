@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -23,6 +24,7 @@ from formats import picture, printable
 
 FORMATS = ("json", "junit", "tap", "html", "gradescope", "classroom50", "markdown")
 PLACES = FORMATS[-3:]  # where courses live
+REPEATS = 4  # failures of one kind and with the same numbers, of which more is said than the title
 SHORT = 200  # characters of what was seen by a case that is not the first to fail like this
 INTERVAL = 1  # seconds between two writings
 
@@ -36,6 +38,7 @@ class Report:
         self.printed = 0
         self.why = ""  # nothing could be graded
         self.told = set()  # facts that have been explained
+        self.same = Counter()  # how often something has failed in the same way
         self.places = None  # of the kernel, if there is one
         self.begun, self.clear = time.monotonic(), ""
         self.seconds = None  # set when all is done
@@ -62,7 +65,12 @@ class Report:
             return
         cause = teach.find(outcome)
         briefly = cause in self.told and (not outcome.story or (cause, "story") in self.told)
-        print(self.clear + text(outcome, briefly), flush=True)
+        way = (cause, teach.plain(outcome.expected), teach.plain(outcome.seen))
+        self.same[way] += 1
+        said = text(outcome, briefly)
+        if briefly and self.same[way] > REPEATS:
+            said = said.partition("\n")[0] + "  as above"
+        print(self.clear + said, flush=True)
         if cause:
             self.told |= {cause, (cause, "story")} if outcome.story else {cause}
 

@@ -124,6 +124,22 @@ def went_on(scene, places):
     return pushed(scene) or returned(scene) or in_entry(scene, places)
 
 
+def passed(scene):
+    """What kind of sp that was, in words that follow `sp`."""
+    sp, (lo, hi) = scene["traps"][0]["sp"], scene["stack"] or (0, 0)
+    if sp % 16:
+        return "that is no multiple of 16"
+    if lo - GUARD <= sp < lo:
+        return "in the guard below"
+    if lo <= sp < lo + FRAME:
+        return "without room for the frame"
+    if hi < sp <= hi + GUARD:
+        return "above the stack"
+    if in_window(sp):
+        return "on another stack" if sp % SLOT >= GUARD else "in another guard"
+    return "outside the window"
+
+
 def tell(scene, places):
     """Return sentences about what happened, in its order."""
     said, teller, traps = [], Teller(scene), kept(scene)
@@ -232,5 +248,6 @@ def explain(outcome, places):
     if outcome.scene:
         outcome.story = tell(outcome.scene, places)
         outcome.went_on = went_on(outcome.scene, places)
+        outcome.passed = passed(outcome.scene) if outcome.went_on else ""
         outcome.drawing = draw(outcome.scene)
     outcome.names = names((outcome.expected, outcome.seen), outcome.scene, places)

@@ -132,6 +132,7 @@ class Outcome:
     story: list = field(default_factory=list)  # sentences about it, and a drawing of the stack
     drawing: list = field(default_factory=list)
     went_on: bool = False  # the trap entry took a bad sp for a good one
+    passed: str = ""  # what kind of sp that was
     names: dict = field(default_factory=dict)  # of the addresses in expected and seen
     fault_of: str = ""  # qemu or host, when it was not the kernel's; crash, when it may not be
 

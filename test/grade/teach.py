@@ -30,6 +30,11 @@ LOST = Fact(r"pages for a program|a bare .* pages|(at most|fewer) .*stacks mappe
             "Who ends, or fails half-way, gives back all that it had: pages, stack, page tables, "
             "files, children.", "docs/stack-life.md")
 
+FIELD = re.compile(r"(\w+)=(\S+) in the machine line")
+PAIRS = 4  # of a field's values, that are told
+# Groups of cases whose hints are about what a report says, not about how the kernel comes to it.
+ABOUT_REPORTS = ("not_overflow", "wild_sp", "evidence", "dma", "lkdtm")
+
 # What forces a panic.
 FORCED = {
     "option": "if the boot arguments say so", "interrupt": "if an interrupt handler was running",
@@ -249,7 +254,7 @@ def lines(outcome):
             said.append(("printed", named(outcome.seen, outcome)))
     if fact:
         said.append(("hint", fact.hint))
-    if outcome.hint and not (fact and (outcome.hint == fact.hint or by_premise(outcome))):
+    if outcome.hint and (not fact or tells_more(outcome, fact)):
         said.append(("the case" if fact else "hint", outcome.hint))
     if fact:
         said.append(("read", fact.page))
@@ -263,6 +268,13 @@ def lines(outcome):
 def by_premise(outcome):
     """Whether it failed by what many cases take for granted, which is not what it is about."""
     return bool(outcome.scene.get("premise"))
+
+
+def tells_more(outcome, fact):
+    """Whether the hint of the case is about what failed, and says more than that of the fact."""
+    about_entry = outcome.group not in ABOUT_REPORTS and not outcome.went_on
+    return not (outcome.hint == fact.hint or by_premise(outcome)
+                or about_entry and FIELD.match(outcome.expected))
 
 
 def named(text, outcome):
@@ -294,16 +306,15 @@ class Cause:
         return pattern(self.outcomes)
 
 
-FIELD = re.compile(r"(\w+)=(\S+) in the machine line")
-PAIRS = 4  # that are told
-
-
 def number(text):
     return int(text, 0) if re.fullmatch(r"-?\d+|0x[0-9a-f]+", text) else None
 
 
 def pattern(outcomes):
     """Return what cases that fail by one field of the machine line have in common, or nothing."""
+    passed = Counter(outcome.passed for outcome in outcomes if outcome.passed)
+    if passed:
+        return "taken for good: sp " + tally(passed)
     pairs, names = Counter(), set()
     for outcome in outcomes:
         wanted = FIELD.match(outcome.expected)
@@ -320,10 +331,13 @@ def pattern(outcomes):
         if len(apart) == 1:
             by, = apart
             return f"{name}= is always {abs(by)} too {'large' if by > 0 else 'small'}"
-    told = [f"{wanted}, seen {seen} ({count})"
-            for (wanted, seen), count in pairs.most_common(PAIRS)]
-    more = f"; {len(pairs) - PAIRS} other pairs" if len(pairs) > PAIRS else ""
-    return f"{name}= expected {'; '.join(told)}{more}"
+    words = Counter({f"{wanted}, seen {seen}": count for (wanted, seen), count in pairs.items()})
+    return f"{name}= expected {tally(words)}"
+
+
+def tally(counted):
+    told = "; ".join(f"{words} ({count})" for words, count in counted.most_common(PAIRS))
+    return told + (f"; {len(counted) - PAIRS} more" if len(counted) > PAIRS else "")
 
 
 NO_VERDICT = len(FACTS) + 1  # the rank of a Cause
@@ -346,10 +360,10 @@ def causes(outcomes):
             shapes = [known.shape for known in FACTS]
             key, says, rank = plain(fact.says), fact.says, shapes.index(fact.shape)
         elif outcome.status == "fail":
-            key = says = f"expected: {plain(outcome.expected)}"
+            key, says = plain(outcome.expected), f"expected: {outcome.expected}"
             rank = len(FACTS)
         else:
-            key = says = plain(outcome.reason)
+            key, says = plain(outcome.reason), outcome.reason
             rank = NO_VERDICT
         found.setdefault(key, Cause(says, rank)).outcomes.append(outcome)
     most = max((len(cause.outcomes) for cause in found.values()), default=0)

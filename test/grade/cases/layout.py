@@ -4,7 +4,7 @@
 from cases.overflow import instructions, wfi_addresses
 from facts import check_guarded, expect, judge, mapped_stacks, stack_of_sp
 from gradeuser import SMALL, each, verdict
-from machine import DIRECT, IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
+from machine import DIRECT, GUARD, IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
 from suite import case
 from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
 
@@ -32,14 +32,23 @@ def check_halves(table):
         seen = sorted(leaf.va for leaf in leaves)
         expect(seen == list(range(stack.lo, stack.hi, PAGE)),
                f"pages from {stack.lo:#x} to {stack.hi:#x} in this slot and no others",
-               " ".join(f"{va:#x}" for va in seen))
+               " ".join(f"{va:#x}" for va in seen) + in_guard(stack, seen))
+
+
+def in_guard(stack, pages):
+    """Say which pages of the guard below the stack are among these."""
+    found = [va for va in pages if va < stack.lo]
+    which = {(stack.lo - PAGE,): ", the one below this stack",
+             (stack.lo - GUARD,): ", the one above the stack of the slot below"}
+    return found and (f": {len(found)} of {GUARD // PAGE} pages of the guard"
+                      + which.get(tuple(found), "")) or ""
 
 
 def check_rights(table):
     for leaves in mapped_stacks(table).values():
         for leaf in leaves:
             expect(leaf.flags == V | R | W | G | A | D, "VRW--GAD for each page of a stack",
-                   leaf.describe())
+                   leaf.describe() + ", in a guard" * (leaf.va % SLOT < GUARD))
 
 
 def check_frames(table):
