@@ -369,7 +369,7 @@ test: kernel image $(HOST_TESTS)
 # Every moment at which the power can fail: docs/power-cuts.md.
 crash: kernel image
 	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
-	  test/tools/crash --seed="$$SEED" --cut="$$CUT" $(ARGS) $(B)
+	  test/tools/crash --seed="$$SEED" --cut="$$CUT" $(ARGS)
 
 # Hostile programs: docs/fuzzing.md.  The scripts make a disk of their own.
 fuzz: kernel image

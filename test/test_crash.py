@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("crash")
 
 
 def run(*options):
-    return subprocess.run([guest.TOP / "test/tools/crash", f"--seed={SEED}", *options, "build"],
+    return subprocess.run([guest.TOP / "test/tools/crash", f"--seed={SEED}", *options],
                           cwd=guest.TOP, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
@@ -116,6 +116,17 @@ def test_a_long_write_in_part():
     assert not crash.is_partial(step, {})
 
 
+def test_end(first):
+    """poweroff leaves no log: a log at the end of the record is noticed."""
+    examiner = make_examiner()
+    events = examiner.disk.events
+    header = next(event[0] for event in events[::-1] if event)  # cleared last
+    cleared = [i for i, event in enumerate(events) if event and event[0] == header]
+    del events[cleared[-1]:]
+    with pytest.raises(crash.Failed, match="poweroff has left a log"):
+        examiner.examine(len(events), 0)
+
+
 def test_load():
     """The seed decides it, and it does all that the guest can do."""
     loads = [[*crash.Load(seed, 5).scripts()] for seed in (1, 1, 2)]
@@ -133,7 +144,7 @@ def test_load():
 ])
 def test_errors(words, text):
     options = [f"--{word.lower()}" for word in words]
-    done = subprocess.run([guest.TOP / "test/tools/crash", *options, "build"],
+    done = subprocess.run([guest.TOP / "test/tools/crash", *options],
                           capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode and text in done.stderr, done.stdout + done.stderr
 
