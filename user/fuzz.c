@@ -17,7 +17,7 @@
 #include "user/fuzz/fuzz.h"
 
 #define ROUND_CALLS    400
-#define ROUNDS_BETWEEN 100  // counts
+#define ROUNDS_BETWEEN 300  // counts
 #define PROGRAMS       10   // of a round that runs wrong executables
 #define ROUND_TICKS    30   // for all its processes, before the watcher kills them
 #define MERCY_TICKS    600
