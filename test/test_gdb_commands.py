@@ -159,6 +159,14 @@ def in_stressfs(tmp_path_factory):
         *page, *more, "delete", "continue &", "ps", "ubreak echo main"], IN_STRESSFS, cpus=3)
 
 
+@pytest.fixture(scope="module")
+def in_reserve(tmp_path_factory):
+    """GDB where a stack that ran out has used up its reserve, too."""
+    return answers(tmp_path_factory.mktemp("reserve"), [
+        "overflow", "overflow", "frames", "kstacks", "explain f->stack.lo"],
+        "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=3)
+
+
 def answer(told, command, number=0):
     return [said for asked, said in told if asked == command][number]
 
@@ -228,6 +236,17 @@ def test_watch_guard_passes_other_stacks(at_fault):
     second = re.search(r"Breakpoint (\d+) at", answer(at_fault, "watch-guard 2"))[1]
     said = answer(at_fault, "overflow")
     assert f"Breakpoint {second}, report_print" in said and f"Breakpoint {first}," not in said
+
+
+def test_reserve(in_reserve):
+    """It belongs to the stack, and is no damaged guard of the one below."""
+    assert "then it will go on in the reserve of the stack (interrupt)" in in_reserve[0][1]
+    assert "then it will panic (interrupt)" in in_reserve[1][1]
+    assert re.search(r"\(interrupt-0\): \d+ of 24576 bytes", answer(in_reserve, "frames"))
+    drawn = answer(in_reserve, "kstacks")
+    assert re.search(r"interrupt-0 +\|xx\+\|#+\|xxx\|", drawn) and "!!!" not in drawn
+    assert "in the reserve of the stack of the kernel (interrupt-0)" in \
+        answer(in_reserve, "explain f->stack.lo")
 
 
 def test_symbols_follow_again(in_ls):

@@ -70,6 +70,10 @@ def in_stack_window(address):
     if within >= guard:
         yield from in_stack(stack, address)
         return
+    if stack and stack.bottom <= address:
+        yield (f"It is in the reserve of the stack of {stack.who()}, which ran out and goes on "
+               "here.")
+        return
     yield (f"It is {lo - address} bytes below the stack of {stack.who()}, whose guard this is."
            if stack else f"The stack above, at {lo:#x}, is not there: its slot is free.")
     if below:

@@ -25,8 +25,11 @@ def in_words(fault):
     class_ = kernel.enum_name(fault["class"], "fault_class", "FAULT_")
     pc, past = int(fault["frame"]["sepc"]), int(fault["past"])
     found = explain.symbol_at(pc)
-    verdict = f"it will panic ({fault['why'].string()})" if fault["why"] else \
-        "it will kill the process"
+    verdict = "it will kill the process"
+    if fault["why"]:
+        verdict = f"it will panic ({fault['why'].string()})"
+    elif fault["reserve"]:
+        verdict = f"it will go on in the reserve of the stack ({fault['reserve'].string()})"
     return (f"Fault of class {class_}{f' ({past} bytes past the stack)' if past else ''}: "
             f"pid {int(fault['pid'])} ({fault['name'].string()}) on hart "
             f"{int(fault['hart']['index'])}, in {found[0] if found else hex(pc)}.  The kernel is "
@@ -79,7 +82,7 @@ class GuardBreakpoint(gdb.Breakpoint):
         kernel.pages.clear()
         try:
             fault = fault_now()
-            mine = self.bounds and int(fault["stack"]["lo"]) == self.bounds[0]
+            mine = self.bounds and int(fault["stack"]["hi"]) == self.bounds[1]
             return any(self.guards(int(address), mine)
                        for address in (fault["sp"], fault["frame"]["stval"]))
         except kernel.ERRORS:
@@ -114,7 +117,7 @@ is a breakpoint where the kernel reports the fault; `delete` ends it."""
             return
         kernel.need_kernel()
         thread = threads.thread_of(threads.parse_pid(argument))
-        stack = next(s for s in stacks.every_stack() if s.lo == int(thread["stack_lo"]))
+        stack = next(s for s in stacks.every_stack() if s.hi == int(thread["stack_hi"]))
         if not stack.guarded:
             raise gdb.GdbError(f"The stack of {stack.who()} has no guards (VMAP_STACK=n).")
         GuardBreakpoint(stack, f"the guards of the stack of {stack.who()}")

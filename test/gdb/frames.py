@@ -52,7 +52,7 @@ def size_of(frame, older, stack):
 
 def stack_in_words(stack, sp):
     """Whose stack it is and how much of it is in use."""
-    used, whole = stack.hi - sp, stack.hi - stack.lo
+    used, whole = stack.hi - sp, stack.hi - stack.bottom
     left = f"{whole - used} left" if used <= whole else f"{used - whole} too many"
     return f"The stack of {stack.who()}: {used} of {whole} bytes in use, {left}."
 
@@ -65,7 +65,7 @@ def show(frame):
         if frame.type() == gdb.INLINE_FRAME:  # part of its caller's
             frame, number = older, number + 1
             continue
-        stack = next((s for s in every if s.lo - kernel.layout("KSTACK_GUARD") <= sp <= s.hi), None)
+        stack = stacks.stack_of(sp, every)
         new = Run(number, name_of(frame), frame.pc(), size_of(frame, older, stack))
         if run and (run.pc, run.size) == (new.pc, new.size) and stack == last:
             run.count += 1

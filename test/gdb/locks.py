@@ -28,6 +28,11 @@ def named(lock):
 
 # --- spin locks ----------------------------------------------------------------------------------
 
+def count_of(thread):
+    """How many sleep locks it holds.  A thread that is doomed to end counts one less."""
+    return int(thread["sleeplocks"]) + int(thread["doomed"]) & 0xffffffff
+
+
 def held_by(hart):
     """The spin locks that a hart holds, last taken first."""
     pointer = hart["held"]
@@ -146,7 +151,7 @@ def pointers_of(thread):
 
 def held_sleep_locks(thread):
     """The sleep locks that a thread holds, as far as they can be found, by address."""
-    owner, wanted, found = int(thread.address), int(thread["sleeplocks"]), {}
+    owner, wanted, found = int(thread.address), count_of(thread), {}
     if not wanted:
         return found
     offsets = [0] + [kernel.offset(kernel.struct(outer), part) for outer, part in PARTS]
@@ -172,10 +177,10 @@ def show_sleep_locks(every, waiting):
             names = [threads.who(one.thread) for one in waiting if one.sleeplock == address]
             kernel.say(f"  {named(lock['guard'])}: held by {threads.who(thread)}" +
                        (f"; waited for by {', '.join(names)}" if names else ""))
-        missing = int(thread["sleeplocks"]) - len(held)
+        missing = count_of(thread) - len(held)
         if missing > 0:
             kernel.say(f"  {threads.who(thread)} holds {missing} more, which GDB cannot find")
-        shown += int(thread["sleeplocks"])
+        shown += count_of(thread)
     if not shown:
         kernel.say("  no thread holds one")
 

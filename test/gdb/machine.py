@@ -5,6 +5,8 @@ import gdb
 import kernel
 from kernel import ANOTHER
 
+FIRST = 0x1000  # where QEMU's harts begin
+
 
 class Run(kernel.Command):
     """Say why the machine cannot be run again from here.
@@ -34,7 +36,7 @@ Usage: start"""
     def run(self, argument):
         self.no_argument(argument)
         kernel.need_machine()
-        if kernel.register("satp") >> 60 or int(gdb.newest_frame().pc()) != 0x1000:
+        if kernel.register("satp") >> 60 or int(gdb.newest_frame().pc()) != FIRST:
             raise gdb.GdbError("The machine has started already: `continue` lets it go on.  To "
                                f"begin again: {ANOTHER}")
         gdb.execute("tbreak boot_main")

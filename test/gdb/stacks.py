@@ -34,6 +34,12 @@ class Stack:
     def mapped(self):
         return not self.guarded or paging.window_entry(self.lo) & paging.V != 0
 
+    @property
+    def bottom(self):
+        """The lowest byte in use: in the reserve, if the stack has run out (docs/survival.md)."""
+        reserve = self.lo - kernel.layout("KSTACK_RESERVE")
+        return reserve if self.guarded and paging.window_entry(reserve) & paging.V else self.lo
+
     def who(self):
         """The owner in words."""
         if self.pid < 0:
@@ -45,13 +51,16 @@ class Stack:
         return self.lo <= address < self.hi
 
     def guards(self):
-        """Draw the guards below and above: xxx where nothing is mapped, !!! where something is."""
+        """Draw the guards below and above: xxx where nothing is mapped, !!! where something is,
+        xx+ where the reserve is."""
         if not self.guarded:
             return "   ", "   "
-        size = kernel.layout("KSTACK_GUARD")
-        return tuple("!!!" if any(paging.window_entry(at) & paging.V for at in
-                                  range(start, start + size, kernel.layout("PAGE_SIZE"))) else "xxx"
-                     for start in (self.lo - size, self.hi))
+        size, reserve = kernel.layout("KSTACK_GUARD"), kernel.layout("KSTACK_RESERVE")
+        bounds = (self.lo - size, self.bottom), (self.hi, self.hi + size - reserve)
+        below, above = ("!!!" if any(paging.window_entry(at) & paging.V for at in
+                                     range(start, end, kernel.layout("PAGE_SIZE"))) else "xxx"
+                        for start, end in bounds)
+        return below[:2] + "+" if self.bottom < self.lo else below, above
 
     def peak(self):
         """The most bytes that its owner ever used: a new stack is all zeros."""
@@ -75,12 +84,12 @@ def every_stack():
             yield Stack(index, kernel.at(start + index * type_.sizeof, type_))
 
 
-def stack_at(address):
-    """The taken slot whose stack or lower guard has that address, or None."""
-    for stack in every_stack():
-        if stack.lo - kernel.layout("KSTACK_GUARD") * stack.guarded <= address < stack.hi:
-            return stack
-    return None
+def stack_of(sp, every):
+    """The stack, of those, that a stack pointer is on, or whose lower guard it is in, or None."""
+    on = [stack for stack in every if stack.bottom <= sp <= stack.hi]
+    below = [stack for stack in every
+             if stack.guarded and stack.lo - kernel.layout("KSTACK_GUARD") <= sp < stack.lo]
+    return (on + below + [None])[0]
 
 
 def depth(stack, hart, running):
@@ -92,13 +101,13 @@ def depth(stack, hart, running):
             # An interrupt or a fault may have left the stack for another one.
             while frame and frame.pc() >= kernel.layout("USER_END"):
                 sp = int(frame.read_register("sp")) & kernel.WORD
-                if stack.lo <= sp <= stack.hi:
+                if stack.bottom <= sp <= stack.hi:
                     return stack.hi - sp
                 frame = frame.older()
         return 0
     pointer = int(stack.value["thread_sp"])
     sp = kernel.words(pointer, 1)[0] if pointer else 0
-    return stack.hi - sp if stack.lo <= sp <= stack.hi else 0
+    return stack.hi - sp if stack.bottom <= sp <= stack.hi else 0
 
 
 class Row:
@@ -106,16 +115,15 @@ class Row:
 
     def __init__(self, stack, harts, running):
         self.stack = stack
-        self.on = next((h for h in harts if int(h["stack_lo"]) == stack.lo), None)
+        self.on = next((h for h in harts if int(h["stack_hi"]) == stack.hi), None)
         pointer = int(stack.value["thread_sp"])  # the first field of the owner's thread
         theirs = next((h for h in harts if pointer and int(h["current"]) == pointer), None)
-        self.hart = self.on or theirs
+        left = next((h for h in harts if stack.hi in (int(h["emergency_hi"]),
+                                                      int(h["interrupt_hi"]))), None)
+        self.hart = self.on or theirs or left
         self.now = depth(stack, self.hart, running) if stack.owned else 0
-        if not self.hart:
-            last = stack.value["thread_hart"]
-            bounds = [h for h in harts if stack.lo in (int(h["emergency_lo"]),
-                                                       int(h["interrupt_lo"]))]
-            self.hart = last.dereference() if last else bounds[0] if bounds else None
+        if not self.hart and stack.value["thread_hart"]:
+            self.hart = stack.value["thread_hart"].dereference()
         self.peak = max(stack.peak(), self.now) if stack.mapped else 0
 
     def table(self):
@@ -126,7 +134,7 @@ class Row:
 
     def bar(self):
         size = self.stack.hi - self.stack.lo
-        now, peak = (-(-n * BAR // size) for n in (self.now, self.peak))
+        now, peak = (min(-(-n * BAR // size), BAR) for n in (self.now, self.peak))
         bar = "." * (BAR - peak) + ":" * (peak - now) + "#" * now
         below, above = self.stack.guards()
         return (f"{self.stack.pid:4} {self.stack.name:13} |{below}|{bar}|{above}| "
@@ -140,7 +148,7 @@ Usage: kstacks
 
 First a table, then a picture in which the low end of a stack, where it would overflow, is on the
 left.  A cached stack has no owner and shows the last one.  A guard that is mapped, which must not
-be, is drawn as !!!."""
+be, is drawn as !!!; one that lent its upper part to a stack that ran out, as xx+."""
 
     name = "kstacks"
     kind = gdb.COMMAND_STACK

@@ -41,7 +41,11 @@ class view_of:  # pylint: disable=invalid-name  # reads as a statement
         self.saved = {name: kernel.register(name) for name in new}
         self.calls = gdb.parameter("may-call-functions")
         gdb.execute("set may-call-functions off", to_string=True)
-        put(new)
+        try:
+            put(new)
+        except BaseException:
+            self.__exit__()
+            raise
         threads.viewed = self.thread
 
     def __exit__(self, *_):
