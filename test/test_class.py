@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import types
 
 import guest
 import pytest
@@ -152,6 +153,45 @@ def test_other_machines(top):
     assert not (top / "out" / "sent").exists()
 
 
+def test_groups():
+    """Who is alike with one of a group is in it; the largest comes first."""
+    pairs = [alike.Pair("a", "b", 90), alike.Pair("c", "d", 100), alike.Pair("d", "e", 81)]
+    assert alike.groups(pairs) == [(("c", "d", "e"), 81), (("a", "b"), 90)]
+    assert alike.groups([]) == []
+
+
+def test_mistakes_that_look_the_same():
+    """What was not changed is no listed mistake, and listed ones that lose the same share a row."""
+    wrong = [types.SimpleNamespace(title=title, loses=["a.b"]) for title in ("this", "that")]
+    lab = types.SimpleNamespace(wrong=lambda: wrong)
+    graded = [types.SimpleNamespace(student=name, lost=lambda: ["a.b"]) for name in ("ann", "bob")]
+    page = overview.mistakes(graded, lab, {"bob"})
+    assert "this; or that" in page and page.count(">ann<") == 1 and page.count(">bob<") == 1
+
+
+def test_incomplete_result_is_not_graded(top):
+    submission = types.SimpleNamespace(student="ann", fingerprint="x")
+    folder = top / "students" / "ann"
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text('{"fingerprint": "x", "status": "graded", "why": ""}')
+    (folder / "result.json").write_text('{"score": 6, "max": 100, "complete": false}')
+    assert gradebook.Result(top, submission).status == "waiting"
+
+
+def test_roster_of_a_spreadsheet(top):
+    (top / "r.csv").write_text("\ufeffstudent;name\nann;Ann\n")
+    assert gradebook.read_roster(top / "r.csv")["ann"]["name"] == "Ann"
+    (top / "r.csv").write_text("Student ID,name\nann,Ann\n")
+    with pytest.raises(gradebook.Mistake, match="its first line is 'Student ID,name'"):
+        gradebook.read_roster(top / "r.csv")
+
+
+def test_changed_lab_is_graded_again(top):
+    (top / "in" / "ann").mkdir()
+    prints = {gradebook.collect(top / "in", {}, LAB + text)[0].fingerprint for text in ("", "a=1")}
+    assert len(prints) == 2
+
+
 MISTAKES = [
     ({"lab": "nope"}, "there is no lab 'nope'"),
     ({"roster": "/nowhere.csv"}, "ROSTER=/nowhere.csv cannot be read"),
@@ -243,7 +283,7 @@ def test_alike(top):
                    "--include=vm/vmalloc.c")
         with open(folder / "vm" / "kstack.c", "a") as file:
             file.write(text)
-    found = alike.find(gradebook.collect(top / "in", {}, LAB), labs.load(LAB))
+    found, unchanged = alike.find(gradebook.collect(top / "in", {}, LAB), labs.load(LAB))
     assert [(pair.first, pair.second) for pair in found] == [("ann", "bob")]
     assert found[0].percent > 95
 
@@ -265,6 +305,6 @@ def test_overview(tmp_path):
              "cases": [{"id": "layout.guards", "status": "fail"}, {"id": evil, "status": "fail"}]}))
         found.append(gradebook.Result(tmp_path / "out", s))
     overview.write(tmp_path / "out", found, {"s1": {"name": evil}}, labs.load(LAB),
-                   [alike.Pair("s1", "s2", 90)])
+                   [alike.Pair("s1", "s2", 90)], [])
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<script>" not in page and "layout.guards" in page and "60 submissions" in page

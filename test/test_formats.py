@@ -113,6 +113,15 @@ def gradescope(report):
     return found, found["tests"]
 
 
+def test_page_of_a_student():
+    """It keeps hidden cases back, when asked to; the instructor's own has all."""
+    report = make_report(hidden=(2,))
+    assert "case2" in results.as_html(report)
+    report.options.keep_back = True
+    page = results.as_html(report)
+    assert "case2" not in page and "hidden cases 0/3" in page
+
+
 def test_gradescope():
     found, tests = gradescope(make_report(hidden=(2,)))
     assert found["score"] == 1 == sum(t["score"] for t in tests)

@@ -52,14 +52,14 @@ def given(lab):
 
 
 def own_lines(path, manifest, known, scratch):
-    """Return what the student wrote, as text; '' if the submission cannot be read."""
+    """Return what the student wrote, as text; None if the submission cannot be read."""
     scratch.mkdir()
     for name in ("tmp", "git"):
         (scratch / name).mkdir()
     try:
         found = submission.read(path, manifest, scratch, None)
     except (intake.Unusable, submission.Refused, OSError):
-        return ""
+        return None
     finally:
         shutil.rmtree(scratch)
     lines = [line for folder in found.values() for content in folder.values()
@@ -68,17 +68,33 @@ def own_lines(path, manifest, known, scratch):
 
 
 def find(submissions, lab):
-    """Return the Pairs that are alike, the most alike first."""
+    """Return (the Pairs that are alike, the most alike first; the students who have handed in what
+    they were given)."""
     manifest = submission.load_manifest(lab.handed_in if lab else None)
     known = given(lab)
     with tempfile.TemporaryDirectory(prefix="class-") as scratch:
-        top, names = Path(scratch), {}
+        top, names, unchanged = Path(scratch), {}, []
         for number, s in enumerate(submissions):
             text = own_lines(s.path, manifest, known, top / "scratch")
-            if text:
+            if text == "":
+                unchanged.append(s.student)
+            elif text:
                 names[f"{number}.c"] = s.student
                 (top / f"{number}.c").write_text(text, encoding="utf-8")
-        return compare(top, names) if len(names) > 1 else []
+        return compare(top, names) if len(names) > 1 else [], unchanged
+
+
+def groups(pairs):
+    """Return [(students, least percent)]: each is alike with another one of its group.  The largest
+    group first."""
+    group_of = {}
+    for pair in pairs:
+        both = group_of.get(pair.first, {pair.first}) | group_of.get(pair.second, {pair.second})
+        for student in both:
+            group_of[student] = both
+    found = {tuple(sorted(group)) for group in group_of.values()}
+    percent = {group: min(p.percent for p in pairs if p.first in group) for group in found}
+    return sorted(percent.items(), key=lambda entry: (-len(entry[0]), -entry[1], entry[0]))
 
 
 def compare(top, names):

@@ -69,6 +69,7 @@ def pieces(path):
 
 
 def fingerprint(path, lab, seed):
+    """lab: its definition."""
     digest = hashlib.sha256(f"{lab}\0{seed}\0".encode())
     try:
         for piece in pieces(path):
@@ -109,11 +110,16 @@ def read_roster(name):
     days_late."""
     try:
         with open(name, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            text = file.read()
+        first = text.partition("\n")[0]
+        between = ";" if first.count(";") > first.count(",") else ","  # as some spreadsheets write
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=between))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Mistake(f"ROSTER={name} cannot be read: {error}") from error
     if not rows or "student" not in rows[0]:
-        raise Mistake(f"ROSTER={name} has no column student: its first line names the columns")
+        raise Mistake(f"ROSTER={name} has no column student; its first line is "
+                      f"{ascii(first[:200])}. Rename the column that has the names of the "
+                      "submissions")
     roster = {}
     for number, row in enumerate(rows, 2):
         student = student_of((row["student"] or "").strip())
@@ -142,6 +148,8 @@ class Result:
             known = {"status": "waiting", "why": ""}
         self.status, self.why = known["status"], known["why"]
         self.data = read_json(self.folder / "result.json") if self.graded else {}
+        if self.graded and not self.data.get("complete"):
+            self.status, self.data = "waiting", {}
         self.score, self.max = self.data.get("score"), self.data.get("max")
 
     @property

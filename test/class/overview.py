@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "grade"))
 
+import alike  # noqa: E402
 import results  # noqa: E402
 import suite  # noqa: E402
 
@@ -63,19 +64,25 @@ def lost(graded):
                    bar(count, len(graded))] for case, count in counts.most_common(CASES_SHOWN)])
 
 
-def mistakes(graded, lab):
-    """The listed wrong solutions that lose just the same cases."""
-    rows = []
+def mistakes(graded, lab, unchanged):
+    """The listed wrong solutions that lose just the same cases; several may lose the same."""
+    by_cases = {}
     for wrong in lab.wrong() if lab else []:
-        same = [r.student for r in graded if wrong.loses and set(r.lost()) == set(wrong.loses)]
+        by_cases.setdefault(frozenset(wrong.loses), []).append(wrong.title)
+    rows = [["nothing was changed in what they were given", len(unchanged),
+             " ".join(map(link, unchanged))]] if unchanged else []
+    for cases, titles in by_cases.items():
+        same = [r.student for r in graded
+                if cases and set(r.lost()) == cases and r.student not in unchanged]
         if same:
-            rows.append([escape(wrong.title), len(same), " ".join(map(link, same))])
+            rows.append([escape("; or ".join(titles)), len(same), " ".join(map(link, same))])
     return table(["mistake", "", "submissions that lose the same cases"],
                  sorted(rows, key=lambda row: -row[1]))
 
 
-def pairs_table(pairs):
-    return table(["", "", ""], [[link(p.first), link(p.second), f"{p.percent} %"] for p in pairs])
+def alike_table(pairs):
+    return table(["students", "at least"], [[" ".join(map(link, group)), f"{percent} %"]
+                                            for group, percent in alike.groups(pairs)])
 
 
 def students(found, roster):
@@ -88,7 +95,7 @@ def students(found, roster):
     return table(["student", "name", "points", ""], rows)
 
 
-def write(out, found, roster, lab, pairs):
+def write(out, found, roster, lab, pairs, unchanged):
     graded = [r for r in found if r.status == "graded"]
     looks = [[escape(r.student), escape(r.why),
               f'<a href="students/{escape(r.student)}/output.txt">output</a>']
@@ -104,10 +111,12 @@ def write(out, found, roster, lab, pairs):
             "<h2>Need a look: no score</h2>", table(["student", "why", ""], looks),
             "<h2>No kernel: score 0</h2>", table(["student", "why"], failed),
             "<h2>Cases most often lost</h2>", lost(graded),
-            "<h2>Mistakes that were expected</h2>", mistakes(graded, lab),
+            "<h2>Mistakes that were expected</h2>",
+            mistakes(graded, lab, [r.student for r in graded if r.student in unchanged]),
             "<h2>Alike</h2><p>So much of what one added to the starter stands in the other, too, "
-            "names, layout and numbers aside.  Short solutions are alike by nature: read both.</p>",
-            pairs_table(pairs),
+            "names, layout and numbers aside.  Short solutions are alike by nature: read what they "
+            "handed in.</p>",
+            alike_table(pairs),
             "<h2>All</h2>", students(found, roster)]
     if waiting := [r.student for r in found if r.status == "waiting"]:
         page += ["<h2>Not graded yet</h2>", f"<p>{escape(' '.join(waiting))}</p>"]

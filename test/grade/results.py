@@ -265,14 +265,19 @@ def html_causes(outcomes):
 
 
 def as_html(report):
+    keep_back = getattr(report.options, "keep_back", False)
+    outcomes = formats.shown(report) if keep_back else report.done()
     out = ['<!DOCTYPE html><html lang="en"><meta charset="utf-8">',
            '<meta name="viewport" content="width=device-width">',
            f"<title>Bulwark: {report.score()}/{report.max()}</title><style>{STYLE}</style>",
            f"<h1>Kernel stacks, graded: {report.score()} of {report.max()} points</h1>",
-           *html_causes(report.done())]
+           *html_causes(outcomes)]
     for group in suite.GROUPS + suite.LAB_GROUPS:
-        done = [o for o in report.done() if o.group == group]
+        done = [o for o in outcomes if o.group == group]
         if done:
             out.append(f"<h2>{group} {sum(o.points for o in done)}/{sum(o.max for o in done)}</h2>")
             out += [html_case(o) for o in done]
+    got, most = formats.hidden_points(report)
+    if most and keep_back:
+        out.append(f"<h2>hidden cases {got}/{most}</h2>")
     return "\n".join(out) + "\n</html>\n"
