@@ -98,7 +98,7 @@ def test_names():
                (".c", ".h", ".S", ".ld", ".py", ".patch", ".pml", "") and path.is_file()]
     code = {path: path.read_text(errors="replace") for path in tracked}
     words = set(re.findall(r"\w+", "\n".join(code.values()))) | OUTSIDE | {p.stem for p in tracked}
-    numbers = {path.name[:2] for path in (guest.TOP / "test/mutants").glob("*.patch")}
+    numbers = {path.name.split("-")[0] for path in (guest.TOP / "test/mutants").glob("*.patch")}
     cases = "".join(path.read_text() for path in (guest.TOP / "test/grade/cases").glob("*.py"))
     for page, text in TEXT.items():
         wrong = [name for name in re.findall(r"(\w+)\+0x[0-9a-f]+", text) if name not in words]
