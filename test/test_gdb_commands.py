@@ -163,7 +163,8 @@ def in_stressfs(tmp_path_factory):
 def in_reserve(tmp_path_factory):
     """GDB where a stack that ran out has used up its reserve, too."""
     return answers(tmp_path_factory.mktemp("reserve"), [
-        "overflow", "overflow", "frames", "kstacks", "explain f->stack.lo"],
+        "overflow", "overflow", "frames", "kstacks", "explain f->stack.lo", "kill",
+        "ps"],
         "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=3)
 
 
@@ -262,6 +263,10 @@ def test_machine_has_ended(in_ls, at_fault):
                  answer(at_fault, "overflow", -1)):
         assert said.startswith("error: There is no machine") or \
             said.endswith("Error: There is no machine"), said
+
+
+def test_kill(in_reserve):
+    assert answer(in_reserve, "ps").startswith("error: There is no machine")
 
 
 def test_machine_runs(in_stressfs):
