@@ -42,6 +42,10 @@ struct thread *thread_current(void) {
   return &self;
 }
 
+void thread_ask_end(void) {
+  CHECK(false);  // nobody is doomed here
+}
+
 void spin_init(struct spinlock *l, const char *name) {
   memset(l, 0, sizeof(*l));
   l->name = name;

@@ -55,6 +55,9 @@ _Noreturn void panic(const char *fmt, ...) {
 }
 
 // Called between what must not be torn apart, too: give the others time to come between.
+void kstack_refill(void) {
+}
+
 void panic_poll(void) {
   if (ODDS(2))
     sched_yield();
