@@ -95,6 +95,10 @@ void vmalloc_free(struct vm_area *area) {
 void vmalloc_add_arena(struct vmalloc_arena *arena, uint64 size) {
   CHECK(arena == &kstack_window && size == SLOTS * KSTACK_SLOT);
   arena->areas = areas;
+  // An entry for each page of the host's addresses: none is set, since nobody uses a reserve.
+  arena->ptes = mmap(NULL, ((1UL << 47) >> PAGE_SHIFT) * sizeof(pte_t), PROT_READ,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(arena->ptes != MAP_FAILED);
   arena->granules.count = SLOTS;
 }
 
