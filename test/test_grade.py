@@ -715,6 +715,9 @@ def test_every_fact_is_found():
         panic = failed("overflow.x", wanted, "the machine ended with exit code 1: a line | panic: "
                        f"vm/a.c:7: assertion failed: a == b (hart {hart})")
         assert teach.find(panic).says == "the kernel panicked: vm/a.c:7: assertion failed: a == b"
+        assert "file and line" in dict(teach.lines(panic))["hint"]
+    panic.seen = "the machine ended with exit code 1: a line | panic: no memory (hart 0)"
+    assert dict(teach.lines(panic))["hint"] == teach.PLAIN_PANIC
     for fact in teach.FACTS:
         page, _, section = fact.page.partition("#")
         text = (guest.TOP / page).read_text()
@@ -907,6 +910,10 @@ def test_trap_entry_that_faults_is_one_cause():
         found[0].scene["traps"][0]["sp"] = sp
         assert words in story.passed(found[0].scene), hex(sp)
     found[0].scene = scene()
+    probing = MadeUpPlaces()
+    probing.name = lambda address: "probe_read+0x0"
+    assert story.in_entry(found[0].scene, MadeUpPlaces())
+    assert not story.in_entry(found[0].scene, probing)
     found[0].scene["traps"][1].update(bad_sp=False, sp=LO + 8192)  # as if the reporter probed
     story.explain(found[0], MadeUpPlaces())
     assert len(teach.causes(found)) == 2

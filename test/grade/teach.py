@@ -51,6 +51,8 @@ PANICKED = Fact(
     "An assertion's message names its file and line: which rule is checked there, and who had to "
     "keep it?", "docs/invariants.md", r".*exit code 1\b.*panic: ([^|]*?)(?: \(hart \d+\))?$")
 
+PLAIN_PANIC = "The message says what the kernel could not do. Who asked for that, and why?"
+
 # In the order in which to mend them.
 FACTS = (
     PANICKED,
@@ -253,7 +255,8 @@ def lines(outcome):
         if outcome.seen:
             said.append(("printed", named(outcome.seen, outcome)))
     if fact:
-        said.append(("hint", fact.hint))
+        plain_panic = fact.shape == PANICKED.shape and "assertion failed" not in fact.says
+        said.append(("hint", PLAIN_PANIC if plain_panic else fact.hint))
     if outcome.hint and (not fact or tells_more(outcome, fact)):
         said.append(("the case" if fact else "hint", outcome.hint))
     if fact:
