@@ -232,7 +232,7 @@ def test_report_over_a_prompt(terminal):
     t.expect("$ ")
     t.type("echo half")
     t.expect("echo half")
-    came = t.expect("run=-\n$ echo half")
+    came = t.expect("reserve=-\n$ echo half")
     assert came.startswith("\n\npid ")
     t.type(" a line\n")
     t.expect("\nhalf a line\n$ ")
