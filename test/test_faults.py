@@ -158,10 +158,15 @@ def test_no_room_for_the_frame(boot, symbols, sp, trap):
 
 
 def test_room_for_the_frame(boot, symbols):
-    """With exactly one frame's room the stack is good; trap_kernel_exception() runs out of it."""
-    k = check_common(boot(f"provoke WILD_SP lo+{FRAME} break"), code=PANIC)
-    check_overflow(k, symbols, "trap_kernel_exception")
-    assert k["sp"] < k["lo"] and k["why"] == "interrupts-off"
+    """With exactly one frame's room the stack is good; trap_kernel_exception() runs out of it.  It
+    goes on in the reserve, and reports the exception."""
+    r = boot(f"provoke WILD_SP lo+{FRAME} break")
+    assert r.code == KILLED and len(r.records) == 2, r.explain()
+    first, second = r.records
+    check_overflow(first, symbols, "trap_kernel_exception")
+    assert first["sp"] < first["lo"] and first["reserve"] == "interrupts-off"
+    assert second["class"] == "exception" and second["sp"] == first["lo"] + FRAME
+    assert [k["verdict"] for k in r.records] == ["killed", "killed"]
 
 
 def test_fault_of_the_user_copy(boot):
