@@ -187,9 +187,21 @@ def test_roster_of_a_spreadsheet(top):
 
 
 def test_changed_lab_is_graded_again(top):
+    """Or some would be graded by other points than the rest."""
     (top / "in" / "ann").mkdir()
-    prints = {gradebook.collect(top / "in", {}, LAB + text)[0].fingerprint for text in ("", "a=1")}
-    assert len(prints) == 2
+    lab, seen = types.SimpleNamespace(name="x", folder=top), set()
+    for points in ("a = 1", "a = 2"):
+        (top / "lab").write_text(points)
+        seen.add(gradebook.collect(top / "in", {}, lab)[0].fingerprint)
+    assert len(seen) == 2
+
+
+def test_full_disk_of_one(top):
+    """What could not be graded is no line of results: those are counted."""
+    done = subprocess.run([str(HERE / "one"), "/dev/full/x", "", "ann", "f", "", "p"], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "class: ann cannot be graded: Not a directory\n"
 
 
 MISTAKES = [
@@ -243,7 +255,7 @@ def test_same_student_twice(top):
     (top / "in" / "ann").mkdir()
     (top / "in" / "ann.zip").write_bytes(b"")
     with pytest.raises(gradebook.Mistake, match="both of ann"):
-        gradebook.collect(top / "in", {}, LAB)
+        gradebook.collect(top / "in", {}, None)
 
 
 def test_fingerprints(top):
@@ -283,7 +295,7 @@ def test_alike(top):
                    "--include=vm/vmalloc.c")
         with open(folder / "vm" / "kstack.c", "a") as file:
             file.write(text)
-    found, unchanged = alike.find(gradebook.collect(top / "in", {}, LAB), labs.load(LAB))
+    found, unchanged = alike.find(gradebook.collect(top / "in", {}, None), labs.load(LAB))
     assert [(pair.first, pair.second) for pair in found] == [("ann", "bob")]
     assert found[0].percent > 95
 

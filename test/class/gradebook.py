@@ -69,8 +69,9 @@ def pieces(path):
 
 
 def fingerprint(path, lab, seed):
-    """lab: its definition."""
-    digest = hashlib.sha256(f"{lab}\0{seed}\0".encode())
+    """Of what was handed in, and of what makes its score: the lab's definition, and the seed."""
+    definition = (lab.folder / "lab").read_text(encoding="utf-8") if lab else ""
+    digest = hashlib.sha256(f"{lab and lab.name}\0{definition}\0{seed}\0".encode())
     try:
         for piece in pieces(path):
             digest.update(piece)

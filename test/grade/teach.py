@@ -35,7 +35,7 @@ PAIRS = 4  # of a field's values, that are told
 # Groups of cases whose hints are about what a report says, not about how the kernel comes to it.
 ABOUT_REPORTS = ("not_overflow", "wild_sp", "evidence", "dma", "lkdtm")
 
-# What forces a panic.
+# What forbids to kill at once: where the reserve does not help either, it forces a panic.
 FORCED = {
     "option": "if the boot arguments say so", "interrupt": "if an interrupt handler was running",
     "idle": "if the hart was idle", "kernel-thread": "if there is no process",
@@ -143,13 +143,15 @@ FACTS = (
          "the reason.", "docs/survival.md"),
     *(Fact(rf"(verdict=panic with )?why={why}\b", f"the kernel must panic, with why={why}, {when}",
            "A process is killed if it was in a system call, with interrupts on, and held nothing. "
-           "Of several reasons against that, why= names the first one of the table.",
+           "Any other overflow goes on in the reserve, once; what cannot do that is a panic. Of "
+           "several reasons why= names the first one of the table.",
            "docs/traps.md#kill-or-panic") for why, when in FORCED.items()),
     Fact(r"(verdict=killed|why=-)", "the kernel panics where it could kill the process alone",
          "Look at why= in what was seen: was it so when the fault came, or has the kernel asked "
          "about another moment, or another thread?", "docs/traps.md#kill-or-panic"),
     Fact(r"(verdict|why)=", "the kernel decides wrongly between kill and panic",
-         "A process is killed if it was in a system call, with interrupts on, and held nothing.",
+         "A process is killed if it was in a system call, with interrupts on, and held nothing. "
+         "Any other overflow goes on in the reserve, once; what cannot do that is a panic.",
          "docs/traps.md#kill-or-panic"),
     Fact(r"owner=", "the report names the wrong owner of an address",
          "A guard belongs to the stack above it, or to the one below if there is none above.",
