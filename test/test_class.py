@@ -260,15 +260,16 @@ def test_same_student_twice(top):
 
 def test_fingerprints(top):
     """What was handed in decides whether it is graded again; pipes and links do no harm."""
+    lab = labs.load(LAB)
     folder = hand_in(top / "in", "ann")
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("/dev/zero")
-    first = gradebook.fingerprint(folder, LAB, "")
-    assert first == gradebook.fingerprint(folder, LAB, "")
-    assert first != gradebook.fingerprint(folder, LAB, "1")
+    first = gradebook.fingerprint(folder, lab, "")
+    assert first == gradebook.fingerprint(folder, lab, "")
+    assert first != gradebook.fingerprint(folder, lab, "1")
     path = next(folder.rglob("*.c"))
     path.write_bytes(path.read_bytes()[:-1] + b" ")
-    assert first != gradebook.fingerprint(folder, LAB, "")
+    assert first != gradebook.fingerprint(folder, lab, "")
 
 
 OWN = """
