@@ -2,9 +2,9 @@
 #
 # Every command of Bulwark; `make help` lists them.
 #
-# No recursion, and two parts elsewhere, lint.mk and labs.mk; everything it makes lies in build/.
-# test/tools/options looks at what was typed, and test/tools/doctor for the tools, before anything
-# is built.
+# No recursion, and three parts elsewhere: lint.mk, labs.mk and tools.mk.  Everything it makes lies
+# in build/.  test/tools/options looks at what was typed, and test/tools/doctor for the tools,
+# before anything is built.
 
 .DEFAULT_GOAL := kernel
 # To the make of BSD the first is a command; to macOS, whose GNU make is of 2006, the second speaks.
@@ -283,12 +283,6 @@ $(B)/files: tools $(B)/options | $(FILES)
 
 image: $(B)/fs.img $(B)/fsck
 
-# What a guest has written stays, so the image is not made anew here.
-fsck: $(B)/fsck
-	@image=$(call quote,$(or $(IMAGE),$(B)/fs.img)); \
-	  [ -e "$$image" ] || { echo "make: there is no $$image to check" >&2; exit 8; }; \
-	  test/tools/unused "$$image" && $(B)/fsck "$$image"
-
 # --- running -------------------------------------------------------------------------------------
 
 # These have the image read, and for each machine a copy of what is written.
@@ -310,18 +304,6 @@ qemu: kernel image
 run-%: kernel image
 	@exec env BOOT_LOG=$(B)/run-$*.log test/tools/boot $(MACHINE) $(DISK) -snapshot \
 	  -append '$(APPEND) -- /$* $(ARGS)'
-
-# What runs for long is started by exec, and on a leash: it ends with make, however make ends.
-# This: on one hart, with room for ten thousand processes.
-bench: override CPUS := 1
-bench: MEM := 1G
-bench: kernel image
-	@exec test/tools/leash $(PYTHON) test/tools/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
-	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
-
-# The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
-demo: kernel image
-	@exec test/tools/leash $(PYTHON) test/tools/demo $(B)
 
 qemu-gdb: kernel image $(GDBINIT)
 	@$(PYTHON) test/tools/gdb-port $(GDBPORT)
@@ -356,35 +338,12 @@ $(B)/test/host/%: test/host/%.c $$(call tested,test/host/$$*.c) $(B)/options
 host: $(HOST_TESTS)
 	@for t in $^; do echo "  TEST     $$t"; $$t || exit 1; done
 
-# A stack's life on harts that cache all they may: docs/fences.md.
-model: tools
-	@exec test/tools/leash $(PYTHON) test/model/check
-
 # Twice as many at a time as there are processors, since many tests wait.
 WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
 
+# What runs for long is started by exec, and on a leash: it ends with make, however make ends.
 test: kernel image $(HOST_TESTS)
 	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
-
-# Every moment at which the power can fail: docs/power-cuts.md.
-crash: kernel image
-	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
-	  test/tools/crash --seed="$$SEED" --cut="$$CUT" $(ARGS)
-
-# Hostile programs: docs/fuzzing.md.  The scripts make a disk of their own.
-fuzz: kernel image
-	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) \
-	  $(foreach v,SEED CALLS ROUND,$(if $($(v)),--$(shell echo $(v) | tr A-Z a-z) "$$$(v)")) $(B)
-
-# ROUND= here is the number of one image.
-fuzz-images: kernel image
-	@exec test/tools/leash $(PYTHON) test/tools/fuzz-images $(if $(SEED),--seed "$$SEED") \
-	  $(if $(ROUND),--calls 1 --first "$$ROUND",$(if $(CALLS),--calls "$$CALLS")) $(B)
-
-soak: override CPUS := 4
-soak: kernel image
-	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) --soak \
-	  --minutes "$${MINUTES:-30}" $(if $(SEED),--seed "$$SEED") $(B)
 
 # The script calls make again, since a kernel that does not build has a grade too: none.  Under
 # KASAN=y the limits are longer: it takes more instructions, and harts that take turns wait longer
@@ -421,4 +380,4 @@ help:
 
 .PHONY: $(COMMANDS) readable
 
-include test/lint/lint.mk test/labs/labs.mk $(shell test/tools/folder deps $(B))
+include test/lint/lint.mk test/labs/labs.mk test/tools/tools.mk $(shell test/tools/folder deps $(B))

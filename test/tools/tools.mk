@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+#
+# Tools that measure, show, and look for what goes wrong, a part of the Makefile.
+
+# On one hart, with room for ten thousand processes.
+bench: override CPUS := 1
+bench: MEM := 1G
+bench: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
+	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
+
+# The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
+demo: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/demo $(B)
+
+# A stack's life on harts that cache all they may: docs/fences.md.
+model: tools
+	@exec test/tools/leash $(PYTHON) test/model/check
+
+# What a guest has written stays, so the image is not made anew here.
+fsck: $(B)/fsck
+	@image=$(call quote,$(or $(IMAGE),$(B)/fs.img)); \
+	  [ -e "$$image" ] || { echo "make: there is no $$image to check" >&2; exit 8; }; \
+	  test/tools/unused "$$image" && $(B)/fsck "$$image"
+
+# Every moment at which the power can fail: docs/power-cuts.md.
+crash: kernel image
+	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
+	  test/tools/crash --seed="$$SEED" --cut="$$CUT" $(ARGS)
+
+# Hostile programs: docs/fuzzing.md.  The scripts make a disk of their own.
+fuzz: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) \
+	  $(foreach v,SEED CALLS ROUND,$(if $($(v)),--$(shell echo $(v) | tr A-Z a-z) "$$$(v)")) $(B)
+
+# ROUND= here is the number of one image.
+fuzz-images: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/fuzz-images $(if $(SEED),--seed "$$SEED") \
+	  $(if $(ROUND),--calls 1 --first "$$ROUND",$(if $(CALLS),--calls "$$CALLS")) $(B)
+
+soak: override CPUS := 4
+soak: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) --soak \
+	  --minutes "$${MINUTES:-30}" $(if $(SEED),--seed "$$SEED") $(B)
