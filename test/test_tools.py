@@ -426,6 +426,7 @@ def test_lint_counts_lines(tmp_path, lines, good):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/layout.md").write_text(re.sub(r"\| `boot/` \| [\d,]+ \|", "| `boot/` | 2 |",
                                                     page))
+    (tmp_path / "Makefile").write_text("all:\n" * 3)
     for room in "boot", "trap", "vm", "kern":
         (tmp_path / room).mkdir()
     (tmp_path / "boot/a.c").write_text("// A comment.\n\n" + "int x;\n" * lines)
@@ -433,6 +434,7 @@ def test_lint_counts_lines(tmp_path, lines, good):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert (done.returncode == 0) == good, done.stdout
     assert good or "`boot/` has 3 lines of code, and 2 at most" in done.stdout
+    assert "Makefile, all its lines                                 3 of    400" in done.stdout
 
 
 def test_pages_are_found():
