@@ -39,11 +39,12 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench qemu-gdb gdb host model test crash fuzz \
-  fuzz-images soak fsck grade grade-gdb mutants lab labs handin class gradescope classroom50 \
-  lint lint-format lint-text lint-size lint-style lint-warnings lint-layers lint-instructions \
-  lint-headers lint-clang lint-shell compile_commands.json doctor clean help
+  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES BASE $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu demo bench stack-budget qemu-gdb gdb host model test \
+  crash fuzz fuzz-images soak fsck grade grade-gdb mutants lab labs handin class gradescope \
+  classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
+  lint-budget lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
+  clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
@@ -51,7 +52,7 @@ GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
 export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES \
-  $(CLASS) $(GRADED)
+  BASE $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -165,7 +166,8 @@ $(B)/%.c.o: %.c $(B)/options
 UNCHECKED := boot/% trap/% kern/lib/% $(filter-out %/kasan.c,$(wildcard kern/provoke/*.c)) \
   $(patsubst %,vm/%.c,check kasan_shadow kasan_report kmalloc page pagetable ram tlb)
 ifeq ($(KASAN),y)
-$(patsubst %,$(B)/%.o,$(filter-out $(UNCHECKED),$(filter %.c,$(SOURCES)))): CHECKS = $(CHECK_FLAGS)
+$(foreach s,o ci,$(patsubst %,$(B)/%.$(s),$(filter-out $(UNCHECKED),$(filter %.c,$(SOURCES))))): \
+  CHECKS = $(CHECK_FLAGS)
 endif
 
 $(B)/%.S.o: %.S $(B)/options $(B)/include/offsets.h

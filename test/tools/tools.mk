@@ -42,3 +42,20 @@ soak: override CPUS := 4
 soak: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/fuzz --cpus $(CPUS) --soak \
 	  --minutes "$${MINUTES:-30}" $(if $(SEED),--seed "$$SEED") $(B)
+
+# What gcc says of who calls whom, and of each frame; and the type of each function.  It names the
+# first after the output, which nobody needs.
+CALLGRAPHS := $(patsubst %,$(B)/%.ci,$(filter %.c,$(SOURCES)))
+$(CALLGRAPHS): $(B)/%.ci: % $(B)/options
+	@mkdir -p $(@D)
+	$(call say,CALLS,$<)$(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECKS) $(DEPS) -S \
+	  -fcallgraph-info=su -aux-info $(new).types -o $(new).s $<
+	@cat $(new).types >> $(new).ci && rm $(new).types $(new).s && mv $(new).ci $@
+
+# How deep the kernel stack can get: docs/stack-budget.md.
+BUDGET = $(PYTHON) test/tools/stack-budget $(if $(filter y,$(KASAN)),--kasan)
+
+stack-budget: $(OBJECTS) $(CALLGRAPHS)
+	@exec env $(foreach v,CROSS VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE,$(v)='$($(v))') \
+	  $(BUDGET) $(if $(ARGS),--way="$(ARGS)") $(if $(JSON),--json="$$JSON") \
+	  $(if $(BASE),--base="$$BASE") $(OBJDUMP) $(B) $(SOURCES)

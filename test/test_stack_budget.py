@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: MIT
+"""make stack-budget: what it refuses, what it compares, and that no stack was seen deeper."""
+
+import json
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+
+import guest
+import pytest
+from test_tools import SKIPPED, SOURCES, copy_source
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("stack-budget")]  # one build
+UPTIME = "int64 sys_uptime(const uint64 *arg) {\n"
+
+
+def make(tree, *words):
+    return subprocess.run(["make", "-s", "-C", tree, *words], env=guest.environment(), text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of this tree in which a test may break things, built."""
+    tree = tmp_path_factory.mktemp("budget")
+    for name in SOURCES:
+        copy_source(name, tree)
+    guest.copy_tree(guest.BUILD, tree / "build", ignore=SKIPPED)
+    done = make(tree, "stack-budget", "JSON=whole.json")
+    assert done.returncode == 0, done.stdout[-3000:]
+    (tree / "table").write_text(done.stdout)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def report(tree):
+    return json.loads((tree / "whole.json").read_text())
+
+
+@contextmanager
+def changed(tree, path, old, new):
+    """The file with another text, for a while."""
+    before = (tree / path).read_text()
+    assert before.count(old) == 1
+    (tree / path).write_text(before.replace(old, new))
+    try:
+        yield
+    finally:
+        (tree / path).write_text(before)
+
+
+def refused(tree, path, old, new, *words):
+    """Return what make says of that change."""
+    with changed(tree, path, old, new):
+        done = make(tree, *words or ["stack-budget"])
+        assert done.returncode != 0, done.stdout
+        return done.stdout
+
+
+def plant(tree, code, call, *words):
+    """Put code before sys_uptime, and a call of it in there."""
+    return refused(tree, "kern/sys/sys_proc.c", UPTIME, f"{code}\n\n{UPTIME}  {call}\n", *words)
+
+
+# --- what it shows -------------------------------------------------------------------------------
+
+def test_every_call_and_interrupt_is_there(report):
+    names = {row["way"] for row in report["ways"]}
+    calls = re.findall(r"CALL\((\w+), \d+\)", (guest.TOP / "kern/lib/abi.h").read_text())
+    assert len(calls) > 25
+    assert {f"system call {name}" for name in calls} == {n for n in names if "system call" in n}
+    for what in ("page fault", "timer", "UART", "disk", "idle", "init_start", "boot_main"):
+        assert any(what in name for name in names), what
+
+
+def test_chains_add_up(report):
+    for row in report["ways"]:
+        assert row["bytes"] == sum(size for _, size in row["chain"])
+        assert row["panic"] == sum(size for _, size in row["panic_chain"])
+        assert row["bytes"] < row["panic"] <= report["stacks"][row["stack"]] // 2
+
+
+def test_traps_are_in_the_chain(report):
+    """A call that copies: its own frame, that of a fault of the copy, and of what comes on top."""
+    read = next(row for row in report["ways"] if row["way"] == "system call exec")
+    frames = [name for name, size in read["chain"] if name.startswith("[")]
+    assert frames == ["[frame: user mode]", "[frame: page fault of the user copy]",
+                      "[frame: interrupt]", "[frame: stale translation]"]
+    names = [name for name, _ in read["chain"]]
+    assert names.index("sys_exec") < names.index("usercopy_fault") < names.index("trap_preempt")
+    assert {size for name, size in read["chain"] if name.startswith("[")} == {guest.FRAME}
+
+
+def test_table_and_one_chain(tree, report):
+    text = (tree / "table").read_text()
+    for row in report["ways"]:
+        assert re.search(rf"^ +{row['bytes']} +{row['panic']} +\d+ % +{re.escape(row['way'])}$",
+                         text, re.MULTILINE)
+    done = make(tree, "stack-budget", "ARGS=system call getpid")
+    assert "sys_getpid" in done.stdout.split("system call getpid:")[1]
+    done = make(tree, "stack-budget", "ARGS=system call none")
+    assert done.returncode and 'there is no way in "system call none"' in done.stdout
+
+
+def test_picture(tree, report):
+    picture = (tree / "build/stack-budget.svg").read_text()
+    assert picture.startswith("<svg ") and picture.count("<g>") > 50 and "nan" not in picture
+    folded = {}
+    for line in (tree / "build/stack-budget.folded").read_text().splitlines():
+        path, size = line.rsplit(" ", 1)
+        way = path.split(";")[0]
+        folded[way] = folded.get(way, 0) + int(size)
+    assert folded == {row["way"]: row["bytes"] for row in report["ways"]}
+
+
+# --- what it refuses -----------------------------------------------------------------------------
+
+def test_deep_function(tree):
+    code = "\n".join(
+        f"static __attribute__((noinline)) int planted{i}(volatile char *p) {{\n"
+        f"  volatile char room[900];\n  room[0] = *p;\n"
+        f"  return {f'planted{i - 1}(room)' if i else '0'} + room[0];\n}}" for i in range(6))
+    said = plant(tree, code, "char c = 0; planted5(&c);", "lint-budget")
+    assert re.search(r"system call uptime may take \d+ bytes of the thread stack; the limit is "
+                     r"8192", said)
+    assert re.search(r" 9\d\d +\d+  planted3", said), said and "Make the largest" in said
+
+
+RECURSION = """static __attribute__((noinline)) uint64 planted(volatile uint64 *n) {
+  volatile uint64 here = *n - 1;
+  return here ? planted(&here) + here : 0;
+}"""
+
+
+def test_recursion(tree):
+    said = plant(tree, RECURSION, "uint64 n = 3; planted(&n);")
+    assert "these call each other, and nothing says how deep:\n  planted -> planted" in said
+    assert "recursion planted N WHY" in said
+
+
+def test_recursion_with_a_bound(tree, report):
+    calls = tree / "test/tools/budget/calls"
+    before = calls.read_text()
+    calls.write_text(before + "recursion planted 40 a test\n")
+    try:
+        with changed(tree, "kern/sys/sys_proc.c", UPTIME,
+                     f"{RECURSION}\n\n{UPTIME}  uint64 n = 3; planted(&n);\n"):
+            done = make(tree, "stack-budget", "JSON=bounded.json", "ARGS=system call uptime")
+            assert done.stdout.count("  planted\n") == 40, done.stdout
+        assert "recursion of planted, which there is not" in make(tree, "stack-budget").stdout
+    finally:
+        calls.write_text(before)
+
+
+def test_unknown_pointer(tree):
+    said = plant(tree, "static int (*volatile planted)(void);", "if (planted) return planted();")
+    assert re.search(r"kern/sys/sys_proc.c:\d+: sys_uptime calls a pointer, and "
+                     r"test/tools/budget/calls does not say to what", said)
+    assert "pointer kern/sys/sys_proc.c EXPRESSION() = FUNCTION..." in said
+
+
+def test_address_that_nobody_calls(tree):
+    said = plant(tree, "static int planted(void) { return 0; }\n"
+                 "static int (*volatile keep)(void);", "keep = planted;")
+    assert "kern/sys/sys_proc.c takes the address of planted, and test/tools/budget/calls" in said
+    assert "Add planted to the line" in said
+
+
+@pytest.mark.parametrize("code, what", [
+    ('asm volatile("call panic_poll" ::: "ra", "memory");', "calls panic_poll"),
+    ('asm volatile("jalr ra, 0(%0)" :: "r"(arg) : "ra", "memory");', "calls a pointer")])
+def test_call_that_gcc_does_not_see(tree, code, what):
+    said = plant(tree, "", code)
+    assert f"sys_uptime {what}, of which gcc says nothing; in asm() no call can be seen" in said
+
+
+def test_line_of_the_table_that_is_not_true(tree):
+    calls = "test/tools/budget/calls"
+    for old, new, said in [
+            ("uart_interrupt disk_interrupt", "uart_interrupt none", "call none, which there"),
+            ("pointer vm/pagetable.c visit()", "pointer vm/pagetable.c seek()", "does not say"),
+            ("recursion check_table 3 once", "recursion check_table many", "not a line that"),
+            ("pointer trap/sys", "pointer kern/sys/sys_file.c gone() = panic\npointer trap/sys",
+             "calls no gone() any more: remove the line"),
+            ("recursion panic 2", "#", "panic")]:
+        assert said in refused(tree, calls, old, new)
+
+
+def test_assembly_that_changes_stacks(tree):
+    said = refused(tree, "kern/sched/switch.S", "  // 4.\n", "  // 4.\n  mv sp, t3\n")
+    assert "kern/sched/switch.S sets sp 2 times, and test/tools/budget/calls says 1" in said
+    said = refused(tree, "kern/sched/switch.S", "  call thread_begin\n",
+                   "  call thread_begin\n  call thread_yield\n")
+    assert "kern/sched/switch.S enters thread_yield" in said
+
+
+def test_room_for_a_switch(tree):
+    said = refused(tree, "trap/trap.c", "(KASAN ? 4096 : 1024)", "(KASAN ? 4096 : 512)")
+    assert re.search(r"trap_preempt may take \d+ bytes, more than PREEMPT_ROOM", said)
+
+
+def test_broken_graph(tree):
+    graph = tree / "build/vm/page.c.ci"
+    whole = graph.read_text()
+    for text, said in [("", "no whole call graph"), (whole[:2000], "no whole call graph"),
+                       (whole.replace("edge: {", "edge {", 1), "a line that is not of a"),
+                       (whole.replace("(static)", "(dynamic)", 1), "no fixed size (dynamic)"),
+                       (whole.replace('sourcename: "', 'sourcename: "x', 1), "a call of nobody")]:
+        graph.write_text(text)
+        done = make(tree, "stack-budget")
+        assert done.returncode and f"build/vm/page.c.ci" in done.stdout and said in done.stdout
+    graph.unlink()
+    assert make(tree, "stack-budget").returncode == 0
+
+
+def test_clang():
+    for command in ("stack-budget", "lint-budget"):
+        done = make(guest.TOP, command, "LLVM=1")
+        assert done.returncode and "clang says nothing: leave LLVM=1 out" in done.stdout
+
+
+# --- another commit ------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def commits(tree):
+    """The copy as a repository: a commit from before there was the command, and one with it."""
+    def git(*words):
+        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", *words], cwd=tree,
+                       check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    git("init", "-q")
+    (tree / ".git/info/exclude").write_text("/build/\n/*.json\n/table\n")
+    git("add", "-A", ":!test/tools/stack-budget")
+    git("commit", "-q", "-m", "before")
+    git("add", "-A")
+    git("commit", "-q", "-m", "now")
+    return tree
+
+
+def test_difference(commits):
+    done = make(commits, "stack-budget", "BASE=HEAD")
+    assert done.returncode == 0
+    assert done.stdout == "No way in is deeper or less deep than in HEAD.\n", done.stdout
+    code = "static __attribute__((noinline)) int planted(volatile char *p) {\n" \
+           "  volatile char room[900];\n  room[0] = *p;\n  return room[0] + (int)ticks_now();\n}"
+    code = code.replace(" + (int)ticks_now()", "")
+    with changed(commits, "kern/sys/sys_proc.c", UPTIME,
+                 f"{code}\n\n{UPTIME}  char c = 0; planted(&c);\n"):
+        done = make(commits, "stack-budget", "BASE=HEAD")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^system call uptime: \+\d+ bytes, \d+ -> \d+$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  \+ +9\d\d  planted$", done.stdout, re.MULTILINE), done.stdout
+    assert "getpid" not in done.stdout
+    assert not list((commits / "build").glob("base-*"))
+    listed = subprocess.run(["git", "worktree", "list"], cwd=commits, stdout=subprocess.PIPE)
+    assert len(listed.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("base, said", [
+    ("nowhere", "BASE=nowhere is no commit"), ("-x", "BASE=-x is no commit"),
+    ("HEAD~1", "BASE=HEAD~1 is a commit from before there was make stack-budget")])
+def test_wrong_base(commits, base, said):
+    done = make(commits, "stack-budget", f"BASE={base}")
+    assert done.returncode and said in done.stdout, done.stdout
+
+
+def test_base_that_does_not_build(commits):
+    with changed(commits, "kern/sys/sys_proc.c", UPTIME, f"#error planted\n{UPTIME}"):
+        subprocess.run("git stash create > build/stash", cwd=commits, shell=True, check=True,
+                       env=guest.environment(GIT_AUTHOR_NAME="x", GIT_AUTHOR_EMAIL="x@x",
+                                             GIT_COMMITTER_NAME="x", GIT_COMMITTER_EMAIL="x@x"))
+    commit = (commits / "build/stash").read_text().strip()
+    done = make(commits, "stack-budget", f"BASE={commit}")
+    assert done.returncode and f"make stack-budget fails in BASE={commit}" in done.stdout
+    assert "planted" in done.stdout and not list((commits / "build").glob("base-*"))
+
+
+def test_no_repository(tree, tmp_path):
+    bare = tmp_path / "tree"
+    shutil.copytree(tree, bare, ignore=shutil.ignore_patterns(".git"))
+    done = subprocess.run(["make", "-s", "-C", bare, "stack-budget", "BASE=HEAD"], text=True,
+                          env=guest.environment(GIT_CEILING_DIRECTORIES=str(tmp_path)),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode and "BASE=HEAD is no commit" in done.stdout
