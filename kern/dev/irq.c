@@ -11,6 +11,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
+#include "vm/kstack.h"
 #include "vm/pagetable.h"
 
 #define SOURCES 1024
@@ -84,6 +85,7 @@ void irq_software(void) {
   assert(!irq_enabled());
   csr_clear(sip, SIE_SSIE);
   panic_poll();
+  kstack_refill();  // thread_ask_end raises this, perhaps before a switch
 #if PROVOKE
   void (*test)(void) = load_acquire(&irq_software_test);
   if (test)
