@@ -116,7 +116,7 @@ void end_doomed(const struct trap_frame *frame) {
   t->doomed = false;
   t->sleeplocks = 0;
   t->stack_lo = h->victim_lo = t->kstack->lo;
-  h->victim_hi = t->stack_hi;
+  h->victim_hi = t->stack_hi = t->kstack->lo + KSTACK_SIZE;
   kstack_close_reserve(t->kstack);
   leave_emergency_stack(end_victim);
 }
@@ -137,6 +137,8 @@ void kernel_fault(struct trap_frame *frame) {
     go_on(&f);
     return;
   }
-  kstack_distrust(thread_current()->kstack);
+  struct thread *t = thread_current();
+  this_hart()->victim_hi = t->stack_hi = t->kstack->lo + KSTACK_SIZE;  // all of it, to exit
+  kstack_distrust(t->kstack);
   leave_emergency_stack(end_victim);
 }

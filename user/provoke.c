@@ -3,6 +3,9 @@
 // provoke [-n COUNT] [-j AT_ONCE] [NAME [argument...]]: make the kernel run one of its faults in
 // this process, by writing its name to the device /crash.  Without a name: list them.
 //
+// provoke room=N PROGRAM [argument...]: run a program that has only N bytes of its kernel stack,
+// and so do its children.
+//
 // With -n or -j children do it, COUNT in all and AT_ONCE at a time.  Each must exit with status -1,
 // and afterwards as many pages must be free as before.
 
@@ -31,6 +34,20 @@ static void provoke_once(int fd, const char *name, int n) {
   if (write(fd, text, n) != n)
     die("provoke: %s is not in the list (provoke alone prints it)", name);
   printf("%s survived\n", name);
+}
+
+static _Noreturn void run_in_room(int fd, char *argv[]) {
+  char path[64];
+  if (!argv[1])
+    die("usage: provoke room=N PROGRAM [argument...]");
+  int n = snprintf(text, sizeof(text), "STACK_ROOM %s", argv[0] + strlen("room="));
+  if (write(fd, text, n) != n)
+    die("provoke: room=N is a number of bytes");
+  close(fd);
+  exec(argv[1], argv + 1);
+  snprintf(path, sizeof(path), "/%s", argv[1]);
+  exec(path, argv + 1);
+  die("provoke: cannot run %s", argv[1]);
 }
 
 // Wait for one child.  Returns whether the kernel had killed it.
@@ -80,6 +97,8 @@ int main(int argc, char *argv[]) {
     list(fd);
     return 0;
   }
+  if (strncmp(argv[optind], "room=", 5) == 0)
+    run_in_room(fd, argv + optind);
   int n = join(argc - optind, argv + optind);
   if (count || at_once > 1)
     return provoke_many(fd, argv[optind], n, count ? count : at_once, at_once);

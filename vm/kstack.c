@@ -156,12 +156,17 @@ static __attribute__((noinline)) void take_back_reserve(struct kstack *stack) {
   }
 }
 
+// Return whether the hart runs on the stack, of which the upper part may not be in use.
+static bool runs_on(const struct hart *h, const struct kstack *stack) {
+  return load_relaxed(&h->stack_hi) - stack->lo - 1 < KSTACK_SIZE;
+}
+
 void kstack_free(struct kstack *stack) {
   kasan_stack_free(stack, __builtin_return_address(0));
   if (stack->distrusted)
     take_back_reserve(stack);
   irq_t irq = spin_lock(&kstack_window.lock);
-  assert(stack->kind != 0 && stack->lo + KSTACK_SIZE != this_hart()->stack_hi);
+  assert(stack->kind != 0 && !runs_on(this_hart(), stack));
   if (stack->account)
     account_return(stack->account, KSTACK_PAGES);
   stack->account = NULL;
@@ -245,7 +250,7 @@ void kstack_count(struct memory_info *info) {
 
 // Return the owner's sp: now, if it is the caller; else as of its last switch.  0: unknown.
 static uint64 owner_sp(const struct kstack *stack) {
-  if (stack->lo + KSTACK_SIZE == this_hart()->stack_hi)
+  if (runs_on(this_hart(), stack))
     return (uint64)__builtin_frame_address(0);
   uint64 sp = stack->thread_sp ? load_relaxed(stack->thread_sp) : 0;
   return sp >= stack->lo && sp <= stack->lo + KSTACK_SIZE ? sp : 0;
@@ -257,7 +262,7 @@ static void fill_info(const struct kstack *stack, struct stack_info *info) {
   uint64 hi = stack->lo + KSTACK_SIZE, sp = owner_sp(stack);
   const struct hart *running = NULL;
   for (uint32 i = 0; i < hart_count; i++)
-    if (load_relaxed(&harts[i].stack_hi) == hi)
+    if (runs_on(&harts[i], stack))
       running = &harts[i];
   const struct hart *hart = running || !stack->thread_hart ? running : *stack->thread_hart;
   *info = (struct stack_info){.lo = stack->lo, .hi = hi, .pid = stack->pid, .kind = stack->kind};

@@ -17,7 +17,7 @@ struct trap_frame {
 _Static_assert(sizeof(struct trap_frame) == 36 * 8, "entry.S pushes 36 words");
 _Static_assert(offsetof(struct trap_frame, x) == 8, "xN is at 8*N");
 
-enum reg { REG_RA = 1, REG_SP = 2, REG_S0 = 8, REG_A0 = 10, REG_A1 = 11, REG_A7 = 17 };
+enum reg { REG_RA = 1, REG_SP = 2, REG_S0 = 8, REG_A0 = 10, REG_A1 = 11, REG_A2 = 12, REG_A7 = 17 };
 
 // Return xN of the frame as an lvalue, n from 1 to 31.
 #define frame_reg(frame, n) ((frame)->x[(n)-1])

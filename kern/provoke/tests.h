@@ -63,6 +63,10 @@ enum outcome {
   X(STACK_IRQ, stack_irq, RETURNS, "[N] take N stacks in an interrupt, then in many")              \
   X(REUSE_STACK, reuse_stack, RETURNS, "[N] take the stack of a thread that used N bytes")
 
+// kern/provoke/room.c: little stack is left.
+#define ROOM_TESTS(X)                                                                              \
+  X(STACK_ROOM, stack_room, RETURNS, "N leave this process N bytes of its stack from now on")
+
 // kern/provoke/buffers.c: buffers for devices.
 #define BUFFER_TESTS(X)                                                                            \
   X(DMA_STACK, dma_stack, STOPS, "[disk|gone|nobody] give a stack address to a device")            \
@@ -134,6 +138,7 @@ enum outcome {
   FRAME_TESTS(X)                                                                                   \
   STACK_TESTS(X)                                                                                   \
   LIFE_TESTS(X)                                                                                    \
+  ROOM_TESTS(X)                                                                                    \
   BUFFER_TESTS(X)                                                                                  \
   ACCESS_TESTS(X)                                                                                  \
   OTHER_TESTS(X)                                                                                   \

@@ -33,7 +33,10 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
     return NULL;
   }
   t->stack_lo = t->kstack->lo;
-  t->stack_hi = t->stack_lo + KSTACK_SIZE;
+  uint64 room = pid ? thread_room(thread_current()) : KSTACK_SIZE;
+  t->stack_hi = t->stack_lo + room;
+  if (room != KSTACK_SIZE)
+    kstack_distrust(t->kstack);  // zeros are above what is used (kstack_cache.c, I4)
   t->state = THREAD_NEW;
   t->moved = true;
   list_init(&t->run_node);

@@ -25,7 +25,7 @@ enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, T
 // [o] only the running thread  [a] atomic
 struct thread {
   uint64 sp;                  // [s] saved by switch.S while not running
-  uint64 stack_lo, stack_hi;  // [o] lo is lower while the reserve is in use
+  uint64 stack_lo, stack_hi;  // [o] lo is lower while the reserve is in use; hi: thread_room
   struct kstack *kstack;      // [I]
   enum thread_state state;    // [s]
   struct hart *hart;          // [s] whose run queue it is on, or on which it last ran
@@ -51,6 +51,12 @@ struct thread {
 // Return the trap frame with which the thread entered from user mode: at the top of its stack.
 static inline struct trap_frame *thread_user_frame(const struct thread *t) {
   return (struct trap_frame *)(t->stack_hi - sizeof(struct trap_frame));
+}
+
+// Return how many bytes of its stack t may use: all, unless provoke has taken some away at the top.
+// A process leaves its children as much as it has.
+static inline uint64 thread_room(const struct thread *t) {
+  return t->stack_hi - t->kstack->lo;
 }
 
 // Return what t is doing; it may have changed already.
