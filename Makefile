@@ -39,10 +39,11 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
   PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES BASE $(CLASS) $(GRADED)
+  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE $(CLASS) \
+  $(GRADED)
 COMMANDS := tools kernel image qemu demo bench stack-budget qemu-gdb gdb host model test \
-  crash fuzz fuzz-images soak fsck grade grade-gdb mutants lab labs handin class gradescope \
-  classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
+  crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
+  gradescope classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
   lint-budget lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
   clean help
 
@@ -51,8 +52,8 @@ COMMANDS := tools kernel image qemu demo bench stack-budget qemu-gdb gdb host mo
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
-export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CUT CALLS ROUND MINUTES \
-  BASE $(CLASS) $(GRADED)
+export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND \
+  MINUTES BASE $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -76,7 +77,7 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 NEEDS := build \
   $(if $(filter qemu qemu-gdb bench crash demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test crash model grade% bench demo fuzz fuzz-images soak class, \
+  $(if $(filter test crash model grade% bench demo fuzz fuzz-images soak storm class, \
   $(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
