@@ -11,6 +11,7 @@
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
 #include "kern/lib/fdt.h"
+#include "kern/lib/hang.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/power.h"
@@ -138,6 +139,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
           hart_count == 1 ? "" : "s", page_total() * PAGE_SIZE >> 20, KSTACK_SIZE / 1024,
           VMAP_STACK ? "between" : "without");
   bootarg_check_flags();
+  hang_init();
   kstack_cache_init();
   space_init();
   for (uint32 i = 0; i < hart_count; i++)

@@ -31,6 +31,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/cause.h"
 #include "kern/lib/errno.h"
+#include "kern/lib/hang.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/print.h"
 #include "kern/proc/process.h"
@@ -57,10 +58,10 @@ bool is_kernel_text(uint64 pc) {
   return pc >= (uint64)_start && pc < (uint64)text_end;
 }
 
-static void interrupt(uint64 scause) {
+static void interrupt(const struct trap_frame *frame) {
   struct hart *h = this_hart();
   h->irq_depth++;
-  switch (scause & ~SCAUSE_INTERRUPT) {
+  switch (frame->scause & ~SCAUSE_INTERRUPT) {
   case IRQ_TIMER:
     timer_interrupt();
     break;
@@ -68,10 +69,11 @@ static void interrupt(uint64 scause) {
     irq_external();
     break;
   case IRQ_SOFTWARE:
+    hang_answer(frame);
     irq_software();
     break;
   default:
-    panic("interrupt of unknown cause 0x%lx", scause);
+    panic("interrupt of unknown cause 0x%lx", frame->scause);
   }
   h->irq_depth--;
 }
@@ -115,7 +117,7 @@ static void check_interrupted(const struct trap_frame *frame, uint64 sepc) {
 
 bool trap_kernel_interrupt(struct trap_frame *frame) {
   uint64 sepc = frame->sepc;
-  interrupt(frame->scause);
+  interrupt(frame);
   check_interrupted(frame, sepc);
   if (__builtin_expect(thread_current()->doomed, 0))
     end_doomed(frame);
@@ -155,7 +157,7 @@ static __attribute__((noinline)) void user_interrupt_or_fault(struct trap_frame 
     panic("trap in the kernel at 0x%lx (scause 0x%lx, stval 0x%lx) while sscratch says user mode",
           frame->sepc, frame->scause, frame->stval);
   if (frame->scause & SCAUSE_INTERRUPT) {
-    interrupt(frame->scause);
+    interrupt(frame);
     kstack_refill();
     return;
   }

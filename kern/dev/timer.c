@@ -6,8 +6,9 @@
 // whichever is earlier.
 //
 // I1. A hart programs only its own comparator, interrupts off.
-// I2. Slices begin when a hart leaves its idle thread, and stop at the first slice that ends in it.
-//     So an idle hart sleeps until its next sleeper is due.
+// I2. Slices begin when a hart leaves its idle thread.  One that ends in it is followed by one as
+//     long as a heartbeat (kern/sched/watch.h).  So an idle hart sleeps until that ends or its next
+//     sleeper is due.
 // I3. A sleeper stays on the list of the hart it went to sleep on.
 #include "kern/dev/timer.h"
 
@@ -17,6 +18,7 @@
 #include "kern/sched/ready.h"
 #include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
+#include "kern/sched/watch.h"
 
 #define SLICE (machine.timebase / 100)
 #define TICK  (machine.timebase / 10)
@@ -27,6 +29,7 @@ struct timer {
   struct spinlock lock;
   struct list sleepers;  // [t] threads, by wait_node, the first due first
   uint64 slice_end;      // [h] NEVER: no slices
+  bool short_slice;      // [h] it is one of a hart that is not idle
 };
 
 static struct timer timers[HART_MAX];
@@ -53,8 +56,9 @@ static void timer_program(struct timer *t) {
 
 void thread_start_slices(void) {
   struct timer *t = &timers[this_hart()->index];
-  if (t->slice_end != NEVER)
+  if (t->short_slice)
     return;
+  t->short_slice = true;
   t->slice_end = csr_read(time) + SLICE;
   irq_t irq = spin_lock(&t->lock);
   timer_program(t);
@@ -64,8 +68,11 @@ void thread_start_slices(void) {
 void timer_interrupt(void) {
   struct timer *t = &timers[this_hart()->index];
   uint64 time = csr_read(time);
-  if (time >= t->slice_end)
-    t->slice_end = thread_tick() ? time + SLICE : NEVER;
+  if (time >= t->slice_end) {
+    watch_tick();
+    t->short_slice = thread_tick();
+    t->slice_end = t->short_slice ? time + SLICE : watch_due();
+  }
   irq_t irq = spin_lock(&t->lock);
   for (struct thread *first; (first = first_sleeper(t)) && first->deadline <= time;) {
     list_remove(&first->wait_node);
@@ -79,10 +86,10 @@ void timer_init_hart(void) {
   struct timer *t = &timers[this_hart()->index];
   spin_init(&t->lock, "timer");
   list_init(&t->sleepers);
-  t->slice_end = NEVER;
+  t->slice_end = watch_due();
   if (boot_time == 0)
     boot_time = csr_read(time);
-  set_comparator(NEVER);
+  set_comparator(t->slice_end);
 }
 
 uint64 timer_ticks(void) {

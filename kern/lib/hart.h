@@ -38,6 +38,7 @@ struct hart {
   struct thread *current;   // [h] the running thread; never null once boot is over
   struct space *space;      // [h] the running thread's user space or null; set by the scheduler
   struct spinlock *held;    // [h] spin locks this hart holds, last taken first
+  struct spinlock *wanted;  // [h] the one it spins for, or null
   struct runqueue *queue;   // [I] threads ready to run here (kern/sched)
   uint64 fence_generation;  // [h] kernel mappings up to this one are seen here (vm/tlb.h)
   uint64 satp;              // [h] what satp holds

@@ -7,6 +7,7 @@
 #include "kern/lib/panic.h"
 
 #include "kern/lib/atomic.h"
+#include "kern/lib/hang.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/power.h"
@@ -17,6 +18,7 @@
 #define REPORT_PATIENCE_SECONDS 10  // without a sign of progress; a busy host may hold a hart back
 
 uint32 reports_pending;
+uint32 panic_attention;
 static struct hart *panic_hart;  // [a] the one that panics, or null
 
 static _Noreturn void stop_hart(void) {
@@ -25,10 +27,17 @@ static _Noreturn void stop_hart(void) {
     asm volatile("wfi");
 }
 
-void panic_poll(void) {
-  const struct hart *h = load_relaxed(&panic_hart);
+void panic_obey(void) {
+  const struct hart *h = load_acquire(&panic_hart);
   if (h && h != this_hart())
     stop_hart();
+}
+
+void panic_poll(void) {
+  if (__builtin_expect(load_relaxed(&panic_attention), 0) == 0)
+    return;
+  panic_obey();
+  hang_answer(NULL);
 }
 
 static void await_reports(void) {
@@ -58,6 +67,7 @@ void panic(const char *fmt, ...) {
     print_abandon_report();
     stop_hart();
   }
+  fetch_add(&panic_attention, 1);
   for (uint32 i = 0; i < hart_count; i++)  // stop the others
     if (&harts[i] != me && load_relaxed(&harts[i].online))
       sbi_send_ipi(harts[i].id);

@@ -12,7 +12,13 @@ extern uint32 reports_pending;
 // code, or wait for the debugger when there is one.  Any context.
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-// Stop this hart for good if another one has panicked.  For the body of every spin loop.
+// [a] Not 0: another hart wants this one to stand still, since it panics or reports a hang.
+extern uint32 panic_attention;
+
+// Stop this hart for good if another one has panicked.
+void panic_obey(void);
+
+// The same, and stand still while another one reports a hang.  For the body of every spin loop.
 void panic_poll(void);
 
 #define assert(cond)                                                                               \

@@ -52,8 +52,28 @@ void console_listing(void) {
   static const char *const states[] = {"?", "running", "ready", "sleeping", "zombie"};
   struct process_info info;
   uint64 cursor = 0;
-  kprintf("\n  PID PARENT STATE    HART  PAGES ACCOUNT NAME\n");
-  while (process_describe_next(&cursor, &info))
-    kprintf("%5d %6d %-8s %4d %6lu %7d %s\n", info.pid, info.parent, states[info.state], info.hart,
-            info.pages, info.account, info.name);
+  kprintf("\n  PID PARENT STATE    HART  PAGES ACCOUNT DEPTH  PEAK NAME\n");
+  for (;;) {
+    struct thread_wait wait = {.lock = NULL};
+    struct stack_info stack = {.depth = 0};
+    irq_t irq = spin_lock(&process_lock);
+    const struct process *p = pid_next(&cursor);
+    if (p)
+      process_describe(p, &info);
+    if (p && p->thread) {
+      thread_describe_wait(p->thread, &wait);
+      uint64 slot = (p->thread->kstack->lo - KSTACK_BASE) >> KSTACK_SLOT_SHIFT;
+      if (slot < kstack_slots())  // else the stack has no guards
+        kstack_info(slot, &stack);
+    }
+    spin_unlock(&process_lock, irq);
+    if (!p)
+      break;
+    kprintf("%5d %6d %-8s %4d %6lu %7d %5lu %5lu %s%s%s", info.pid, info.parent, states[info.state],
+            info.hart, info.pages, info.account, stack.depth, stack.peak, info.name,
+            wait.lock ? ", waits for " : "", wait.lock ? wait.lock : "");
+    if (wait.owner[0])
+      kprintf(", held by pid %d (%s)", wait.owner_pid, wait.owner);
+    kprintf("\n");
+  }
 }

@@ -96,6 +96,13 @@ enum outcome {
     "[guard|above|exec|user|alias|root|table|emergency]\n"                                         \
     "                           spoil and check the address space")
 
+// kern/provoke/hang.c: what waits for too long (docs/hangs.md).
+#define HANG_TESTS(X)                                                                              \
+  X(SPINLOCKUP, spinlockup, STOPS, "wait for a spin lock that is never released")                  \
+  X(HARDLOCKUP, hardlockup, STOPS, "loop with interrupts off")                                     \
+  X(SOFTLOCKUP, softlockup, STOPS, "loop where a thread is not preempted")                         \
+  X(HUNG_TASK, hung_task, RETURNS, "[N] let two threads wait for each other, look on for N s")
+
 // kern/provoke/bench.c and where.c: what stacks cost; another test, elsewhere.
 #define OTHER_TESTS(X)                                                                             \
   X(BENCH_STACK, bench_stack, RETURNS, "count the instructions that stacks take")                  \
@@ -141,6 +148,7 @@ enum outcome {
   ROOM_TESTS(X)                                                                                    \
   BUFFER_TESTS(X)                                                                                  \
   ACCESS_TESTS(X)                                                                                  \
+  HANG_TESTS(X)                                                                                    \
   OTHER_TESTS(X)                                                                                   \
   KASAN_TESTS(X)
 

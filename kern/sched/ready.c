@@ -15,7 +15,9 @@
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/sbi.h"
+#include "kern/lib/string.h"
 #include "kern/sched/runq.h"
+#include "kern/sched/sleeplock.h"
 #include "kern/sched/switch.h"
 
 static uint64 idle_mask;  // [a] harts that wait, or are about to, one bit by index
@@ -43,6 +45,21 @@ static inline struct runqueue *lock_of(const struct thread *t) {
   struct runqueue *q = load_relaxed(&t->hart)->queue;
   spin_lock(&q->lock);
   return __builtin_expect(load_acquire(&t->hart) == q->hart, 1) ? q : follow(t, q);
+}
+
+void thread_describe_wait(const struct thread *t, struct thread_wait *wait) {
+  irq_t irq = irq_save(), off;
+  struct runqueue *q = lock_of(t);  // now it stays asleep, so what it waits for stays, too
+  struct sleeplock *l = sleep_wanted(t);
+  wait->lock = t->state == THREAD_SLEEPING ? t->waits->name : NULL;
+  wait->owner[0] = 0;
+  if (wait->lock && l && spin_trylock(&l->guard, &off)) {  // no lock comes after the queue's
+    wait->owner_pid = l->owner ? l->owner->pid : 0;
+    string_copy(wait->owner, l->owner ? l->owner->name : "", sizeof(wait->owner));
+    spin_unlock_irq_off(&l->guard);
+  }
+  spin_unlock_irq_off(&q->lock);
+  irq_restore(irq);
 }
 
 // Return the queue on which a thread that last was on last should wait.
@@ -84,7 +101,7 @@ static inline void thread_wake(struct thread *t, const struct hart *h, bool kill
   bool waits = t->state == THREAD_SLEEPING || t->state == THREAD_NEW;
   if (kill)
     store_relaxed(&t->killed, true);
-  if (waits && (!kill || t->interruptible))
+  if (waits && (!kill || (t->state == THREAD_SLEEPING && !t->sleeps_through)))
     make_ready(t, q, h ? h->queue : choose(q));
   else
     spin_unlock_irq_off(&q->lock);

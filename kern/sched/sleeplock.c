@@ -6,7 +6,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
-#include "kern/sched/thread.h"
+#include "kern/sched/watch.h"
 
 void sleep_init(struct sleeplock *l, const char *name) {
   spin_init(&l->guard, name);
@@ -14,13 +14,20 @@ void sleep_init(struct sleeplock *l, const char *name) {
   l->owner = NULL;
 }
 
+static __attribute__((noinline)) void wait_for(struct sleeplock *l, struct thread *t) {
+  watch_wait(t, l);
+  while (l->owner)
+    waitq_sleep_through(&l->waiters);
+  watch_wait_over(t);
+}
+
 void sleep_lock(struct sleeplock *l) {
   assert(!hart_held());
   struct thread *t = thread_current();
   irq_t irq = spin_lock(&l->guard);
   assert(l->owner != t);
-  while (l->owner)
-    waitq_sleep_through(&l->waiters);
+  if (l->owner)
+    wait_for(l, t);
   l->owner = t;
   t->sleeplocks++;
   spin_unlock(&l->guard, irq);

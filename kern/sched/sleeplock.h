@@ -4,9 +4,8 @@
 #pragma once
 
 #include "kern/lib/spinlock.h"
+#include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
-
-struct thread;
 
 // [g] guard
 struct sleeplock {
@@ -14,6 +13,11 @@ struct sleeplock {
   struct waitq waiters;  // [g]
   struct thread *owner;  // [g] null: free
 };
+
+// Return the sleep lock that t waits for, or NULL.
+static inline struct sleeplock *sleep_wanted(const struct thread *t) {
+  return t->wants_sleeplock ? CONTAINER_OF(t->waits, struct sleeplock, guard) : NULL;
+}
 
 void sleep_init(struct sleeplock *l, const char *name);
 

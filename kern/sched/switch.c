@@ -109,16 +109,21 @@ int thread_block(struct spinlock *lock, bool interruptible) {
   struct runqueue *q = runq_mine();
   spin_lock(&q->lock);
   // Under the lock that thread_kill takes: it comes before this look, or finds the thread asleep.
-  if (interruptible && t->killed) {
+  if (!interruptible) {
+    t->sleeps_through = true;
+  } else if (t->killed) {
     spin_unlock_irq_off(&q->lock);
     return -EINTR;
   }
-  t->interruptible = interruptible;
+  t->waits = lock;
   store_relaxed(&t->state, THREAD_SLEEPING);
   spin_unlock_irq_off(lock);
   switch_away(q);
   spin_lock(lock);
-  return interruptible && load_relaxed(&t->killed) ? -EINTR : 0;
+  if (interruptible)
+    return load_relaxed(&t->killed) ? -EINTR : 0;
+  t->sleeps_through = false;
+  return 0;
 }
 
 void thread_exit(void) {

@@ -17,12 +17,13 @@
 #include "vm/kstack.h"
 
 struct process;
+struct sleeplock;
 struct space;
 
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
 
 // [I] fixed after creation  [s] run-queue lock of t->hart  [w] lock of the wait queue
-// [o] only the running thread  [a] atomic
+// [o] only the running thread  [a] atomic  [h] waiting_lock of watch.c, where its own thread writes
 struct thread {
   uint64 sp;                  // [s] saved by switch.S while not running
   uint64 stack_lo, stack_hi;  // [o] lo is lower while the reserve is in use; hi: thread_room
@@ -33,7 +34,8 @@ struct thread {
   struct list run_node;       // [s]
   struct list wait_node;      // [w]
   uint64 deadline;            // [w] time to wake, for timed sleeps
-  bool interruptible;         // [s] a kill ends this sleep
+  bool sleeps_through;        // [s] no kill ends this sleep
+  bool wants_sleeplock;       // [w] waits is the guard of a sleep lock
   bool killed;                // [a]
   int sleeplocks;             // [o] sleep locks held, less one if doomed
   bool doomed;                // [o] dies when it holds nothing any more (trap/kernel_fault.c)
@@ -45,7 +47,11 @@ struct thread {
   void (*start)(void *);      // [I]
   void *arg;                  // [I]
   bool fpu_used;              // [o] the program has used floating point
-  uint64 fpu[33];             // [o] if so: f0-f31, fcsr, as saved last; last in the struct
+  uint64 fpu[33];             // [o] if so: f0-f31, fcsr, as saved last
+  // From fpu on, nothing is set before its first use.
+  struct spinlock *waits;  // [s] while it sleeps: the lock of what it waits for
+  uint64 waits_since;      // [h] heartbeats when it began to wait for a sleep lock
+  struct list hang_node;   // [h] in order of that
 };
 
 // Return the trap frame with which the thread entered from user mode: at the top of its stack.
@@ -63,6 +69,16 @@ static inline uint64 thread_room(const struct thread *t) {
 static inline enum thread_state thread_state(const struct thread *t) {
   return load_relaxed(&t->state);
 }
+
+// What a thread waits for.
+struct thread_wait {
+  const char *lock;       // the name of its lock; null: it does not sleep
+  int owner_pid;          // of a sleep lock
+  char owner[NAME_SIZE];  // empty: there is none
+};
+
+// Describe that.  t cannot end meanwhile.  Any context.  In kern/sched/ready.c.
+void thread_describe_wait(const struct thread *t, struct thread_wait *wait);
 
 // Make a thread that will run start(arg) in the kernel, once thread_ready is called for it.  The
 // top of its stack is reserved for a user trap frame.  The account of the running thread pays for

@@ -36,6 +36,15 @@ irq_t spin_lock(struct spinlock *l) {
   return 0;
 }
 
+bool spin_trylock(struct spinlock *l, irq_t *irq) {
+  *irq = 0;
+  if (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+    return false;
+  __atomic_store_n(&l->owner, (struct hart *)(void *)&held, __ATOMIC_RELAXED);
+  held++;
+  return true;
+}
+
 void spin_unlock_irq_off(struct spinlock *l) {
   CHECK(spin_holding(l));
   held--;

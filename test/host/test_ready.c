@@ -167,7 +167,6 @@ int main(void) {
     struct thread *t = &threads[n];
     t->hart = &harts[n % HARTS];
     t->state = THREAD_SLEEPING;
-    t->interruptible = true;
     list_init(&t->run_node);
   }
   self = &harts[0];

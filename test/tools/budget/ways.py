@@ -17,7 +17,7 @@ interrupts off, so nothing comes on top but a stale translation.
 from budget.graph import TABLE, Wrong
 
 COPIES = ['usercopy_copy', 'usercopy_string']
-ENDS = ['panic', 'kasan_report']
+ENDS = ['panic', 'kasan_report', 'hang_report']
 EXCEPTION = 'trap_kernel_exception'
 
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Hangs: each kind ends in a report that says who waits, for what, and what each hart does.  What
+only looks like a hang goes on."""
+
+import re
+
+import pytest
+
+PANIC = 1
+SOON = "hang=1"  # seconds for a spin lock; twice that for a hart, six times for a sleep lock
+
+
+def harts_of(output):
+    """What the report says of each hart: {index: (its line, its backtrace)}."""
+    parts = re.findall(r"^Hart (\d+) runs (.*)\n((?:  .*\n)*)", output, re.MULTILINE)
+    return {int(index): (line, trace) for index, line, trace in parts}
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_spin_lock(boot, cpus):
+    r = boot("provoke SPINLOCKUP", cpus=cpus, append=SOON)
+    assert r.code == PANIC, r.explain()
+    found = re.search(r"^Hart (\d), pid 2 \(provoke\), has waited for a spin lock for 1 s\.$",
+                      r.output, re.MULTILINE)
+    harts = harts_of(r.output)
+    assert found and sorted(harts) == list(range(cpus)), r.explain()
+    line, trace = harts[int(found[1])]
+    assert line.startswith('pid 2 (provoke), waits for the spin lock "kept"')
+    assert "spin_wait+" in trace and "provoke_spinlockup+" in trace and "-- user mode --" in trace
+    others = "".join(line for line, _ in harts.values())
+    if cpus == 1:
+        assert line.endswith("which is taken but held by no hart:")
+    else:
+        assert 'keeper, holds "kept", and does not answer: its interrupts are off.' in others
+        assert "thread_idle+" in "".join(trace for _, trace in harts.values())
+    assert f"panic: hart {found[1]} hangs: spin-lock" in r.output
+
+
+def test_hart_without_interrupts(boot):
+    r = boot("provoke HARDLOCKUP", cpus=3, append=SOON)
+    assert r.code == PANIC, r.explain()
+    found = re.search(r"^Hart (\d), pid 2 \(provoke\), has taken no interrupt for 2 s\.$", r.output,
+                      re.MULTILINE)
+    harts = harts_of(r.output)
+    assert found and sorted(harts) == [0, 1, 2], r.explain()
+    assert harts.pop(int(found[1])) == (
+        "pid 2 (provoke), and does not answer: its interrupts are off.", "")
+    assert all("thread_idle+" in trace for _, trace in harts.values())
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_hart_that_does_not_switch(boot, cpus):
+    r = boot("provoke SOFTLOCKUP", cpus=cpus, append=SOON)
+    assert r.code == PANIC, r.explain()
+    found = re.search(
+        r"^Hart (\d), pid 2 \(provoke\), has kept a ready thread waiting for 2 s\.$", r.output,
+        re.MULTILINE)
+    harts = harts_of(r.output)
+    assert found and sorted(harts) == list(range(cpus)), r.explain()
+    assert re.search(r"loop_deep\+.*\n.*loop_deep\+\w+  x\d\d", harts[int(found[1])][1])
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_threads_that_wait_for_each_other(boot, cpus):
+    """Both are reported, once, and the machine goes on."""
+    r = boot("provoke HUNG_TASK 20", cpus=cpus, append=SOON)
+    assert r.code == 0, r.explain()
+    for me, other, lock in (1, 2, "right"), (2, 1, "left"):
+        assert r.output.count(f"thread philosopher-{me} has waited for a sleep lock for 6 s.") == 1
+        assert re.search(rf'philosopher-{me} waits for the sleep lock "{lock}", held by kernel '
+                         rf"thread philosopher-{other}:\n(  .*\n)*.*sleep_lock\+.*\n.*lock_both\+",
+                         r.output)
+    assert r.output.count("That is a deadlock") == 2
+    assert sorted(harts_of(r.output)) == list(range(cpus))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words, seconds", [("hang=1 hang=0", 4), ("gdb", 24)])
+def test_not_watched(boot, words, seconds):
+    """With gdb a debugger may hold harts back.  The limit would be 20 seconds without it."""
+    r = boot("provoke SPINLOCKUP", append=words, cpu_limit=seconds)
+    assert r.stopped.startswith("timeout"), r.explain()
+    assert "hangs" not in r.output
+
+
+def test_limit_must_be_a_number(boot):
+    r = boot("true", append="hang=soon")
+    assert r.code == PANIC and "panic: hang=soon: must be a number from 0 to 3600" in r.output
+
+
+def test_idle_is_no_hang(boot):
+    """Neither are a thread that only sleeps, and harts that have nothing to do."""
+    r = boot("sleep 100", cpus=3, append=SOON)
+    assert r.code == 0 and "hangs" not in r.output, r.explain()
