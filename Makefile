@@ -24,6 +24,7 @@ GDBINIT ?= $(B)/gdbinit
 # asserts them.
 HAVE_ARCH_VMAP_STACK ?= y
 VMAP_STACK ?= y
+KSTACK_GROW ?= n
 KASAN ?= n
 PROVOKE ?= y
 CPUS ?= 3
@@ -37,9 +38,9 @@ GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 # What scripts get by the environment.  The grader's options have the names of these, in small.
 GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM50 LOGS
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
-OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KASAN PROVOKE CPUS MEM QEMU GDB HOSTCC \
-  PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V \
-  JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE $(CLASS) \
+OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN PROVOKE CPUS MEM QEMU \
+  GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS \
+  GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE $(CLASS) \
   $(GRADED)
 COMMANDS := tools kernel image qemu demo bench stack-budget qemu-gdb gdb host model test \
   crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
@@ -124,13 +125,13 @@ KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv6
   echo _zicsr_zifencei) -Wframe-larger-than=$(FRAME_MAX) -Werror=frame-larger-than)$(KCLANG)
 KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
 KFLAGS := $(COMMON) -Werror=vla -Werror=alloca -I$(B)/include -DFRAME_MAX=$(FRAME_MAX) \
-  $(foreach v,VMAP_STACK KASAN PROVOKE,-D$(v)=$(if $(filter y,$($(v))),1,0))
+  $(foreach v,VMAP_STACK KSTACK_GROW KASAN PROVOKE,-D$(v)=$(if $(filter y,$($(v))),1,0))
 CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globals=1 \
   --param asan-instrumentation-with-call-threshold=0 -fasan-shadow-offset=$(shell \
   sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
   -march=rv64gc -mabi=lp64d
-HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -I.
+HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -I. -DKSTACK_GROW=0
 SANITIZE = $(eval SANITIZE := $(shell HOSTCC='$(HOSTCC)' test/tools/doctor --sanitize))$(SANITIZE)
 DEPS = -MMD -MP -MT $@ -MF $(@:.o=).d
 LDFLAGS := -nostdlib -static --build-id=none

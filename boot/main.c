@@ -99,6 +99,7 @@ static void start_hart(void) {
   tlb_hart_online();
   irq_init_hart();
   timer_init_hart();
+  kstack_refill();
   csr_write(sie, SIE_SSIE | SIE_STIE | SIE_SEIE);
 }
 

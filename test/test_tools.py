@@ -228,6 +228,8 @@ def test_doctor_bad_choice():
     (["ARGS=-c 'ls | wc'"], "ARGS= are words between blanks"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
+    (["VMAP_STACK=n", "KSTACK_GROW=y"], "KSTACK_GROW=y needs VMAP_STACK=y"),
+    (["KSTACK_GROW=y", "grade"], "make grade is for whole stacks"),
     (["EXTRA_PROGRAMS=a.c b.o"], "EXTRA_PROGRAMS=b.o: C sources"),
     (["EXTRA_PROGRAMS=a/x.c b/x.c"], "two of one name"),
     (["qmeu"], "there is no command qmeu"),

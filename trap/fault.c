@@ -78,19 +78,13 @@ uint64 fault_past(enum fault_class class, uint64 stval, uint64 sp, struct stack_
 
 const char *fault_class_name(enum fault_class class) {
   static const char *const names[FAULT_CLASSES] = {
-      [FAULT_OVERFLOW] = "overflow",
-      [FAULT_UNDERFLOW] = "underflow",
-      [FAULT_WILD_SP] = "wild-sp",
-      [FAULT_EXCEPTION] = "exception",
-      [FAULT_GUARD_BELOW] = "guard-below",
-      [FAULT_GUARD_ABOVE] = "guard-above",
-      [FAULT_STALE_STACK] = "stale-stack",
-      [FAULT_GUARD_OTHER] = "guard-other",
-      [FAULT_NULL] = "null",
-      [FAULT_USER_ACCESS] = "user-access",
-      [FAULT_EXEC_NX] = "exec-nx",
-      [FAULT_WRITE_RODATA] = "write-rodata",
-      [FAULT_UNMAPPED] = "unmapped",
+      [FAULT_OVERFLOW] = "overflow",         [FAULT_UNDERFLOW] = "underflow",
+      [FAULT_WILD_SP] = "wild-sp",           [FAULT_GROWTH] = "growth",
+      [FAULT_EXCEPTION] = "exception",       [FAULT_GUARD_BELOW] = "guard-below",
+      [FAULT_GUARD_ABOVE] = "guard-above",   [FAULT_STALE_STACK] = "stale-stack",
+      [FAULT_GUARD_OTHER] = "guard-other",   [FAULT_NULL] = "null",
+      [FAULT_USER_ACCESS] = "user-access",   [FAULT_EXEC_NX] = "exec-nx",
+      [FAULT_WRITE_RODATA] = "write-rodata", [FAULT_UNMAPPED] = "unmapped",
   };
   return names[class];
 }

@@ -10,6 +10,7 @@ enum fault_class {
   FAULT_OVERFLOW,
   FAULT_UNDERFLOW,
   FAULT_WILD_SP,
+  FAULT_GROWTH,  // not by classify: the stack needs a page, and gets none
   FAULT_EXCEPTION,
   FAULT_GUARD_BELOW,
   FAULT_GUARD_ABOVE,

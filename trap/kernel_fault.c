@@ -10,6 +10,8 @@
 // I4. What overflows where it cannot be killed goes on in the reserve (docs/survival.md).  Then its
 //     thread is doomed: a software interrupt is pending whenever it may have let go of the last of
 //     what it held, and is taken with interrupts on; end_doomed looks whether it holds something.
+// I5. With KSTACK_GROW=y most that comes here is a stack that is to grow.  It does, from the hart's
+//     spare pages, and a software interrupt fills these up as soon as that may allocate.
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
@@ -20,6 +22,16 @@
 #include "trap/report.h"
 #include "trap/trap.h"
 
+// Return down to where the stack must be mapped for a trap of a thread with that sp.
+static vaddr_t end_for(uint64 sp) {
+  return ROUND_DOWN(sp - sizeof(struct trap_frame), PAGE_SIZE);
+}
+
+// Return down to where it goes on (I4): with the reserve, or the page that it was denied.
+static vaddr_t new_end(const struct fault *f) {
+  return f->denied ? end_for(f->sp) : f->stack.lo - KSTACK_RESERVE;
+}
+
 // Return the word for what forces a panic, or null when killing the victim is enough.
 static const char *why_panic(const struct hart *h, const struct thread *t,
                              const struct trap_frame *frame, struct stack_bounds stack) {
@@ -28,7 +40,7 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
   if (h->irq_depth)
     return "interrupt";
   if (!t || !t->process)
-    return t && t->kstack && t->stack_lo == stack.lo && t->start ? "kernel-thread" : "idle";
+    return t && t->kstack && t->stack_hi == stack.hi && t->start ? "kernel-thread" : "idle";
   if (h->held)
     return "spinlock";
   if (!(frame->sstatus & SSTATUS_SPIE))
@@ -46,13 +58,32 @@ static bool may_go_on(const struct fault *f) {
   const struct thread *t = f->hart->current;
   const struct kstack *stack = kstack_at(f->stack.lo);
   uint64 room = f->sp - (f->stack.lo - KSTACK_RESERVE);  // not below 0: it has overflowed
-  bool known = f->stack.lo == f->hart->interrupt_lo || (t && f->stack.lo == t->stack_lo);
-  return f->class == FAULT_OVERFLOW && !bootarg_flag("panic_on_fault") && known && stack &&
-         stack->lo == f->stack.lo && room >= sizeof(struct trap_frame) && room <= KSTACK_GUARD &&
-         f->sp % 16 == 0 && kstack_has_reserve(stack);
+  bool known = f->stack.hi == f->hart->interrupt_hi || (t && f->stack.hi == t->stack_hi);
+  bool within = room >= sizeof(struct trap_frame) && room <= KSTACK_GUARD && f->sp % 16 == 0;
+  return (f->denied || (f->class == FAULT_OVERFLOW && within)) && !bootarg_flag("panic_on_fault") &&
+         known && stack && stack->lo == f->stack.lo && kstack_can_extend(stack, new_end(f));
 }
 
-static void collect(struct fault *f, const struct trap_frame *frame) {
+// Let the thread's stack grow (I5), if that is all that is wrong.  The last pages are for a thread
+// that cannot be killed.  Else denied gets why it does not grow, or null.
+static bool grow(const struct trap_frame *frame, const char **denied) {
+  struct hart *h = this_hart();
+  struct thread *t = h->current;
+  uint64 sp = frame_reg(frame, REG_SP);
+  vaddr_t to = end_for(sp);
+  if (!t || h->victim_lo != t->stack_lo || sp % 16 || to < t->kstack->lo || to >= t->stack_lo)
+    return false;
+  *denied = kstack_grow(t->kstack, to, KSTACK_RESERVE / PAGE_SIZE);
+  if (*denied && why_panic(h, t, frame, (struct stack_bounds){t->stack_lo, t->stack_hi}))
+    *denied = kstack_grow(t->kstack, to, 0);
+  if (*denied)
+    return false;
+  h->victim_lo = t->stack_lo = to;
+  csr_set(sip, SIE_SSIE);
+  return true;
+}
+
+static void collect(struct fault *f, const struct trap_frame *frame, const char *denied) {
   struct hart *h = this_hart();
   struct thread *t = h->current;
   uint64 stval = frame->stval, sp = frame_reg(frame, REG_SP);
@@ -64,11 +95,15 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
       .pid = t ? t->pid : 0,
       .stack = {h->victim_lo, h->victim_hi},
       .sp = sp,
+      .denied = denied,
   };
+  const struct kstack *whole = kstack_at(f->stack.lo);
+  if (KSTACK_GROW && whole && f->stack.lo > whole->lo)
+    f->stack.lo = whole->lo;
   struct kstack_slot slot;
   kstack_describe(stval, &slot);
   pte_t pte = stval < USER_END ? 0 : pagetable_leaf(kernel_pagetable, stval, &level);
-  f->class = classify(frame->scause, stval, sp, f->stack, slot, pte);
+  f->class = denied ? FAULT_GROWTH : classify(frame->scause, stval, sp, f->stack, slot, pte);
   f->past = fault_past(f->class, stval, sp, f->stack);
   // If the stack above a guard is not live, the guard is that of the stack below.
   uint64 va = f->class == FAULT_WILD_SP ? sp : stval;
@@ -87,9 +122,11 @@ static void collect(struct fault *f, const struct trap_frame *frame) {
 static void go_on(const struct fault *f) {
   struct hart *h = this_hart();
   struct thread *t = h->current;
-  kstack_use_reserve(kstack_at(f->stack.lo));
-  h->victim_lo -= KSTACK_RESERVE;
-  if (f->stack.lo == h->interrupt_lo)
+  struct kstack *stack = kstack_at(f->stack.lo);
+  kstack_distrust(stack);
+  h->victim_lo = new_end(f);
+  kstack_extend(stack, h->victim_lo);
+  if (f->stack.hi == h->interrupt_hi)
     h->interrupt_lo = h->victim_lo;
   else
     t->stack_lo = h->victim_lo;
@@ -115,7 +152,7 @@ void end_doomed(const struct trap_frame *frame) {
     return;
   t->doomed = false;
   t->sleeplocks = 0;
-  t->stack_lo = h->victim_lo = t->kstack->lo;
+  t->stack_lo = h->victim_lo = kstack_mapped(t->kstack);
   h->victim_hi = t->stack_hi = t->kstack->lo + KSTACK_SIZE;
   kstack_close_reserve(t->kstack);
   leave_emergency_stack(end_victim);
@@ -124,8 +161,11 @@ void end_doomed(const struct trap_frame *frame) {
 void kernel_fault(struct trap_frame *frame) {
   struct fault f;
   assert(this_hart()->stack_hi == this_hart()->emergency_hi);
+  const char *denied = NULL;
+  if (KSTACK_GROW && grow(frame, &denied))
+    return;
   fetch_add(&reports_pending, 1);
-  collect(&f, frame);
+  collect(&f, frame, denied);
   print_begin_report();
   report_print(&f);
   report_rendezvous(frame);

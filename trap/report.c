@@ -100,6 +100,10 @@ static void print_sentence(const struct fault *f) {
     }
     kprintf(")");
     break;
+  case FAULT_GROWTH:
+    kprintf("needs more %s, but %s,", stack_name(f),
+            *f->denied == 'm' ? "no page is spare" : "its account is at the limit");
+    break;
   case FAULT_EXCEPTION:
     kprintf("took an exception: %s,", exception_name(f->frame->scause));
     break;
@@ -165,6 +169,7 @@ static void print_advice(const struct fault *f) {
       [FAULT_OVERFLOW] = "Look for recursion (a count xN above) or a large local array.",
       [FAULT_UNDERFLOW] = "Look for assembly that pops more than it pushed.",
       [FAULT_WILD_SP] = "Look for assembly that sets sp, or a saved sp that was overwritten.",
+      [FAULT_GROWTH] = "Look for what takes the memory, raise the limit, or use KSTACK_GROW=n.",
       [FAULT_EXCEPTION] = "Look at the instruction at pc: in GDB, x/4i and the pc.",
       [FAULT_GUARD_BELOW] = "sp is good: this is a stray pointer or an index below an array.",
       [FAULT_GUARD_ABOVE] = "sp is good: this is a stray pointer or an index past an array's end.",
@@ -182,8 +187,8 @@ static void print_advice(const struct fault *f) {
   else if (f->reserve && f->nobody)
     kprintf("It goes on, once, in the reserve below its stack: %s.\n", f->reserve);
   else if (f->reserve)
-    kprintf("It goes on in the reserve below its stack, and dies when it holds nothing: %s.\n",
-            f->reserve);
+    kprintf("It goes on in %s, and dies when it holds nothing: %s.\n",
+            f->denied ? "the hart's spare pages" : "the reserve below its stack", f->reserve);
   else
     kprintf("The kernel ended the process, and goes on.\n");
 }
@@ -192,7 +197,7 @@ static void print_advice(const struct fault *f) {
 
 static bool has_owner(const struct fault *f) {
   return (f->class == FAULT_GUARD_OTHER || f->class == FAULT_STALE_STACK ||
-          f->class == FAULT_WILD_SP) &&
+          f->class == FAULT_WILD_SP || f->class == FAULT_UNMAPPED) &&
          f->other.in_window && f->other.pid >= 0 && f->other.lo != f->stack.lo;
 }
 
@@ -211,7 +216,8 @@ static void print_machine_line(const struct fault *f) {
     kprintf("-");
   kprintf(" why=%s run=", f->why ? f->why : "-");
   print_encoded(bootarg_string("run", run, sizeof(run)) ? run : "-");
-  kprintf(" reserve=%s\n", f->reserve ? f->reserve : "-");
+  kprintf(" reserve=%s%s%s\n", f->reserve ? f->reserve : "-", f->denied ? " grow=" : "",
+          f->denied ? f->denied : "");
 }
 
 void report_print(const struct fault *f) {

@@ -21,6 +21,7 @@ struct fault {
   struct kstack_slot other;  // the slot that the address (or a wild sp) belongs to, if in_window
   const char *why;           // what forces a panic, or null: the process is killed
   const char *reserve;       // or null: it goes on in the reserve, for this reason
+  const char *denied;        // KSTACK_GROW: why the stack does not grow, or null: it need not
   bool nobody;               // there is no process to kill
 };
 

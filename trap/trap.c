@@ -123,8 +123,10 @@ bool trap_kernel_interrupt(struct trap_frame *frame) {
     end_doomed(frame);
   // A thread at the end of its stack goes on instead, and dies of that or comes back: an overflow
   // in trap_preempt, with interrupts off, would be a panic.
-  return hart_must_yield() && (frame->sstatus & SSTATUS_SPIE) &&
-         (uint64)frame - thread_current()->stack_lo >= PREEMPT_ROOM;
+  uint64 lo = thread_current()->stack_lo;
+  if (KSTACK_GROW && lo > thread_current()->kstack->lo)
+    lo = thread_current()->kstack->lo;
+  return hart_must_yield() && (frame->sstatus & SSTATUS_SPIE) && (uint64)frame - lo >= PREEMPT_ROOM;
 }
 
 void trap_preempt(struct trap_frame *frame) {

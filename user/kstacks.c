@@ -5,7 +5,7 @@
 // In the picture a stack stands with its low end, where it would overflow, on the left:
 //   |xxx|..........::::####|xxx|   x guard   . never used   : used before   # in use now
 // so the used part grows from the right guard towards the left one.  A stack outside the window has
-// no guards (VMAP_STACK=n).
+// no guards (VMAP_STACK=n), and one that grows blanks where nothing is mapped (KSTACK_GROW=y).
 
 #include "user/user.h"
 #include "vm/layout.h"
@@ -40,9 +40,11 @@ static void show_bar(const struct stack_info *s) {
   char bar[BAR + 1];
   uint64 size = s->hi - s->lo;
   int now = columns(s->depth, size), peak = columns(s->peak, size);
+  int mapped = columns((uint64)s->pages * PAGE_SIZE, size);
   if (peak < now)
     peak = now;
-  memset(bar, '.', BAR);
+  memset(bar, ' ', BAR);
+  memset(bar + BAR - mapped, '.', (size_t)mapped);
   memset(bar + BAR - peak, ':', (size_t)peak);
   memset(bar + BAR - now, '#', (size_t)now);
   bar[BAR] = 0;

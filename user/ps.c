@@ -50,7 +50,8 @@ static void show_memory(void) {
   printf(
       "stacks: %lu cached, %lu unmapped lazily; since boot %lu mapped, %lu reused, %lu unmapped\n",
       m.cached, m.lazy, m.mapped, m.reused, m.unmapped);
-  printf("since boot: %lu fences of all harts, %lu allocations refused\n", m.fences, m.refused);
+  printf("since boot: %lu fences of all harts, %lu allocations refused, %lu stacks enlarged\n",
+         m.fences, m.refused, m.grown);
 }
 
 int main(int argc, char *argv[]) {

@@ -102,18 +102,24 @@ static const struct vm_area *live_area(const struct vmalloc_arena *arena, uint32
   return area->state == AREA_LIVE && i < area->first + area->granules ? area : NULL;
 }
 
+// Return down to where the stack whose slot va is in may be enlarged at any moment.
+static vaddr_t lowest(vaddr_t va) {
+  return ROUND_DOWN(va, KSTACK_SLOT) + KSTACK_GUARD -
+         (kstack_at(va)->distrusted ? KSTACK_RESERVE : 0);
+}
+
 // Check the pages of granule i: mapped RW where a live area has its bytes, unmapped elsewhere.
 static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
   const struct vm_area *area = live_area(arena, i);
+  vaddr_t base = area ? load_acquire(&area->base) : 0;
   vaddr_t va = arena->base + ((uint64)i << arena->shift), end = va + (1UL << arena->shift);
   const pte_t *pte = &arena->ptes[(va - arena->base) >> PAGE_SHIFT];
   if (!kasan_shadow_fits(arena, i, area))
     violation(va, *pte, "has a shadow that is not its own, or not the shared one");
   for (; va < end; va += PAGE_SIZE, pte++) {
-    bool inside = area && va >= area->base && va < area->base + area->pages * PAGE_SIZE;
-    bool reserve = area && va < area->base && va >= area->base - KSTACK_RESERVE && kstack_at(va) &&
-                   kstack_at(va)->distrusted;
-    if (!inside && !reserve && (*pte & PTE_V))
+    bool inside = area && va >= base && va < base + area->pages * PAGE_SIZE;
+    bool more = area && va < base && kstack_at(va) && va >= lowest(va);
+    if (!inside && !more && (*pte & PTE_V))
       violation(va, *pte, "is a guard or free, and mapped");
     if (inside && (*pte & (PTE_V | PTE_LEAF)) != (PTE_V | PTE_R | PTE_W))
       violation(va, *pte, "is live, and not mapped RW");

@@ -7,7 +7,7 @@
 // I4. An owner is complete before kind says that there is one, and is taken away under the window's
 //     lock.
 // I5. The reserve's entries belong to the stack's owner alone until it is freed, so it changes them
-//     without the lock.
+//     without the lock; and so do those of the pages that the stack has yet to get.
 // Locks: the window's.
 #include "vm/kstack.h"
 
@@ -23,7 +23,7 @@
 struct vmalloc_arena kstack_window = {
     .lock = SPINLOCK_INIT("kstack window"),
     .shift = KSTACK_SLOT_SHIFT,
-    .guard_below = KSTACK_GUARD,
+    .guard_below = KSTACK_SLOT - KSTACK_BORN * PAGE_SIZE,
     .base = KSTACK_BASE,
     .end = KSTACK_END,
 };
@@ -31,6 +31,7 @@ enum { RESERVE_PAGES = KSTACK_RESERVE / PAGE_SIZE };
 
 static struct kstack *kstacks;                 // [I] one a slot
 static uint64 stacks_mapped, stacks_unmapped;  // [a] since boot
+static uint64 stacks_grown;                    // [a] times, since boot
 
 void kstack_init(void) {
   vmalloc_add_arena(&kstack_window, ram_size() / KSTACK_SIZE * KSTACK_SLOT);
@@ -42,11 +43,11 @@ void kstack_init(void) {
 
 // Make a stack in a free slot.  Without a guard it is a block elsewhere, and the slot stays empty.
 static struct kstack *kstack_map(bool guarded) {
-  struct vm_area *area = vmalloc_range(&kstack_window, guarded ? KSTACK_SIZE : 0);
+  struct vm_area *area = vmalloc_range(&kstack_window, guarded ? KSTACK_BORN * PAGE_SIZE : 0);
   if (!area)
     return NULL;
   struct kstack *stack = &kstacks[area->first];
-  stack->lo = area->base;
+  stack->lo = KSTACK_GROW ? ROUND_DOWN(area->base, KSTACK_SIZE) : area->base;
   stack->generation = area->generation;
   if (!guarded && !unguarded_take(stack)) {
     vmalloc_free(area);
@@ -61,6 +62,28 @@ static void kstack_unmap(struct kstack *stack) {
     unguarded_give(stack);
   fetch_add(&stacks_unmapped, 1);
   vmalloc_free(&kstack_window.areas[stack - kstacks]);
+}
+
+#if KSTACK_GROW
+vaddr_t kstack_mapped(const struct kstack *stack) {
+  return load_acquire(&kstack_window.areas[stack - kstacks].base);
+}
+#endif
+
+static uint64 pages(const struct kstack *stack) {
+  return (stack->lo + KSTACK_SIZE - kstack_mapped(stack)) / PAGE_SIZE;
+}
+
+// The stack is none that grows: give it its other pages now.
+static struct kstack *make_whole(struct kstack *stack) {
+  irq_t irq = irq_save();
+  kstack_refill();
+  const char *lacks = kstack_grow(stack, stack->lo, 0);
+  irq_restore(irq);
+  if (!lacks)
+    return stack;
+  kstack_free(stack);
+  return NULL;
 }
 
 struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
@@ -82,8 +105,17 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   stack->distrusted = false;
   stack->account = account;
   stack->account_id = account->id;
+  if (KSTACK_GROW) {
+    stack->charged = pages(stack);
+    account_return(account, KSTACK_PAGES - stack->charged);
+  }
   store_release(&stack->kind, kind);  // I4
-  return stack;
+  return KSTACK_GROW && kind != STACK_THREAD ? make_whole(stack) : stack;
+}
+
+// Return how many pages the account pays for.
+static uint64 charged(const struct kstack *stack) {
+  return KSTACK_GROW ? stack->charged : KSTACK_PAGES;
 }
 
 void kstack_disown(struct kstack *stack) {
@@ -91,7 +123,7 @@ void kstack_disown(struct kstack *stack) {
   struct account *account = stack->account;
   stack->account = NULL;
   store_relaxed(&stack->account_id, 0);
-  account_return(account, KSTACK_PAGES);
+  account_return(account, charged(stack));
 }
 
 int kstack_limit(struct kstack *stack, uint64 limit) {
@@ -99,41 +131,71 @@ int kstack_limit(struct kstack *stack, uint64 limit) {
   int err = account_create(stack->account, limit, KSTACK_PAGES, &account);
   if (err < 0)
     return err;
+  irq_t irq = irq_save();  // and no call is made: it does not grow meanwhile
+  if (KSTACK_GROW)
+    account->used = stack->charged;
   store_release(&stack->account, account);
+  irq_restore(irq);
   store_relaxed(&stack->account_id, account->id);
   return account->id;
 }
 
 void kstack_refill(void) {
-  void **reserve = this_hart()->reserve;
-  for (uint32 i = 0; i < RESERVE_PAGES; i++)
-    if (!reserve[i])
-      reserve[i] = page_alloc_zeroed();
+  struct hart *h = this_hart();
+  void *page;
+  while (h->spares < KSTACK_POOL && (page = page_alloc_zeroed()))
+    h->spare[h->spares++] = page;  // read after the call, which may have made this stack grow
+}
+
+// Return the entry of the page at va.
+static pte_t *pte_at(vaddr_t va) {
+  return &kstack_window.ptes[(va - KSTACK_BASE) >> PAGE_SHIFT];
+}
+
+// Return how many pages are missing from there up to what is mapped.
+static uint32 missing(vaddr_t to) {
+  const pte_t *first = pte_at(to), *pte = first;
+  while (!*pte)
+    pte++;
+  return pte - first;
+}
+
+bool kstack_can_extend(const struct kstack *stack, vaddr_t to) {
+  assert(to >= stack->lo - KSTACK_RESERVE);
+  uint32 n = VMAP_STACK ? missing(to) : 0;
+  return n > 0 && n <= this_hart()->spares;
+}
+
+void kstack_extend(struct kstack *stack, vaddr_t to) {
+  struct hart *h = this_hart();
+  uint32 n = missing(to);
+  for (pte_t *first = pte_at(to), *pte = first + n; pte > first;)
+    *--pte = pa_to_pte(ptr_to_pa(h->spare[--h->spares])) | prot_bits(PROT_KERNEL_RW);
+  stack->generation = tlb_mapped();
+  kasan_unpoison((void *)to, n * PAGE_SIZE);
+#if KSTACK_GROW
+  struct vm_area *area = &kstack_window.areas[stack - kstacks];
+  vaddr_t base = to < stack->lo ? stack->lo : to;
+  area->pages = (stack->lo + KSTACK_SIZE - base) / PAGE_SIZE;
+  store_release(&area->base, base);
+#endif
+}
+
+const char *kstack_grow(struct kstack *stack, vaddr_t to, uint32 keep) {
+  uint32 n = missing(to);
+  if (n + keep > this_hart()->spares)
+    return "memory";
+  if (stack->account && !account_charge(stack->account, n))
+    return "account";
+  stack->charged += n;
+  kstack_extend(stack, to);
+  add_relaxed(&stacks_grown, 1);
+  return NULL;
 }
 
 // Return the entries of the part of the guard below that the reserve goes to.
 static pte_t *reserve_ptes(const struct kstack *stack) {
-  return &kstack_window.ptes[(stack->lo - KSTACK_RESERVE - KSTACK_BASE) >> PAGE_SHIFT];
-}
-
-bool kstack_has_reserve(const struct kstack *stack) {
-  void **reserve = this_hart()->reserve;
-  for (uint32 i = 0; i < RESERVE_PAGES; i++)
-    if (!reserve[i])
-      return false;
-  return VMAP_STACK && !reserve_ptes(stack)[0];
-}
-
-void kstack_use_reserve(struct kstack *stack) {
-  void **reserve = this_hart()->reserve;
-  pte_t *pte = reserve_ptes(stack);
-  for (uint32 i = 0; i < RESERVE_PAGES; i++) {
-    pte[i] = pa_to_pte(ptr_to_pa(reserve[i])) | prot_bits(PROT_KERNEL_RW);
-    reserve[i] = NULL;
-  }
-  stack->generation = tlb_mapped();
-  kasan_unpoison((void *)(stack->lo - KSTACK_RESERVE), KSTACK_RESERVE);
-  kstack_distrust(stack);
+  return pte_at(stack->lo - KSTACK_RESERVE);
 }
 
 void kstack_close_reserve(const struct kstack *stack) {
@@ -168,7 +230,7 @@ void kstack_free(struct kstack *stack) {
   irq_t irq = spin_lock(&kstack_window.lock);
   assert(stack->kind != 0 && !runs_on(this_hart(), stack));
   if (stack->account)
-    account_return(stack->account, KSTACK_PAGES);
+    account_return(stack->account, charged(stack));
   stack->account = NULL;
   store_relaxed(&stack->account_id, 0);
   stack->kind = 0;
@@ -240,6 +302,7 @@ void kstack_count(struct memory_info *info) {
   info->mapped = load_relaxed(&stacks_mapped);
   info->stacks = info->mapped - info->unmapped;
   info->lazy = load_relaxed(&kstack_window.lazy_count);
+  info->grown = load_relaxed(&stacks_grown);
   info->cached = info->reused = 0;
   for (uint32 i = 0; i < hart_count; i++) {
     info->reused += load_relaxed(&kstack_caches[i].reused);
@@ -268,6 +331,7 @@ static void fill_info(const struct kstack *stack, struct stack_info *info) {
   *info = (struct stack_info){.lo = stack->lo, .hi = hi, .pid = stack->pid, .kind = stack->kind};
   string_copy(info->name, stack->name, sizeof(info->name));
   info->account = load_relaxed(&stack->account_id);
+  info->pages = (int)pages(stack);
   info->running = !!running;
   info->hart = hart ? (int)hart->index : -1;
   info->sp = running ? 0 : sp;

@@ -20,22 +20,35 @@ struct hart;
 
 #define KSTACK_PAGES (KSTACK_SIZE / PAGE_SIZE)
 
+// With KSTACK_GROW=y a thread's stack begins with its uppermost page and gets the others when it
+// needs them (docs/growing-stacks.md).
+#define KSTACK_BORN (KSTACK_GROW ? 1 : KSTACK_PAGES)
+
 // The stack of a slot, and who has it.
 // [I] while owned  [o] only its owner, or the thread that takes or frees it  [a] atomic
 // [k] set by the owner without a lock, cleared under the window's lock
 struct kstack {
-  vaddr_t lo;                       // [I] its lowest byte, of KSTACK_SIZE
-  uint64 generation;                // [o] in which it was mapped, or its reserve (vm/tlb.h)
+  vaddr_t lo;                       // [I] the lowest byte it may have, of KSTACK_SIZE
+  uint64 generation;                // [o] in which it was mapped or enlarged last (vm/tlb.h)
   const uint64 *thread_sp;          // [k] to the field sp of the owner's thread, or null
   struct hart *const *thread_hart;  // [k] to the field hart of that thread, or null
   uint32 kind;                      // [k] enum stack_kind; 0: no owner
   bool distrusted;                  // [o] anything may stand on it: do not cache it
+  uint8 charged;                    // [o] KSTACK_GROW: pages that the account pays for
   struct account *account;          // [o] that pays for it; null after kstack_disown
   int account_id;                   // [a] its number; 0: none
   int pid;                          // [a] owner or last owner; 0: the kernel; -1: never owned
   char name[NAME_SIZE];             // [a] of the owner or last owner
   KASAN_NOTE                        // [o]
 };
+
+// Return the lowest byte of the stack that is mapped.  A hart sees it after a fence for the
+// generation, read later; else a fault has it fence.
+#if KSTACK_GROW
+vaddr_t kstack_mapped(const struct kstack *stack);
+#else
+#define kstack_mapped(stack) ((stack)->lo)
+#endif
 
 extern struct vmalloc_arena kstack_window;  // a granule is a slot
 
@@ -76,19 +89,23 @@ int kstack_limit(struct kstack *stack, uint64 limit);
 // lock.
 void kstack_distrust(struct kstack *stack);
 
-// Put pages in this hart's reserve where it has none, if there is memory.  Holds: interrupts off,
-// no spin lock.
+// Fill up this hart's spare pages, if there is memory.  Holds: interrupts off, no spin lock.
 void kstack_refill(void);
 
-// Return whether this hart can enlarge the stack: each only once.
-bool kstack_has_reserve(const struct kstack *stack);
+// Return whether this hart has the pages for kstack_extend, which does it once only.
+bool kstack_can_extend(const struct kstack *stack, vaddr_t to);
 
-// Enlarge a stack of this hart that has run out: map the hart's reserve into the upper part of the
-// guard below, and mark the stack as untrusted.  Allocates nothing and takes no lock.  The pages
-// are freed with the stack.  Holds: interrupts off, kstack_has_reserve.
-void kstack_use_reserve(struct kstack *stack);
+// Enlarge a stack of this hart that has run out, down to that page: the rest of it is mapped, and
+// below lo, in the upper part of the guard, the reserve.  The pages are this hart's spare ones.
+// They are freed with the stack.  Allocates nothing and takes no lock.  Holds: interrupts off,
+// kstack_can_extend.
+void kstack_extend(struct kstack *stack, vaddr_t to);
 
-// Make that part a guard again.  Holds: interrupts off.
+// Do that within the stack if keep spare pages remain, and charge its account.  Returns null, or
+// what it lacks: a word for the machine line.  Holds: interrupts off.
+const char *kstack_grow(struct kstack *stack, vaddr_t to, uint32 keep);
+
+// Make the reserve a guard again.  Holds: interrupts off.
 void kstack_close_reserve(const struct kstack *stack);
 
 // Tell kstack_info where the owner's thread keeps its saved sp, and the hart it is or was on.
@@ -104,8 +121,8 @@ struct kstack *kstack_at(vaddr_t va);
 // Describe the slot of va.  Takes no lock and reads no user memory: for the fault path.
 void kstack_describe(vaddr_t va, struct kstack_slot *slot);
 
-// Count the stacks: sets stacks, cached, lazy, mapped, reused and unmapped of info.  A stack that
-// changes meanwhile may be counted or not.
+// Count the stacks: sets stacks, cached, lazy, mapped, reused, unmapped and grown of info.  A stack
+// that changes meanwhile may be counted or not.
 void kstack_count(struct memory_info *info);
 
 // Return the number of slots.

@@ -28,7 +28,7 @@ void kstack_cache_init(void) {
 }
 
 KASAN_EXEMPT void kstack_erase(const struct kstack *stack) {
-  uint64 *p = (uint64 *)(stack->lo + KSTACK_SIZE), *lo = (uint64 *)stack->lo;
+  uint64 *p = (uint64 *)(stack->lo + KSTACK_SIZE), *lo = (uint64 *)kstack_mapped(stack);
   irq_t irq = irq_save();
   tlb_catch_up(stack->generation);
   assert(this_hart()->fence_generation >= stack->generation);
@@ -45,7 +45,7 @@ KASAN_EXEMPT void kstack_erase(const struct kstack *stack) {
 
 KASAN_EXEMPT uint64 kstack_peak(const struct kstack *stack) {
   const volatile uint64 *p = (const uint64 *)stack->lo;
-  uint64 unused = 0;
+  uint64 unused = kstack_mapped(stack) - stack->lo;
   while (unused < KSTACK_SIZE && p[unused / sizeof(*p)] == 0)
     unused += sizeof(*p);
   return KSTACK_SIZE - unused;

@@ -19,8 +19,8 @@ enum area_state { AREA_FREE, AREA_LIVE, AREA_LAZY };
 // [v] arena's lock  [I] from when its granules are taken until they are given back
 struct vm_area {
   struct vmalloc_arena *arena;  // [I] that it is in
-  vaddr_t base;                 // [I] first mapped byte
-  uint64 pages;                 // [I] that are mapped
+  vaddr_t base;                 // [I] first mapped byte; with KSTACK_GROW=y a stack's falls, and
+  uint64 pages;                 // [I] that are mapped: more of them, by its owner alone
   uint32 granules;              // [I] granules the area takes, guards included
   uint32 first;                 // [I] index of its first granule (also set in its other granules)
   uint64 generation;            // [I] in which it was mapped (vm/tlb.h)

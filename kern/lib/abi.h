@@ -82,7 +82,7 @@ struct stack_info {
   int kind;       // enum stack_kind
   int running;    // 1 while a hart runs on it
   int account;    // that pays for it, 0: none
-  int pad;
+  int pages;      // mapped, from hi down
   char name[16];
 };
 
@@ -108,6 +108,7 @@ struct memory_info {
   uint64 unmapped;  // stacks that found no room in a cache
   uint64 fences;    // times that all harts had to fence
   uint64 refused;   // allocations that failed, all caches being empty
+  uint64 grown;     // stacks enlarged
 };
 
 // Disk format.

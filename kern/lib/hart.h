@@ -16,6 +16,13 @@
 #include "kern/lib/types.h"
 #include "vm/layout.h"
 
+// Spare pages of a hart: for the reserve of a stack, and with KSTACK_GROW=y for stacks that grow.
+#if KSTACK_GROW
+#define KSTACK_POOL 8
+#else
+#define KSTACK_POOL (KSTACK_RESERVE / PAGE_SIZE)
+#endif
+
 struct runqueue;
 struct space;
 struct spinlock;
@@ -48,7 +55,8 @@ struct hart {
   bool need_resched;        // [h] leave the running thread at the next chance
   bool online;              // [a]
 
-  void *reserve[KSTACK_RESERVE / PAGE_SIZE];  // [h] spare pages, or null (kstack_use_reserve)
+  void *spare[KSTACK_POOL];  // [h] pages for kstack_extend, all zeros
+  uint32 spares;             // [h] how many
 };
 
 extern struct hart harts[HART_MAX];  // [I] dense, by index

@@ -132,11 +132,11 @@ static void lose_table(void) {
 void provoke_vm_check(char *words[]) {
   const struct thread *me = thread_current();
   struct pagetable *own = pa_to_ptr(pte_to_pa(csr_read(satp) << 10));
-  pte_t *stack = pagetable_lookup(kernel_pagetable, me->stack_lo);
+  pte_t *stack = pagetable_lookup(kernel_pagetable, me->stack_lo);  // the lowest page there is
   if (word_is(words[0], "guard"))
-    stack[-1] = *stack;
+    *pagetable_lookup(kernel_pagetable, me->kstack->lo - PAGE_SIZE) = *stack;
   else if (word_is(words[0], "above"))
-    stack[KSTACK_SIZE / PAGE_SIZE] = *stack;
+    *pagetable_lookup(kernel_pagetable, me->stack_hi) = *stack;
   else if (word_is(words[0], "exec"))
     *stack |= PTE_X;
   else if (word_is(words[0], "user"))

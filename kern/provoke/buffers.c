@@ -25,7 +25,7 @@ static __attribute__((noinline)) void hand_over(void *p, uint64 size, const char
 // The running stack; one that was freed; or the end of the window, which RAM cannot fill.
 void provoke_dma_stack(char *words[]) {
   struct thread *me = thread_current();
-  uint64 at = me->stack_lo;
+  uint64 at = me->kstack->lo;
   struct kstack *stack;
   if (word_is(words[0], "gone") &&
       (stack = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root))) {

@@ -39,7 +39,7 @@ __attribute__((noinline)) uint64 recurse(uint64 n) {
 
 // past: only by some calls too many.
 void provoke_exhaust_stack(char *words[]) {
-  uint64 room = (uint64)__builtin_frame_address(0) - HART_LOAD("ld", stack_lo);
+  uint64 room = (uint64)__builtin_frame_address(0) % KSTACK_SIZE;
   recurse(word_is(words[0], "past") ? room / RECURSE_FRAME + 1 : word_number(words[0], FOREVER));
 }
 

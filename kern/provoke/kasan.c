@@ -229,7 +229,7 @@ void provoke_kasan_exhaust(char *words[]) {
 }
 
 void provoke_kasan_guard(char *words[]) {
-  provoke_kasan_access(words, (uint8 *)thread_current()->stack_lo - 8);
+  provoke_kasan_access(words, (uint8 *)thread_current()->kstack->lo - 8);
 }
 
 void provoke_kasan_null(char *words[]) {

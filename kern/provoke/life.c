@@ -142,7 +142,7 @@ void provoke_stack_secret(char *words[]) {
 }
 
 void provoke_stray_secret(char *words[]) {
-  provoke_secret_far(thread_current()->stack_lo + ROUND_UP(word_number(words[0], 2048), 16), 256);
+  provoke_secret_far(thread_current()->kstack->lo + ROUND_UP(word_number(words[0], 2048), 16), 256);
 }
 
 // --- from one thread to the next -----------------------------------------------------------------
@@ -178,7 +178,7 @@ static struct kstack *stack_of_ended(void) {
 
 static uint64 words_used(const struct kstack *stack) {
   uint64 n = 0;
-  for (const uint64 *p = (const uint64 *)stack->lo, *end = p + KSTACK_SIZE / sizeof(*p); p < end;)
+  for (const uint64 *p = (const uint64 *)kstack_mapped(stack); (uint64)p < stack->lo + KSTACK_SIZE;)
     n += *p++ != 0;
   return n;
 }

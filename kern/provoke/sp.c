@@ -31,7 +31,7 @@ void provoke_underflow(char *words[]) {
 }
 
 void provoke_jump_frame(char *words[]) {
-  provoke_sp_store(thread_current()->stack_lo - word_number(words[0], KSTACK_GUARD));
+  provoke_sp_store(thread_current()->kstack->lo - word_number(words[0], KSTACK_GUARD));
 }
 
 // A user copy whose target is not there yet: its page fault finds little stack.

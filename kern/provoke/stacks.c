@@ -48,7 +48,7 @@ void provoke_stale_stack(char *words[]) {
   struct kstack *stack = kstack_alloc(me->pid, me->name, STACK_THREAD, &account_root);
   if (!stack)
     return;
-  uint64 address = stack->lo + word_number(words[1], 8);
+  uint64 address = kstack_mapped(stack) + word_number(words[1], 8);
   provoke_load(address);  // so that this hart has cached the translation
   kstack_free(stack);
   kstack_drain();
@@ -114,7 +114,7 @@ static void reuse_frame(pa_t pa) {
 static void reuse_slot(vaddr_t base) {
   for (uint64 i = 0; i <= kstack_slots(); i++) {
     struct kstack *stack = kstack_alloc(0, "reuse", STACK_THREAD, &account_root);
-    if (stack && stack->lo == base) {
+    if (stack && kstack_mapped(stack) == base) {
       memset((void *)base, NEW_STACK, PAGE_SIZE);
       return;
     }
@@ -130,10 +130,10 @@ void provoke_stale_remote(char *words[]) {
   if (!stack || !t)
     return;
   bool slot = word_is(words[0], "slot");
-  const pte_t *pte = pagetable_lookup(kernel_pagetable, stack->lo);
+  const pte_t *pte = pagetable_lookup(kernel_pagetable, kstack_mapped(stack));
   pa_t frame = pte ? pte_to_pa(*pte) : ptr_to_pa((void *)stack->lo);
   irq_t irq = irq_save();
-  remote.address = stack->lo;
+  remote.address = kstack_mapped(stack);
   remote.then = slot ? NEW_STACK : ~0UL;
   run_elsewhere(t);
   kstack_free(stack);

@@ -107,7 +107,8 @@ enum outcome {
 #define OTHER_TESTS(X)                                                                             \
   X(BENCH_STACK, bench_stack, RETURNS, "count the instructions that stacks take")                  \
   X(IN_INTERRUPT, in_interrupt, RETURNS, "TEST... run the test in an interrupt handler")           \
-  X(ON_HART, on_hart, RETURNS, "N TEST... run the test on that hart")
+  X(ON_HART, on_hart, RETURNS, "N TEST... run the test on that hart")                              \
+  X(SPARE, spare, RETURNS, "N TEST... run the test with N spare pages on this hart")
 
 // kern/provoke/kasan.c: what KASAN=y finds.
 #if KASAN

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Another test, on a given hart or in an interrupt handler.
+// Another test, on a given hart, in an interrupt handler, or with few spare pages.
 #include "kern/provoke/tests.h"
 
 #include "kern/dev/irq.h"
@@ -14,6 +14,7 @@
 #include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/kmalloc.h"
+#include "vm/page.h"
 
 #define MOVES 1000
 
@@ -62,6 +63,16 @@ void provoke_on_hart(char *words[]) {
   if (hart_index() != n)
     kprintf("FAIL: cannot run on hart %s\n", words[0] ? words[0] : "?");
   else if (provoke_run(words + 1) != 0)
+    kprintf("FAIL: no such test\n");
+}
+
+void provoke_spare(char *words[]) {
+  irq_t irq = irq_save();
+  struct hart *h = this_hart();
+  while (h->spares > word_number(words[0], 0))
+    page_put(h->spare[--h->spares]);
+  irq_restore(irq);
+  if (!words[0] || provoke_run(words + 1) != 0)
     kprintf("FAIL: no such test\n");
 }
 

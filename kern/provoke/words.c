@@ -27,8 +27,8 @@ void word_access(const char *word, uint64 address) {
 bool other_stack(struct stack_info *info, uint64 pid) {
   const struct thread *me = thread_current();
   for (uint64 i = 0; i < kstack_slots(); i++)
-    if (kstack_info(i, info) && info->lo != me->stack_lo &&
-        info->lo != me->stack_lo + KSTACK_SLOT && (!pid || (uint64)info->pid == pid))
+    if (kstack_info(i, info) && info->lo != me->kstack->lo &&
+        info->lo != me->kstack->lo + KSTACK_SLOT && (!pid || (uint64)info->pid == pid))
       return true;
   return false;
 }
@@ -49,7 +49,7 @@ static uint64 place_named(const char *word) {
   if (word_is(word, "odd"))
     return me->stack_hi - KSTACK_SIZE / 2 + 8;
   if (word_is(word, "lo"))
-    return me->stack_lo;
+    return me->kstack->lo;
   if (word_is(word, "hi"))
     return me->stack_hi;
   if (word_is(word, "here"))

@@ -32,9 +32,9 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
     kfree(t);
     return NULL;
   }
-  t->stack_lo = t->kstack->lo;
+  t->stack_lo = kstack_mapped(t->kstack);
   uint64 room = pid ? thread_room(thread_current()) : KSTACK_SIZE;
-  t->stack_hi = t->stack_lo + room;
+  t->stack_hi = t->kstack->lo + room;
   if (room != KSTACK_SIZE)
     kstack_distrust(t->kstack);  // zeros are above what is used (kstack_cache.c, I4)
   t->state = THREAD_NEW;

@@ -26,7 +26,7 @@ enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, T
 // [o] only the running thread  [a] atomic  [h] waiting_lock of watch.c, where its own thread writes
 struct thread {
   uint64 sp;                  // [s] saved by switch.S while not running
-  uint64 stack_lo, stack_hi;  // [o] lo is lower while the reserve is in use; hi: thread_room
+  uint64 stack_lo, stack_hi;  // [o] lo falls as it grows, and with the reserve; hi: thread_room
   struct kstack *kstack;      // [I]
   enum thread_state state;    // [s]
   struct hart *hart;          // [s] whose run queue it is on, or on which it last ran

@@ -223,6 +223,48 @@ static void ended(void) {
   run_limited(2, die_often);
 }
 
+// Have the kernel use nearly all of this process's stack.
+static void go_deep(int fd) {
+  static const char test[] = "STACK_USE 12000";
+  check(write(fd, test, sizeof(test) - 1) == sizeof(test) - 1);
+}
+
+// Fork a child that goes deep when it is told to, says so, and waits for the end.
+static int fork_deep(int fd, const int told[2], const int said[2], const int end[2]) {
+  char c;
+  int pid = must_fork();
+  if (pid == 0) {
+    close(end[1]);
+    read(told[0], &c, 1);
+    go_deep(fd);
+    write(said[1], "x", 1);
+    exit(read(end[0], &c, 1));
+  }
+  return pid;
+}
+
+// Where stacks grow the account pays for what they have, and who passes its limit is killed.
+static void grow_to_limit(uint64 n) {
+  int fd = open("/crash", O_RDWR), told[2], said[2], end[2];
+  char c;
+  if (fd < 0 || used() == STACK_PAGES)
+    return;
+  check(used() == 1 && pipe(told) == 0 && pipe(said) == 0 && pipe(end) == 0);
+  fork_deep(fd, told, said, end);
+  fork_deep(fd, told, said, end);
+  check(used() == 3 && write(told[1], "x", 1) == 1 && read(said[0], &c, 1) == 1);
+  check(used() == 2 + STACK_PAGES && 1 + 2 * STACK_PAGES > n * STACK_PAGES);
+  check(write(told[1], "x", 1) == 1 && wait_status() == -1 && used() == 1 + STACK_PAGES);
+  close(end[1]);
+  check(wait_status() == 0 && used() == 1);
+}
+
+static void grown(void) {
+  struct memory_info unused;
+  check(meminfo(&unused) == 0);  // it empties the caches, where stacks may be that have grown
+  run_limited(2, grow_to_limit);
+}
+
 // The account pays for a child that outlives its parent as before.
 static void orphaned(void) {
   int end[2], id[2], account, pid, outside = info_of(getpid())->account;
@@ -294,10 +336,17 @@ static void refused(void) {
 }
 
 const struct test account_tests[] = {
-    {"account-inherit", inherit, false}, {"account-limit", limits, false},
-    {"account-exact", exact, false},     {"account-nested", nested, false},
-    {"account-deep", deep, false},       {"account-cached", cached, false},
-    {"account-memory", memory, true},    {"account-ended", ended, false},
-    {"account-orphan", orphaned, false}, {"account-zombies", zombies, false},
-    {"account-refused", refused, false}, {NULL, NULL, false},
+    {"account-inherit", inherit, false},
+    {"account-limit", limits, false},
+    {"account-exact", exact, false},
+    {"account-nested", nested, false},
+    {"account-deep", deep, false},
+    {"account-cached", cached, false},
+    {"account-memory", memory, true},
+    {"account-ended", ended, false},
+    {"account-grow", grown, false},
+    {"account-orphan", orphaned, false},
+    {"account-zombies", zombies, false},
+    {"account-refused", refused, false},
+    {NULL, NULL, false},
 };
