@@ -18,7 +18,7 @@ def run(*options, build=guest.BUILD):
 
 def totals(done):
     """Return how many faults there were, at how many places, and the share that survived."""
-    found = re.search(r"(\d+) faults at (\d+) instructions .*: ([\d.]+) % survived", done.stdout)
+    found = re.search(r"(\d+) faults at (\d+) places .*: ([\d.]+) % survived", done.stdout)
     return int(found[1]), int(found[2]), float(found[3])
 
 

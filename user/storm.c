@@ -17,12 +17,13 @@
 #define WORDS_MAX     8
 #define PROCESSES_MAX 64
 #define PATIENCE      10   // ticks, for processes that are still exiting
-#define TEST_TICKS    300  // a test may wait for a process that was killed
+#define STEP_TICKS    300  // a test may wait for a process that was killed
 #define TEST_FOLDER   "/usertests.tmp"
 
 static char line[200];
 static struct process_info processes[PROCESSES_MAX];
 static uint64 expected;  // bytes free after the last step
+static int guard;        // the process that ends what takes too long
 
 // Write to the device that provokes faults.
 static void ask_kernel(const char *what, const char *bytes) {
@@ -82,19 +83,26 @@ static _Noreturn void do_deed(const char *room, const char *name, const char *fo
   exit(0);
 }
 
-// Start the deed, and for a test a process that ends it after a while.  Returns its pid.
 static int start(const char *room, const char *name, int number) {
   char folder[] = "/w0";
   folder[2] = (char)('0' + number);
   int pid = fork();
   if (pid == 0)
     do_deed(room, name, folder);
-  if (strchr(name, ':') && fork() == 0) {
-    sleep(TEST_TICKS);
-    kill(pid);
-    exit(0);
-  }
   return pid;
+}
+
+// Start the guard: it kills the deeds after a while, and ends the machine if that does not help.
+static int start_guard(int count, const int pid[]) {
+  int guarding = fork();
+  if (guarding != 0)
+    return guarding;
+  sleep(STEP_TICKS);
+  for (int i = 1; i < count; i++)
+    kill(pid[i]);
+  sleep(STEP_TICKS);
+  printf("storm: the step HANGS\n");
+  exit(poweroff(99));
 }
 
 // Do the deeds.  Returns how many were killed.
@@ -102,6 +110,7 @@ static int do_deeds(int count, char *word[]) {
   int pid[WORDS_MAX], killed = 0, ended = 0, status;
   for (int i = 1; i < count; i++)
     pid[i] = start(word[0], word[i], i);
+  guard = start_guard(count, pid);
   while (ended < count - 1) {
     int who = wait(&status);
     if (who < 0)
@@ -115,11 +124,11 @@ static int do_deeds(int count, char *word[]) {
   return killed;
 }
 
-// Kill all but the first process and this one.  Returns how many there are.
+// Kill all but the first process, this one, and the guard.  Returns how many there are.
 static int kill_others(void) {
   int n = procinfo(processes, PROCESSES_MAX);
   for (int i = 0; i < n && i < PROCESSES_MAX; i++)
-    if (processes[i].pid > 1 && processes[i].pid != getpid())
+    if (processes[i].pid > 1 && processes[i].pid != getpid() && processes[i].pid != guard)
       kill(processes[i].pid);
   while (reap(NULL) >= 0)
     ;
@@ -132,7 +141,7 @@ static void settle(int killed) {
   for (int i = 0; i < PATIENCE; i++) {
     int n = kill_others();
     meminfo(&m);
-    if (n <= 2 && (m.free >= expected || i > 0))
+    if (n <= 3 && (m.free >= expected || i > 0))
       break;
     sleep(1);
   }
@@ -141,6 +150,11 @@ static void settle(int killed) {
     remove_folder(folder);
   remove_folder(TEST_FOLDER);
   int synced = sync();
+  if (guard > 0) {
+    kill(guard);
+    wait(NULL);
+    guard = 0;
+  }
   meminfo(&m);
   expected = m.free;
   printf("storm: done killed=%d bytes=%lu promised=%lu processes=%d stacks=%lu sync=%d\n", killed,
