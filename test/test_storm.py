@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+import types
 
 import guest
 import pytest
@@ -10,16 +11,18 @@ import pytest
 storm = guest.load_script(guest.TOP / "test/tools/storm")
 
 
-def run(*options, build=guest.BUILD):
-    return subprocess.run([guest.TOP / "test/tools/storm", "--jobs=1", *options, build],
+def run(*options):
+    return subprocess.run([guest.TOP / "test/tools/storm", "--jobs=1", *options, guest.BUILD],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
 
 
 def totals(done):
-    """Return how many faults there were, at how many places, and the share that survived."""
-    found = re.search(r"(\d+) faults at (\d+) places .*: ([\d.]+) % survived", done.stdout)
-    return int(found[1]), int(found[2]), float(found[3])
+    """Return how many faults there were, at how many places, the share that survived, and the KiB
+    that were lost."""
+    found = re.search(r"(\d+) faults at (\d+) places .*: ([\d.]+) % survived\n  lost: (\d+) KiB",
+                      done.stdout)
+    return int(found[1]), int(found[2]), float(found[3]), int(found[4])
 
 
 @pytest.mark.long
@@ -28,8 +31,19 @@ def test_sample(cpus):
     """A hundred overflows on each; the machine survives nearly all, and nothing is damaged."""
     done = run("--overflows=100", f"--cpus={cpus}")
     assert done.returncode == 0, done.stdout
-    faults, places, survived = totals(done)
+    faults, places, survived, _ = totals(done)
     assert faults >= 100 and places >= 40 and survived >= 98, done.stdout
+
+
+@pytest.mark.long
+def test_reserve_comes_back():
+    """Calls that allocate little overflow at seventy places, most while they hold something: the
+    two pages of each reserve are free again."""
+    done = run("--deeds=read write link", "--faults=0", "--cpus=1")
+    assert done.returncode == 0, done.stdout
+    faults, places, survived, lost = totals(done)
+    assert faults > 120 and places > 50 and survived == 100, done.stdout
+    assert done.stdout.count(" reserve, ") >= 4 and lost < 100, done.stdout
 
 
 @pytest.mark.parametrize("test", ["race-same-name", "race-own-files"])
@@ -37,7 +51,7 @@ def test_one_after_the_other(test):
     """Each process of a test overflows, right after the other: the hart has its spare pages again
     when the next thread runs."""
     done = run(f"--alone=1104 test:{test}", "--cpus=1")
-    faults, _, survived = totals(done)
+    faults, _, survived, _ = totals(done)
     assert done.returncode == 0 and faults >= 3 and survived == 100, done.stdout
 
 
@@ -45,5 +59,89 @@ def test_deeds():
     """With all of its stack no deed is killed."""
     deeds = storm.list_deeds()
     assert len(deeds) > 40
-    done = run("--alone=0 create exec unlink-last fork-wait", "--cpus=3")
-    assert done.returncode == 0 and totals(done)[0] == 0, done.stdout
+    harmless = [deed for deed in deeds if not deed.startswith("fault-") and deed != "spin"]
+    done = run(f"--alone=0 {' '.join(harmless[:7])}", "--cpus=3", "--show")
+    assert done.returncode == 0 and "storm: done killed=0 " in done.stdout, done.stdout
+    assert totals(done)[0] == 0, done.stdout
+
+
+@pytest.mark.parametrize("fault, kind", [("illegal", "exception"), ("null", "null"),
+                                         ("wild-sp", "wild-sp|overflow|underflow")])
+def test_other_fault(fault, kind):
+    """A fault where a function begins: the kernel says what it was and which process, and kills
+    it, as nothing is held there."""
+    done = run(f"--alone={fault}:file_write:2 write", "--cpus=3", "--show")
+    assert done.returncode == 0, done.stdout
+    assert re.search(rf"class=({kind}) .* name=storm .*verdict=killed", done.stdout), done.stdout
+
+
+@pytest.mark.long
+def test_other_faults():
+    """Faults of other classes at random places: some are survived, and each panic has a reason."""
+    done = run("--overflows=1", "--faults=25", "--cpus=3", "--seed=3")
+    assert done.returncode == 0, done.stdout
+    rows = re.findall(r"^  (exception|null|wild-sp) +(killed|panic) +(\S+)", done.stdout,
+                      re.MULTILINE)
+    assert len({row[0] for row in rows}) == 3 and "killed" in {row[1] for row in rows}, done.stdout
+
+
+DONE = {"bytes": 100, "promised": 0, "processes": 2, "stacks": 5, "sync": 0}
+MACHINE = {"class": "overflow", "verdict": "panic", "why": "spinlock"}
+
+
+@pytest.mark.parametrize("why, panic, records, planted, wrong", [
+    ("the machine has ended", "panic: kernel fault", [MACHINE], "", []),
+    ("the machine has ended", "panic: kernel fault", [{**MACHINE, "why": "-"}], "",
+     ["panic: kernel fault"]),
+    ("the machine has ended", "panic: assertion failed", [], "", ["panic: assertion failed"]),
+    ("the machine has ended", "", [], "", ["the machine has ended, without a panic"]),
+    ("the guest hangs", "", [MACHINE], "", ["the guest hangs, without a panic"]),
+    ("the machine has ended", "", [], "null:fork:1", []),
+])
+def test_what_is_wrong(why, panic, records, planted, wrong):
+    outcome = storm.Outcome(storm.Step("400 write"))
+    outcome.panic, outcome.records, outcome.planted = panic, records, planted
+    machine = types.SimpleNamespace(qemu=types.SimpleNamespace(poll=lambda: 0))
+    storm.Guest.ended(machine, outcome, why)
+    assert outcome.wrong == wrong
+
+
+@pytest.mark.parametrize("now, leaked, lost, wrong", [
+    ({}, 0, [], 0),
+    ({"bytes": 60}, 40, [], 0),
+    ({"bytes": 140}, 0, [], 0),
+    ({"stacks": 6}, 0, ["stacks"], 0),
+    ({"processes": 3, "promised": 9}, 0, ["promised", "processes"], 0),
+    ({"sync": -5}, 0, [], 1),
+])
+def test_what_is_missing(now, leaked, lost, wrong):
+    outcome = storm.Outcome(storm.Step("400 write"))
+    machine = types.SimpleNamespace(counts=dict(DONE), shortage=0)
+    for _ in range(2):  # what is missing once is not counted again
+        storm.Guest.compare(machine, outcome, {**DONE, **now})
+        assert (outcome.leaked, outcome.lost, len(outcome.wrong)) == (leaked, lost, wrong)
+        leaked = 0
+
+
+@pytest.mark.parametrize("step", ["write", "400", "x write", "400 wriet", "null:fork: write"])
+def test_errors(step):
+    done = run(f"--alone={step}")
+    assert done.returncode == 1 and re.match(r"storm: (a step is|there is no deed) ", done.stdout)
+
+
+@pytest.mark.skipif(not guest.BUILD.is_relative_to(guest.TOP), reason="a folder elsewhere")
+def test_make_storm():
+    done = subprocess.run(
+        [guest.MAKE, "storm", f"BUILD={guest.BUILD.relative_to(guest.TOP)}", "STEP=704 create",
+         "CPUS=1"], cwd=guest.TOP, env=guest.environment(), capture_output=True, text=True,
+        stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and totals(done)[:3] == (1, 1, 100), done.stdout + done.stderr
+
+
+def test_provoke_room(boot):
+    """A program and its children have that much of their stacks; what they need less, works."""
+    r = boot("provoke room=2000 usertests -q fork-tree")
+    assert "ALL TESTS PASSED" in r.output and not r.records, r.explain()
+    r = boot("provoke room=400 ls")
+    assert r.code == 255 and r.records[0]["verdict"] == "killed", r.explain()
+    assert r.records[0]["hi"] - r.records[0]["lo"] == 400
