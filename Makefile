@@ -40,9 +40,9 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN PROVOKE CPUS MEM QEMU \
   GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS \
-  GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE $(CLASS) \
-  $(GRADED)
-COMMANDS := tools kernel image qemu demo bench stack-budget qemu-gdb gdb host model test \
+  GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE NAME \
+  CALL $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu demo bench profile stack-budget qemu-gdb gdb host model test \
   crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
   gradescope classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
   lint-budget lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
@@ -54,7 +54,7 @@ GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))
 $(foreach v,$(OPTIONS),$(if $(filter command% environment%,$(origin $(v))), \
   $(eval override $(v) := $$(value $(v)))))
 export MAKE QEMU GDB GDB_ARGS HOSTCC PYTHON KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND \
-  MINUTES BASE $(CLASS) $(GRADED)
+  MINUTES BASE NAME CALL $(CLASS) $(GRADED)
 # Elsewhere [A-Z] may leave letters out.
 export LC_ALL := C
 SHELL := /bin/sh
@@ -76,9 +76,9 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu qemu-gdb bench crash demo run-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter qemu qemu-gdb bench profile crash demo run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
-  $(if $(filter test crash model grade% bench demo fuzz fuzz-images soak storm class, \
+  $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm class, \
   $(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
@@ -290,7 +290,7 @@ image: $(B)/fs.img $(B)/fsck
 # --- running -------------------------------------------------------------------------------------
 
 # These have the image read, and for each machine a copy of what is written.
-bench demo test fuzz fuzz-images soak grade mutants: readable
+bench profile demo test fuzz fuzz-images soak grade mutants: readable
 readable:
 	@test/tools/unused -r $(B)/fs.img
 

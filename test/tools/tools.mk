@@ -9,6 +9,12 @@ bench: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
 	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
+# Where the instructions go: docs/profile.md.
+profile: kernel image
+	@exec test/tools/leash env $(foreach v,CROSS LLVM VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE, \
+	  $(v)='$($(v))') $(PYTHON) test/tools/profile $(if $(CALL),--call="$$CALL") \
+	  $(if $(JSON),--json="$$JSON") $(if $(BASE),--base="$$BASE") $(B) "$$NAME" $(ARGS)
+
 # The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
 demo: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/demo $(B)

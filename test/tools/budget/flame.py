@@ -28,6 +28,11 @@ def box(x, y, width, color, text, title):
            f'{escape(shown)}</text></g>'
 
 
+def frame(height, boxes):
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" ' \
+           f'font-family="monospace" font-size="11">\n' + '\n'.join(boxes) + '\n</svg>\n'
+
+
 def draw(rows):
     """Return an SVG picture of the chains of these rows, side by side."""
     whole = sum(row['bytes'] for row in rows)
@@ -44,5 +49,35 @@ def draw(rows):
                              f'{name}: {size} bytes of its own, {left} with what it calls'))
             left -= size
         x += row['bytes'] * WIDTH / whole
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" ' \
-           f'font-family="monospace" font-size="11">\n' + '\n'.join(boxes) + '\n</svg>\n'
+    return frame(height, boxes)
+
+
+def draw_stacks(stacks, unit):
+    """Return an SVG picture of [functions, each called by the one before, amount] of some unit."""
+    tree = [0, {}]
+    for names, amount in stacks:
+        at = tree
+        at[0] += amount
+        for name in names:
+            at = at[1].setdefault(name, [0, {}])
+            at[0] += amount
+    height = (depth(tree) + 1) * ROW
+    boxes = list(stacked('all', tree, 0, height - ROW, WIDTH / max(1, tree[0]), unit))
+    return frame(height, boxes)
+
+
+def depth(node):
+    return 1 + max(map(depth, node[1].values()), default=0)
+
+
+def stacked(name, node, x, y, scale, unit):
+    """Yield a box for the function, and for those it calls, which stand above it."""
+    amount, below = node
+    width = amount * scale
+    if width < 0.5:
+        return
+    color = f'hsl({30 + sum(name.encode()) % 30},85%,68%)'
+    yield box(x, y, width - 0.5, color, name, f'{name}: {amount:,} {unit}')
+    for next_name in sorted(below):
+        yield from stacked(next_name, below[next_name], x, y - ROW, scale, unit)
+        x += below[next_name][0] * scale
