@@ -9,11 +9,15 @@ bench: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
 	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
+# How another commit is built, to compare with: BASE=commit.
+BUILT_WITH = $(foreach v,CROSS LLVM VMAP_STACK HAVE_ARCH_VMAP_STACK KSTACK_GROW KASAN PROVOKE, \
+  $(v)='$($(v))')
+
 # Where the instructions go: docs/profile.md.
 profile: kernel image
-	@exec test/tools/leash env $(foreach v,CROSS LLVM VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE, \
-	  $(v)='$($(v))') $(PYTHON) test/tools/profile $(if $(CALL),--call="$$CALL") \
-	  $(if $(JSON),--json="$$JSON") $(if $(BASE),--base="$$BASE") $(B) "$$NAME" $(ARGS)
+	@exec test/tools/leash env $(BUILT_WITH) $(PYTHON) test/tools/profile \
+	  $(if $(CALL),--call="$$CALL") $(if $(JSON),--json="$$JSON") \
+	  $(if $(BASE),--base="$$BASE") $(B) "$$NAME" $(ARGS)
 
 # The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
 demo: kernel image
@@ -68,6 +72,5 @@ $(CALLGRAPHS): $(B)/%.ci: % $(B)/options
 BUDGET = $(PYTHON) test/tools/stack-budget $(if $(filter y,$(KASAN)),--kasan)
 
 stack-budget: $(OBJECTS) $(CALLGRAPHS)
-	@exec env $(foreach v,CROSS VMAP_STACK HAVE_ARCH_VMAP_STACK KASAN PROVOKE,$(v)='$($(v))') \
-	  $(BUDGET) $(if $(ARGS),--way="$(ARGS)") $(if $(JSON),--json="$$JSON") \
+	@exec env $(BUILT_WITH) $(BUDGET) $(if $(ARGS),--way="$(ARGS)") $(if $(JSON),--json="$$JSON") \
 	  $(if $(BASE),--base="$$BASE") $(OBJDUMP) $(B) $(SOURCES)

@@ -9,8 +9,8 @@ import subprocess
 from budget.graph import Wrong
 
 # Options that say what is built, as make was given them.
-OPTIONS = ['CROSS', 'LLVM', 'VMAP_STACK', 'HAVE_ARCH_VMAP_STACK', 'KASAN', 'PROVOKE', 'HOSTCC',
-           'PYTHON']
+OPTIONS = ['CROSS', 'LLVM', 'VMAP_STACK', 'HAVE_ARCH_VMAP_STACK', 'KSTACK_GROW', 'KASAN', 'PROVOKE',
+           'HOSTCC', 'PYTHON']
 OURS = ['MAKEFLAGS', 'MFLAGS', 'MAKEOVERRIDES', 'BASE', 'JSON', 'ARGS', 'NAME', 'CALL']
 
 
