@@ -263,6 +263,20 @@ static uint64 bench_stack(void) {
   return 0;
 }
 
+// Pages of the kernel stacks of all processes, while many sleep.
+static uint64 bench_pages(void) {
+  int room = stackinfo(NULL, 0);
+  struct stack_info *s = malloc((size_t)room * sizeof(*s));
+  int n = s ? stackinfo(s, room) : -1;
+  if (n < 0 || n > room)
+    fail("stackinfo");
+  uint64 pages = 0;
+  while (n-- > 0)
+    pages += s[n].pid ? (uint64)s[n].pages : 0;
+  free(s);
+  return pages;
+}
+
 #define PROCESSES "more processes: boot with nproc=10100 and 1 GiB"
 
 static const struct bench {
@@ -286,6 +300,7 @@ static const struct bench {
     {"fork-100", "the same beside 100", "instructions", bench_fork, 100, PROCESSES},
     {"fork-1000", "the same beside 1,000", "instructions", bench_fork, 1000, PROCESSES},
     {"fork-10000", "the same beside 10,000", "instructions", bench_fork, 10000, PROCESSES},
+    {"pages-10000", "stacks, 10,000 processes asleep", "pages", bench_pages, 10000, PROCESSES},
 };
 
 // Find out in a child: it is killed where reading the counter is forbidden.

@@ -64,12 +64,6 @@ static void kstack_unmap(struct kstack *stack) {
   vmalloc_free(&kstack_window.areas[stack - kstacks]);
 }
 
-#if KSTACK_GROW
-vaddr_t kstack_mapped(const struct kstack *stack) {
-  return load_acquire(&kstack_window.areas[stack - kstacks].base);
-}
-#endif
-
 static uint64 pages(const struct kstack *stack) {
   return (stack->lo + KSTACK_SIZE - kstack_mapped(stack)) / PAGE_SIZE;
 }
@@ -237,7 +231,7 @@ void kstack_free(struct kstack *stack) {
   stack->thread_sp = NULL;
   stack->thread_hart = NULL;
   spin_unlock(&kstack_window.lock, irq);
-  if (stack->distrusted || !kstack_cache_put(stack))
+  if (stack->distrusted || pages(stack) > KSTACK_BORN || !kstack_cache_put(stack))
     kstack_unmap(stack);
 }
 

@@ -42,15 +42,17 @@ struct kstack {
   KASAN_NOTE                        // [o]
 };
 
+extern struct vmalloc_arena kstack_window;  // a granule is a slot
+
 // Return the lowest byte of the stack that is mapped.  A hart sees it after a fence for the
 // generation, read later; else a fault has it fence.
+static inline vaddr_t kstack_mapped(const struct kstack *stack) {
 #if KSTACK_GROW
-vaddr_t kstack_mapped(const struct kstack *stack);
+  return load_acquire(&kstack_window.areas[(stack->lo - KSTACK_BASE) >> KSTACK_SLOT_SHIFT].base);
 #else
-#define kstack_mapped(stack) ((stack)->lo)
+  return stack->lo;
 #endif
-
-extern struct vmalloc_arena kstack_window;  // a granule is a slot
+}
 
 // What the window says about an address.
 struct kstack_slot {

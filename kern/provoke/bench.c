@@ -62,6 +62,11 @@ static void stack_erase(void) {
 // Take a stack and use the upper n bytes of it.
 static void stack_use(uint64 n) {
   stack_take();
+  irq_t irq = irq_save();
+  kstack_refill();
+  if (KSTACK_GROW)
+    kstack_grow(stack, stack->lo + KSTACK_SIZE - ROUND_UP(n, PAGE_SIZE), 0);
+  irq_restore(irq);
   memset((void *)(stack->lo + KSTACK_SIZE - n), 0xff, n);
 }
 
@@ -141,9 +146,9 @@ static void bench_thread_start(void *distrusted) {
   thread_exit();
 }
 
-static void thread_run(void *distrusted) {
+static void thread_run(void (*start)(void *), void *arg) {
   store_relaxed(&done, false);
-  struct thread *t = thread_create("bench", 0, bench_thread_start, distrusted);
+  struct thread *t = thread_create("bench", 0, start, arg);
   assert(t);
   thread_ready(t);
   while (!load_acquire(&done))
@@ -151,12 +156,41 @@ static void thread_run(void *distrusted) {
 }
 
 static void thread_cached(void) {
-  thread_run(NULL);
+  thread_run(bench_thread_start, NULL);
 }
 
 static void threads_uncached(void) {
   for (uint32 i = 0; i < BATCH; i++)
-    thread_run(&done);
+    thread_run(bench_thread_start, &done);
+}
+
+// Go down the stack by more than a page.
+static __attribute__((noinline)) void go_deep(uint32 calls) {
+  volatile uint8 local[PAGE_SIZE / 8];
+  local[0] = calls;
+  if (local[0] > 0)
+    go_deep(calls - 1);
+}
+
+// What a thread of the bench does with a new stack: grow, and go there once more.
+static void grow_start(void *cost) {
+  for (uint32 i = 0; i < 2; i++) {
+    uint64 start = csr_read(instret);
+    go_deep(8);
+    ((uint64 *)cost)[i] = csr_read(instret) - start;
+  }
+  bench_thread_start(&done);
+}
+
+// Return what it takes a stack to grow, with the interrupt that gets another spare page.
+static uint64 growth(void) {
+  uint64 best = ~(uint64)0, cost[2];
+  for (uint32 round = 0; round < ROUNDS; round++) {
+    page_drain();  // the caches may have stacks that have grown
+    thread_run(grow_start, cost);
+    best = cost[0] - cost[1] < best ? cost[0] - cost[1] : best;
+  }
+  return best;
 }
 
 static uint64 least(const struct step *step) {
@@ -197,6 +231,8 @@ static void measure(void) {
   for (uint32 i = 0; i < ARRAY_SIZE(steps); i++)
     kprintf("bench: %s %lu instructions\n", steps[i].name,
             (least(&steps[i]) - overhead) / steps[i].count);
+  if (KSTACK_GROW)
+    kprintf("bench: growth %lu instructions\n", growth());
 }
 
 void provoke_bench_stack(char *words[]) {
