@@ -293,7 +293,7 @@ def test_reserve(boot, symbols, test, why):
     assert "dies when it holds nothing" in r.output
 
 
-@pytest.mark.parametrize("test,why", [*REASONS, ("EXHAUST_KTHREAD", "kernel-thread")])
+@pytest.mark.parametrize("test,why", [*REASONS[:2], ("EXHAUST_KTHREAD", "kernel-thread")])
 def test_reserve_overflows(boot, test, why):
     """There is one reserve a stack: what needs more is a panic."""
     r = boot(f"provoke {test}", cpus=2)
@@ -302,6 +302,16 @@ def test_reserve_overflows(boot, test, why):
     assert first["reserve"] == second["why"] == why
     assert first["why"] == second["reserve"] == "-" and second["verdict"] == "panic"
     assert second["hi"] == first["hi"] and second["lo"] == first["lo"] - 8192
+
+
+@pytest.mark.parametrize("test,why", [*REASONS[2:], ("EXHAUST_FORK", "memory")])
+def test_reserve_overflows_and_all_is_given_back(boot, test, why):
+    """What a sleep lock or a transaction guards is read again, and the process dies."""
+    at_once = 1 if why == "memory" else 4  # it cannot choose whose allocation
+    r = boot(f"provoke -n 20 -j {at_once} {test}", cpus=3)
+    assert r.code == 0 and "provoke: 20 of 20 killed, 0 pages lost" in r.output, r.explain()
+    assert [k["reserve"] for k in r.records].count(why) == 20
+    assert {k["verdict"] for k in r.records} == {"killed"} and len(r.records) == 40
 
 
 @pytest.mark.parametrize("test", [test for test, _ in REASONS])

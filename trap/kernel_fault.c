@@ -12,15 +12,21 @@
 //     what it held, and is taken with interrupts on; end_doomed looks whether it holds something.
 // I5. With KSTACK_GROW=y most that comes here is a stack that is to grow.  It does, from the hart's
 //     spare pages, and a software interrupt fills these up as soon as that may allocate.
+// I6. A victim's record says what its call holds (kern/sched/held.h), but not what a function that
+//     allocates has taken and not returned yet.  So an overflow in one of those goes on, too, and
+//     no doomed thread is ended in one.
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/print.h"
+#include "kern/proc/give_back.h"
 #include "kern/proc/process.h"
 #include "kern/sched/thread.h"
+#include "trap/backtrace.h"
 #include "trap/report.h"
 #include "trap/trap.h"
+#include "vm/image.h"
 
 // Return down to where the stack must be mapped for a trap of a thread with that sp.
 static vaddr_t end_for(uint64 sp) {
@@ -45,11 +51,33 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
     return "spinlock";
   if (!(frame->sstatus & SSTATUS_SPIE))
     return "interrupts-off";
+  return NULL;
+}
+
+// Return whether the interrupted thread is in a function that allocates, and has begun (I6).
+static bool allocates(const struct trap_frame *frame, struct stack_bounds stack) {
+  struct unwind u;
+  unwind_begin(&u, frame, stack);
+  bool begun = u.cfa == frame_reg(frame, REG_S0);  // the innermost function has made its frame
+  do {
+    if (begun && u.pc >= (uint64)vm_text && u.pc < (uint64)vm_text_end)
+      return true;
+    begun = true;
+  } while (unwind_next(&u));
+  return false;
+}
+
+// Return the word for what forces a panic, or puts off the end of the process; null for neither.
+static const char *why_later(const struct hart *h, const struct thread *t,
+                             const struct trap_frame *frame, struct stack_bounds stack) {
+  const char *why = why_panic(h, t, frame, stack);
+  if (why)
+    return why;
   if (t->in_transaction)
     return "transaction";
-  if (t->sleeplocks + t->doomed)
+  if (thread_sleeplocks(t))
     return "sleeplock";
-  return NULL;
+  return allocates(frame, stack) ? "memory" : NULL;
 }
 
 // Return whether what has overflowed may go on in the reserve: it left off in that part of the
@@ -74,7 +102,7 @@ static bool grow(const struct trap_frame *frame, const char **denied) {
   if (!t || h->victim_lo != t->stack_lo || sp % 16 || to < t->kstack->lo || to >= t->stack_lo)
     return false;
   *denied = kstack_grow(t->kstack, to, KSTACK_RESERVE / PAGE_SIZE);
-  if (*denied && why_panic(h, t, frame, (struct stack_bounds){t->stack_lo, t->stack_hi}))
+  if (*denied && why_later(h, t, frame, (struct stack_bounds){t->stack_lo, t->stack_hi}))
     *denied = kstack_grow(t->kstack, to, 0);
   if (*denied)
     return false;
@@ -110,12 +138,11 @@ static void collect(struct fault *f, const struct trap_frame *frame, const char 
   kstack_describe(va, &f->other);
   if (f->other.in_guard && !f->other.live)
     kstack_describe(va - KSTACK_SLOT, &f->other);
-  f->why = why_panic(h, t, frame, f->stack);
   f->nobody = h->irq_depth || !t || !t->process;
-  if (f->why && may_go_on(f)) {
-    f->reserve = f->why;
-    f->why = NULL;
-  }
+  if (may_go_on(f))
+    f->reserve = why_later(h, t, frame, f->stack);
+  else
+    f->why = why_panic(h, t, frame, f->stack);
 }
 
 // Enlarge the stack (I4), and have the process die later, if there is one to die.
@@ -138,9 +165,11 @@ static void go_on(const struct fault *f) {
   thread_ask_end();
 }
 
-// Runs on the victim's own, emptied stack: exit.
+// Runs on the victim's own, emptied stack: give back what the call held, and exit.
 static void end_victim(void) {
+  thread_end_doom(thread_current());
   irq_on();
+  give_back_held();
   process_exit(-1);
 }
 
@@ -148,10 +177,8 @@ void end_doomed(const struct trap_frame *frame) {
   struct hart *h = this_hart();
   struct thread *t = h->current;
   kstack_refill();
-  if (why_panic(h, t, frame, (struct stack_bounds){t->stack_lo, t->stack_hi}))
+  if (why_later(h, t, frame, (struct stack_bounds){t->stack_lo, t->stack_hi}))
     return;
-  t->doomed = false;
-  t->sleeplocks = 0;
   t->stack_lo = h->victim_lo = kstack_mapped(t->kstack);
   h->victim_hi = t->stack_hi = t->kstack->lo + KSTACK_SIZE;
   kstack_close_reserve(t->kstack);

@@ -183,11 +183,13 @@ void trap_user(struct trap_frame *frame) {
     irq_on();
     process_exit(-1);
   }
+  assert(!KASAN || thread_current()->held_count == 0);
   assert(!(frame->sstatus & SSTATUS_SPP));  // I2
 }
 
 void user_return(void) {
   irq_off();
+  assert(thread_current()->held_count == 0);
   struct trap_frame *frame = thread_user_frame(thread_current());
   assert(!(frame->sstatus & SSTATUS_SPP));  // I2
   trap_user_return(frame);

@@ -33,6 +33,7 @@ struct space {
   uint64 satp;
   uint64 pages;     // leaves
   uint64 writable;  // leaves that are private and writable
+  uint64 promised;  // pages promised for what is being mapped
   uva_t top;        // nothing user was ever mapped from here on
   uva_t heap;       // where the break began
   uva_t brk;        // the break
@@ -130,32 +131,49 @@ static void tables_free(struct space *s) {
     struct pagetable *middle = pte_page(*root);
     uint64 entries = (min_va(s->top - va, ROOT_SPAN) + TABLE_SPAN - 1) / TABLE_SPAN;
     for (pte_t *pte = middle->pte; pte < middle->pte + entries; pte++) {
-      if (*pte & PTE_V)
-        page_put_zeroed(pte_page(*pte));
+      pte_t entry = *pte;
       *pte = 0;
+      if (entry & PTE_V)
+        page_put_zeroed(pte_page(entry));
     }
     *root = 0;
     page_put_zeroed(middle);
   }
 }
 
+// Promise pages for what is to be mapped.  Returns 0 or -ENOMEM.
+static int promise_take(struct space *s, uint64 pages) {
+  if (page_promise(pages) != 0)
+    return -ENOMEM;
+  s->promised = pages;
+  return 0;
+}
+
+// Give back what is left of that.
+static void promise_end(struct space *s) {
+  uint64 left = s->promised;
+  s->promised = 0;
+  if (left)
+    page_unpromise(left);
+}
+
 // Map zeroed pages at [start, end), where nothing is mapped.  Returns 0, or -ENOMEM with nothing
 // mapped.
 static int range_map(struct space *s, uva_t start, uva_t end, pte_t bits) {
-  uint64 left = (end - start) / PAGE_SIZE;
-  if (page_promise(left) != 0)
+  if (promise_take(s, (end - start) / PAGE_SIZE) < 0)
     return -ENOMEM;
   for (uva_t va = start; va < end;) {
     uva_t stop = min_va(end, ROUND_DOWN(va, TABLE_SPAN) + TABLE_SPAN);
     pte_t *pte = pagetable_ensure(s->pt, va);
     if (!pte) {
-      page_unpromise(left);
+      promise_end(s);
       range_unmap(s, start, va);
       tlb_fence_user();
       return -ENOMEM;
     }
-    for (; va < stop; va += PAGE_SIZE, left--) {
+    for (; va < stop; va += PAGE_SIZE) {
       void *page = page_alloc_promised();
+      s->promised--;
       page_zero(page);
       *pte++ = pa_to_pte(ptr_to_pa(page)) | bits;
       s->pages++;
@@ -184,10 +202,15 @@ struct space *space_create(void) {
 }
 
 void space_destroy(struct space *s) {
-  range_unmap(s, 0, s->top);
-  assert(s->pages == 0 && s->writable == 0);
-  tables_free(s);
-  pagetable_destroy(s->pt);
+  struct pagetable *pt = s->pt;
+  promise_end(s);
+  if (pt) {
+    range_unmap(s, 0, s->top);
+    assert(s->pages == 0 && s->writable == 0);
+    tables_free(s);
+    s->pt = NULL;
+    pagetable_destroy(pt);
+  }
   kfree(s);
 }
 
@@ -204,23 +227,23 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
       page = page_alloc_promised();
       page_copy(page, pte_page(pte));
       pte = own_leaf(pte, page);
-      child->writable++;
-    } else if (pte_private(pte)) {
-      page_get(page);
-      pte = (pte & ~PTE_W) | PTE_COW;
-      *from = pte;
-      child->writable++;
     } else {
       page_get(page);
+      if (pte_private(pte))
+        *from = pte = (pte & ~PTE_W) | PTE_COW;
     }
     *to = pte;
     child->pages++;
+    if (pte_private(pte)) {
+      child->writable++;
+      child->promised -= child->promised > 0;
+    }
   }
 }
 
 // Share every page of s with child, or copy the private ones, and make the child's tables.  The
 // caller has promised a page for each private one, unless it promises nothing.  Returns 0, or
-// -ENOMEM when only child->writable private ones were shared.
+// -ENOMEM with a part shared.
 static int space_share(struct space *s, struct space *child, bool copy) {
   uva_t stop;
   pte_t *from;
@@ -233,28 +256,17 @@ static int space_share(struct space *s, struct space *child, bool copy) {
   return 0;
 }
 
-struct space *space_fork(struct space *s, bool first) {
-  struct space *child = space_create();
-  if (!child)
-    return NULL;
+int space_fork(struct space *child, struct space *s, bool first) {
   child->top = s->top;
   child->heap = s->heap;
   child->brk = s->brk;
   bool copy = overcommit && first;
-  uint64 promise = overcommit && !copy ? 0 : s->writable;
-  if (page_promise(promise) != 0) {
-    space_destroy(child);
-    return NULL;
-  }
+  bool promises = !overcommit || copy;
+  if (promises && promise_take(child, s->writable) < 0)
+    return -ENOMEM;
   int err = space_share(s, child, copy);
   tlb_fence_user();
-  if (err != 0) {
-    if (promise)
-      page_unpromise(promise - child->writable);
-    space_destroy(child);
-    return NULL;
-  }
-  return child;
+  return err;
 }
 
 int space_add(struct space *s, uva_t va, uint64 size, enum prot prot) {

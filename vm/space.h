@@ -22,13 +22,15 @@ void space_init(void);
 // Make an empty space.  NULL on no memory.
 struct space *space_create(void);
 
-// Free the space, its pages and page tables.  No hart has it in satp.
+// Free the space, its pages and page tables.  No hart has it in satp.  May be called again after a
+// fault within itself.
 void space_destroy(struct space *s);
 
-// Copy the space.  Both then share its pages, the private writable ones copy-on-write.  With
-// overcommit, first says that it is the first process, whose private writable pages are copied at
-// once.  Runs in the process that owns s; fences this hart.  Returns NULL on no memory, s unharmed.
-struct space *space_fork(struct space *s, bool first);
+// Make the empty space child a copy of s.  Both then share its pages, the private writable ones
+// copy-on-write.  With overcommit, first says that it is the first process, whose private writable
+// pages are copied at once.  Runs in the process that owns s; fences this hart.  Returns 0, or
+// -ENOMEM with a part in child.
+int space_fork(struct space *child, struct space *s, bool first);
 
 // Add a segment of size bytes at va (page-aligned, below USER_END, overlapping nothing), zeroed.
 // Returns 0, -EINVAL or -ENOMEM.

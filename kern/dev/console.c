@@ -9,8 +9,7 @@
 // I1. From taken to entered lie whole lines.  Each ends with a newline or END, and has neither
 //     inside.
 // I2. While a reader copies, taking is set and no other reader takes.  The bytes leave lines[] only
-//     once the copy has succeeded, so a bad pointer loses nothing.  Taking counts as a sleep lock,
-//     so no fault kills the reader meanwhile.
+//     once the copy has succeeded, so a bad pointer loses nothing.  Taking counts as a sleep lock.
 // I3. The UART hands bytes over only while lines[] has room for a whole line (console_room).  So a
 //     line that was begun can be ended, and nothing is lost for lack of room.
 // I4. A line that was read stays in lines[] until other lines take its place: this is the history.
@@ -24,6 +23,7 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
+#include "kern/sched/held.h"
 #include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/usercopy.h"
@@ -289,6 +289,21 @@ static uint32 peek_line(char *buf, uint32 n, uint32 *used) {
   return i;
 }
 
+// Holds: console_lock.
+static void console_end_turn(void) {
+  assert(spin_holding(&console_lock));
+  taking = false;
+  held_pop(HELD_TURN, NULL);
+  thread_let_go(thread_current());
+  waitq_wake_all(&readers);
+}
+
+void console_give_turn(void) {
+  irq_t irq = spin_lock(&console_lock);
+  console_end_turn();
+  spin_unlock(&console_lock, irq);
+}
+
 static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
   (void)offset;
   char buf[LINE_SIZE];
@@ -303,17 +318,16 @@ static int64 console_read(uva_t dst, uint64 n, uint64 offset) {
     count = peek_line(buf, n < LINE_SIZE ? n : LINE_SIZE, &used);
     taking = true;
     thread_current()->sleeplocks++;
+    held_push(HELD_TURN, NULL);
     spin_unlock(&console_lock, irq);
     err = copy_to_user(dst, buf, count);
     irq = spin_lock(&console_lock);
-    taking = false;
-    thread_let_go(thread_current());
+    console_end_turn();
     bool full = !console_room();
     if (err == 0)
       taken += used;
     if (full)
       uart_accept();
-    waitq_wake_all(&readers);
   }
   spin_unlock(&console_lock, irq);
   return err < 0 ? err : (int64)count;

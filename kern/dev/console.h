@@ -15,6 +15,9 @@ bool console_room(void);
 // Take a byte that has arrived; there is room for it.  Interrupt context.
 void console_input(int c);
 
+// Give back the turn of the running thread, which is being killed: it has read nothing.
+void console_give_turn(void);
+
 // Print a line for each process, at ^P.  Any context.
 // Implemented by: kern/proc/describe.c.
 void console_listing(void);

@@ -2,13 +2,14 @@
 //
 // Which data blocks are in use: one bit a block, first fit.
 //
-// I1. No block below `lowest` is free.
+// I1. No block below `lowest` is free.  A new epoch (kern/fs/fs.h) begins with all of them.
 // I2. Only blocks of the data area are taken or given back, whatever the bitmap says.
 #include "kern/fs/bitmap.h"
 
 #include "kern/fs/buf.h"
 #include "kern/fs/fs.h"
 #include "kern/fs/log.h"
+#include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
 #include "kern/sched/sleeplock.h"
@@ -17,11 +18,11 @@
 static struct {
   struct sleeplock lock;
   uint32 lowest;  // [l] see I1
+  uint32 epoch;   // [l]
 } bitmap;
 
 void bitmap_init(void) {
   sleep_init(&bitmap.lock, "bitmap");
-  bitmap.lowest = fs.data_start;
 }
 
 uint32 bitmap_home(uint32 block) {
@@ -45,6 +46,10 @@ static uint32 find_clear(const uint64 *words, uint32 from, uint32 to) {
 // Holds: the lock.
 static int find_free(struct buf **home) {
   assert(sleep_holding(&bitmap.lock));
+  if (bitmap.epoch != load_acquire(&fs.epoch)) {
+    bitmap.epoch = load_relaxed(&fs.epoch);
+    bitmap.lowest = fs.data_start;
+  }
   while (bitmap.lowest < fs.size) {
     *home = buf_get(bitmap_home(bitmap.lowest));
     if (!*home)
@@ -67,9 +72,9 @@ int bitmap_alloc(struct buf **b) {
   if (err == 0) {
     uint32 block = bitmap.lowest++;
     *b = buf_get_zeroed(block);
-    home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
     log_write(home);
     log_write(*b);
+    home->data[block % BITS_PER_BLOCK / 8] |= (uint8)(1 << block % 8);
     buf_put(home);
   }
   sleep_unlock(&bitmap.lock);
@@ -88,8 +93,8 @@ void bitmap_free(uint32 block) {
     uint8 bit = (uint8)(1 << block % 8);
     if (!(*byte & bit))
       fs_damage("freed twice: block", block);
-    *byte &= (uint8)~bit;
     log_write(home);
+    *byte &= (uint8)~bit;
     buf_put(home);
     if (block < bitmap.lowest)
       bitmap.lowest = block;

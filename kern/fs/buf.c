@@ -12,6 +12,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
+#include "kern/sched/held.h"
 #include "vm/kmalloc.h"
 #include "vm/page.h"
 
@@ -138,6 +139,7 @@ static inline struct buf *claim(uint32 block) {
   if (!b)
     b = await(block);
   buf_hold(b);
+  held_push(HELD_BUF, b);
   b->used = true;
   spin_unlock(&bufs.lock, irq);
   return b;
@@ -172,6 +174,13 @@ struct buf *buf_get_zeroed(uint32 block) {
   return b;
 }
 
+void buf_forget(struct buf *b) {
+  irq_t irq = spin_lock(&bufs.lock);
+  unhash(b);
+  b->block = 0;
+  spin_unlock(&bufs.lock, irq);
+}
+
 void buf_hold(struct buf *b) {
   fetch_add(&b->refs, 1);
 }
@@ -183,9 +192,14 @@ static void end_famine(void) {
   spin_unlock(&bufs.lock, irq);
 }
 
-void buf_put(struct buf *b) {
+void buf_drop(struct buf *b) {
   uint32 before = fetch_sub(&b->refs, 1);
   assert(before > 0);
   if (before == 1 && load_relaxed(&bufs.starved))
     end_famine();
+}
+
+void buf_put(struct buf *b) {
+  held_pop(HELD_BUF, b);
+  buf_drop(b);
 }

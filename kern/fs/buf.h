@@ -3,8 +3,8 @@
 // Buffers: the blocks of the disk that are in memory.
 //
 // I1. A block is in at most one buffer.
-// I2. A buffer with references keeps its block.  References grow from 0 only under the buffers'
-//     lock, so a buffer seen with none there can be given to another block.
+// I2. A buffer with references keeps its block, until buf_forget.  References grow from 0 only
+//     under the buffers' lock, so a buffer seen with none there can be given to another block.
 // I3. A buffer has no lock for its contents: the owner of the block has one (the inode's lock for a
 //     file's blocks and its slot in the inode table, the bitmap's lock for the bitmap).  Its sleep
 //     lock only makes one thread read it from the disk.
@@ -40,6 +40,12 @@ struct buf *buf_get(uint32 block);
 // The same, but fill it with zeros instead of reading it; never NULL.  Nobody else uses the block.
 struct buf *buf_get_zeroed(uint32 block);
 
-// Take another reference; drop one.  Any context.
-void buf_hold(struct buf *b);
+// Drop the reference that this thread got from one of them.
 void buf_put(struct buf *b);
+
+// Leave the buffer without a block: from now on the block is another buffer's, read from the disk.
+void buf_forget(struct buf *b);
+
+// Take a reference that outlives the call; drop one.  Any context.
+void buf_hold(struct buf *b);
+void buf_drop(struct buf *b);

@@ -15,6 +15,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
+#include "kern/sched/held.h"
 #include "vm/kmalloc.h"
 #include "vm/layout.h"
 #include "vm/usercopy.h"
@@ -59,17 +60,21 @@ int file_open(struct inode *cwd, const char *path, int flags, struct file **out)
   struct file *f = kzalloc(sizeof(*f));
   if (!f)
     return -ENOMEM;
+  held_push(HELD_OBJECT, f);
   struct inode *ip = NULL;
   int err =
       flags & O_CREATE ? name_create(cwd, path, T_FILE, 0, 0, &ip) : name_lookup(cwd, path, &ip);
   if (err == 0)
     err = open_inode(f, ip, flags);
-  if (err == 0) {
+  if (err < 0)
+    inode_put(ip);
+  else
+    held_pop(HELD_INODE, ip);
+  held_pop(HELD_OBJECT, f);
+  if (err < 0)
+    kfree(f);
+  else
     *out = f;
-    return 0;
-  }
-  inode_put(ip);
-  kfree(f);
   return err;
 }
 
@@ -80,12 +85,19 @@ struct file *file_console(void) {
   sleep_init(&nowhere.lock, "console");
   if (f)
     open_inode(f, inode_hold(&nowhere), O_RDWR);
+  held_pop(HELD_INODE, &nowhere);
   return f;
 }
 
 int file_pipe(struct file **read_end, struct file **write_end) {
-  struct file *r = kmalloc(sizeof(*r)), *w = kmalloc(sizeof(*w));
+  struct file *r = kmalloc(sizeof(*r));
+  held_push(HELD_OBJECT, r);
+  struct file *w = kmalloc(sizeof(*w));
+  held_push(HELD_OBJECT, w);
   struct pipe *pipe = r && w ? pipe_create() : NULL;
+  held_pop(HELD_PIPE, pipe);
+  held_pop(HELD_OBJECT, w);
+  held_pop(HELD_OBJECT, r);
   if (!pipe) {
     kfree(r);
     kfree(w);
@@ -103,16 +115,28 @@ struct file *file_dup(struct file *f) {
   return f;
 }
 
-void file_close(struct file *f) {
+void file_end(struct file *f) {
+  struct inode *ip = f->inode;
+  if (f->pipe)
+    pipe_close(&f->pipe, f->writable);
+  if (ip) {
+    held_push(HELD_INODE, ip);
+    f->inode = NULL;
+    inode_put(ip);
+  }
+  held_pop(HELD_FILE, f);
+  kfree(f);
+}
+
+void file_close(struct file **at) {
+  struct file *f = *at;
+  *at = NULL;
   uint32 before = fetch_sub(&f->refs, 1);
   assert(before > 0);
   if (before > 1)
     return;
-  if (f->pipe)
-    pipe_close(f->pipe, f->writable);
-  else
-    inode_put(f->inode);
-  kfree(f);
+  held_push(HELD_FILE, f);
+  file_end(f);
 }
 
 // --- Reading ---
@@ -198,7 +222,9 @@ static int64 write_inode(struct file *f, uva_t src, uint64 n) {
   uint8 *piece = kmalloc(n < WRITE_PIECE ? n : WRITE_PIECE);
   if (!piece)
     return -ENOMEM;
+  held_push(HELD_OBJECT, piece);
   int64 put = write_pieces(f, piece, src, n);
+  held_pop(HELD_OBJECT, piece);
   kfree(piece);
   return put;
 }

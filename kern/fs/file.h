@@ -9,21 +9,25 @@
 struct file;
 struct inode;
 
-// Open the path, creating a file under O_CREATE; flags as in kern/lib/abi.h.  *out gets a file.
+// Open the path, creating a file under O_CREATE; flags as in kern/lib/abi.h.  *out gets a file,
+// which is in no record of the call any more, so out is where it stays.
 // Returns 0 or negative errno.  Sleeps.
 int file_open(struct inode *cwd, const char *path, int flags, struct file **out);
 
 // Open the console without a name on the disk.  Boot only.  Returns NULL on no memory.
 struct file *file_console(void);
 
-// Make a pipe with its two ends.  Returns 0 or -ENOMEM.
+// Make a pipe with its two ends, likewise.  Returns 0 or -ENOMEM.
 int file_pipe(struct file **read_end, struct file **write_end);
 
 // Take another reference.
 struct file *file_dup(struct file *f);
 
-// Drop a reference; the last one closes the file.  Sleeps.
-void file_close(struct file *f);
+// Drop the reference that *at is, and clear that; the last one closes the file.  Sleeps.
+void file_close(struct file **at);
+
+// Close a file without references, or go on with that.  Sleeps.
+void file_end(struct file *f);
 
 // Transfer at most n bytes.  Return the count, 0 at end of file, or negative errno: -EBADF for no
 // file (null) or one not open for that.  A bad address has no other effect, except that a transfer

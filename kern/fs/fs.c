@@ -14,6 +14,7 @@
 #include "kern/lib/errno.h"
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
+#include "kern/sched/held.h"
 
 #define DAMAGE_MESSAGES 16  // more would fill the console
 
@@ -21,7 +22,7 @@ struct fs_geometry fs;
 
 int fs_damage(const char *what, uint32 number) {
   static uint32 messages;  // [a]
-  if (fetch_add(&messages, 1) < DAMAGE_MESSAGES)
+  if (!load_relaxed(&fs.dropped) && fetch_add(&messages, 1) < DAMAGE_MESSAGES)
     kprintf("fs: the disk image is damaged: %s %u\n", what, number);
   return -EIO;
 }
@@ -62,6 +63,7 @@ static void set_geometry(const struct superblock *sb) {
   fs.bitmap_start = sb->bmapstart;
   fs.bitmap_blocks = (uint32)blocks_for(sb->size, BITS_PER_BLOCK);
   fs.data_start = fs.bitmap_start + fs.bitmap_blocks;
+  fs.epoch = 1;
 }
 
 static int read_superblock(const char **why) {
@@ -86,6 +88,7 @@ static int check_root(const char **why) {
   int err = inode_get(ROOT_INO, &root);
   if (err < 0)
     return err;
+  held_pop(HELD_INODE, root);
   *why = "the root directory is damaged";
   err = inode_lock(root);
   if (err < 0)

@@ -11,6 +11,7 @@
 #include "kern/lib/types.h"
 
 // The areas of the image, from a checked superblock.  [I] fixed after mount
+// What is in memory of it.  [a] atomic
 struct fs_geometry {
   uint32 size;          // blocks
   uint32 ninodes;       // inode numbers are 1 to ninodes - 1
@@ -21,6 +22,8 @@ struct fs_geometry {
   uint32 bitmap_start;
   uint32 bitmap_blocks;
   uint32 data_start;
+  uint32 epoch;  // [a] what was copied from the disk in an earlier one is read again
+  bool dropped;  // [a] changes were given up, and those of open transactions come to nothing
 };
 
 extern struct fs_geometry fs;
@@ -34,5 +37,6 @@ static inline bool fs_is_data(uint32 block) {
 // Process context, sleeps.  Returns 0, or negative errno with *why in words.
 int fs_mount(const char **why);
 
-// Say (the first few times) that the image is damaged at the given number.  Returns -EIO.
+// Say (the first few times) that the image is damaged at the given number.  Once changes were given
+// up it may seem so to a call that was in the middle of one, and nothing is said.  Returns -EIO.
 int fs_damage(const char *what, uint32 number);

@@ -12,6 +12,7 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
+#include "kern/sched/held.h"
 #include "kern/sched/thread.h"
 #include "vm/kmalloc.h"
 #include "vm/usercopy.h"
@@ -28,14 +29,14 @@ static struct {
 // Free slots of the inode table on the disk.  [l] lock
 static struct {
   struct sleeplock lock;
-  uint32 lowest;  // [l] no slot below is free
+  uint32 lowest;  // [l] no slot below is free.  A new epoch begins with all of them
+  uint32 epoch;   // [l]
 } slots;
 
 void inode_init(void) {
   for (uint32 i = 0; i < TABLE_BUCKETS; i++)
     list_init(&inodes.buckets[i]);
   sleep_init(&slots.lock, "inode slots");
-  slots.lowest = ROOT_INO;
 }
 
 // --- References ---
@@ -61,8 +62,10 @@ int inode_get(uint32 inum, struct inode **out) {
     sleep_init(&ip->lock, "inode");
     list_push_front(&inodes.buckets[inum % TABLE_BUCKETS], &ip->node);
   }
-  if (ip)
+  if (ip) {
     ip->refs++;
+    held_push(HELD_INODE, ip);
+  }
   spin_unlock(&inodes.lock, irq);
   *out = ip;
   return ip ? 0 : -ENOMEM;
@@ -71,6 +74,7 @@ int inode_get(uint32 inum, struct inode **out) {
 struct inode *inode_hold(struct inode *ip) {
   irq_t irq = spin_lock(&inodes.lock);
   ip->refs++;
+  held_push(HELD_INODE, ip);
   spin_unlock(&inodes.lock, irq);
   return ip;
 }
@@ -86,7 +90,7 @@ static bool is_orphan(const struct inode *ip) {
 void inode_put(struct inode *ip) {
   if (!ip)
     return;
-  assert(!thread_current()->in_transaction && thread_current()->sleeplocks == 0);
+  assert(!thread_current()->in_transaction && thread_sleeplocks(thread_current()) == 0);
   int err = 0;
   irq_t irq = spin_lock(&inodes.lock);
   // Again, because the freed slot can become a new inode, and that an orphan, meanwhile.
@@ -97,6 +101,7 @@ void inode_put(struct inode *ip) {
   }
   assert(ip->refs > 0);
   bool last = --ip->refs == 0;
+  held_pop(HELD_INODE, ip);
   if (last)
     list_remove(&ip->node);
   spin_unlock(&inodes.lock, irq);
@@ -135,6 +140,11 @@ static void trim_directory(struct dinode *d) {
 }
 
 static int load(struct inode *ip) {
+  uint32 epoch = load_acquire(&fs.epoch);  // before what it may be too old for
+  if (ip->inum == 0) {                     // file_console's has no slot
+    ip->valid = epoch;
+    return 0;
+  }
   struct buf *b = slot_buf(ip->inum);
   if (!b)
     return -EIO;
@@ -145,13 +155,13 @@ static int load(struct inode *ip) {
   if (!is_sound(&ip->disk))
     return fs_damage("bad inode", ip->inum);
   trim_directory(&ip->disk);
-  ip->valid = true;
+  ip->valid = epoch;
   return 0;
 }
 
 int inode_lock(struct inode *ip) {
   sleep_lock(&ip->lock);
-  if (ip->valid)
+  if (__builtin_expect(ip->valid == load_acquire(&fs.epoch), 1))
     return 0;
   int err = load(ip);
   if (err < 0)
@@ -170,14 +180,20 @@ void inode_update(struct inode *ip) {
     log_fail("an inode cannot be written");
     return;
   }
-  memcpy(slot_in(b, ip->inum), &ip->disk, sizeof(ip->disk));
   log_write(b);
+  memcpy(slot_in(b, ip->inum), &ip->disk, sizeof(ip->disk));
   buf_put(b);
+  if (load_relaxed(&fs.dropped))
+    ip->valid = 0;
 }
 
 // Move slots.lowest on to a free slot; *home gets a reference to its block.  Holds: slots.lock.
 static int find_slot(struct buf **home) {
   assert(sleep_holding(&slots.lock));
+  if (slots.epoch != load_acquire(&fs.epoch)) {
+    slots.epoch = load_relaxed(&fs.epoch);
+    slots.lowest = ROOT_INO;
+  }
   for (; slots.lowest < fs.ninodes; slots.lowest++) {
     *home = slot_buf(slots.lowest);
     if (!*home)
@@ -193,7 +209,7 @@ static void free_slot(struct inode *ip) {
   sleep_lock(&slots.lock);
   memset(&ip->disk, 0, sizeof(ip->disk));
   inode_update(ip);
-  ip->valid = false;
+  ip->valid = 0;
   if (ip->inum < slots.lowest)
     slots.lowest = ip->inum;
   sleep_unlock(&slots.lock);
@@ -207,8 +223,8 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
   if (err == 0) {
     err = inode_get(slots.lowest, out);
     if (err == 0) {
-      *slot_in(home, slots.lowest) = d;
       log_write(home);
+      *slot_in(home, slots.lowest) = d;
     }
     buf_put(home);
   }
@@ -217,7 +233,7 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
     return err;
   sleep_lock(&(*out)->lock);
   (*out)->disk = d;
-  (*out)->valid = true;
+  (*out)->valid = load_relaxed(&fs.epoch);
   return 0;
 }
 
@@ -268,10 +284,9 @@ static int ensure_block(struct inode *ip, uint32 index, struct buf **b) {
   if (err < 0)
     return err;
   uint32 *slot = (uint32 *)indirect->data + index - NDIRECT;
-  bool fresh = *slot == 0;
-  err = ensure_data(slot, b);
-  if (err == 0 && fresh)
+  if (*slot == 0)
     log_write(indirect);
+  err = ensure_data(slot, b);
   buf_put(indirect);
   return err;
 }
@@ -347,8 +362,8 @@ int64 inode_write(struct inode *ip, const void *src, uint64 off, uint64 n) {
     err = ensure_block(ip, (uint32)((off + done) / BLOCK_SIZE), &b);
     if (err < 0)
       break;
-    memcpy(b->data + (off + done) % BLOCK_SIZE, (const uint8 *)src + done, step);
     log_write(b);
+    memcpy(b->data + (off + done) % BLOCK_SIZE, (const uint8 *)src + done, step);
     buf_put(b);
     done += step;
   }
@@ -390,9 +405,9 @@ static bool free_indirect(struct inode *ip, struct budget *budget) {
     return true;
   }
   bool all = true;
+  log_write(b);
   for (uint32 i = 0; i < NINDIRECT && all; i++)
     all = free_data((uint32 *)b->data + i, budget);
-  log_write(b);
   buf_put(b);
   return all && free_data(&ip->disk.addrs[NDIRECT], budget);
 }
@@ -418,8 +433,9 @@ static int shrink(struct inode *ip, bool release) {
       return err;
     err = inode_lock(ip);
     if (err == 0) {
-      all = free_blocks(ip);
-      if (all && release)
+      bool linked = release && ip->disk.nlink > 0;  // again, once the unlinking was undone
+      all = linked || free_blocks(ip);
+      if (all && release && !linked)
         free_slot(ip);
       inode_unlock(ip);
     }

@@ -21,17 +21,18 @@ struct inode {
   uint32 refs;       // [t]
   struct list node;  // [t]
   struct sleeplock lock;
-  bool valid;          // [l] disk is the inode's slot on the disk, and has been checked
+  uint32 valid;        // [l] the epoch (kern/fs/fs.h) in which disk was copied and checked; 0: none
   struct dinode disk;  // [l]
 };
 
 // Boot only, once the image is known to be good.
 void inode_init(void);
 
-// Find a reference to the inode.  Returns 0, -ENOMEM or -EIO (no such inode).
+// Find a reference to the inode, which is in the call's record (kern/sched/held.h) until inode_put
+// or until the caller keeps it.  Returns 0, -ENOMEM or -EIO (no such inode).
 int inode_get(uint32 inum, struct inode **out);
 
-// Take another reference.
+// Take another reference.  It is in the call's record, too (kern/sched/held.h).
 struct inode *inode_hold(struct inode *ip);
 
 // Drop a reference; the last one to an inode without links frees it.  Sleeps; no transaction is

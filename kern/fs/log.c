@@ -40,6 +40,8 @@ static struct {
   bool sealed;                       // [l] no transaction may begin before the next commit ends
   bool closed;                       // [a] for good
   bool failed;                       // [l] see I3
+  bool shared;                       // [l] another transaction was open in this commit
+  bool committing;                   // [l]
   uint32 n;                          // [l] blocks collected
   struct buf *bufs[LOG_BLOCKS_MAX];  // [l] each with a reference
   struct disk_block list[LOG_BLOCKS_MAX];  // [c]
@@ -104,22 +106,27 @@ static bool may_begin(void) {
 
 int log_begin(void) {
   struct thread *t = thread_current();
-  assert(!hart_held() && !t->in_transaction && t->sleeplocks == 0);
+  assert(!hart_held() && !t->in_transaction && thread_sleeplocks(t) == 0);
   irq_t irq = spin_lock(&log.lock);
   while (!log.failed && !may_begin())
     waitq_sleep_through(&log.waiting);
   bool failed = log.failed;
   if (!failed)
-    log.open++;
+    log.shared = log.open++ > 0;
   t->in_transaction = !failed;
+  t->changed = false;
   spin_unlock(&log.lock, irq);
   return failed ? -EROFS : 0;
 }
 
 void log_write(struct buf *b) {
-  assert(thread_current()->in_transaction);
+  struct thread *t = thread_current();
+  assert(t->in_transaction);
   irq_t irq = spin_lock(&log.lock);
-  if (!b->logged) {
+  t->changed = true;
+  if (load_relaxed(&fs.dropped)) {
+    buf_forget(b);
+  } else if (!b->logged) {
     if (log.n >= fs.log_capacity)
       panic("log: %u blocks in one commit, %u transactions open", log.n, log.open);
     buf_hold(b);
@@ -129,13 +136,17 @@ void log_write(struct buf *b) {
   spin_unlock(&log.lock, irq);
 }
 
+static void say_failed(const char *what) {
+  kprintf("fs: %s; the file system is read-only from now on\n", what);
+}
+
 void log_fail(const char *what) {
   irq_t irq = spin_lock(&log.lock);
   bool first = !log.failed;
   log.failed = true;
   spin_unlock(&log.lock, irq);
   if (first)
-    kprintf("fs: %s; the file system is read-only from now on\n", what);
+    say_failed(what);
 }
 
 // Write the collected blocks to where log.list says.
@@ -165,7 +176,7 @@ static int commit(void) {
   }
   for (uint32 i = 0; i < log.n; i++) {
     log.bufs[i]->logged = false;
-    buf_put(log.bufs[i]);
+    buf_drop(log.bufs[i]);
   }
   return 0;
 }
@@ -177,20 +188,58 @@ int log_end(void) {
   assert(log.open > 0);
   int err = log.failed ? -EIO : 0;
   if (--log.open == 0 && !log.failed) {
-    log.sealed = true;
+    log.sealed = log.committing = true;
     spin_unlock(&log.lock, irq);
     err = commit();
     irq = spin_lock(&log.lock);
-    log.sealed = false;
+    log.sealed = log.committing = false;
     log.n = 0;
     log.commits++;
   }
+  t->in_transaction = false;  // only now: no thread is killed in the middle of a commit
   waitq_wake_all(&log.waiting);
   spin_unlock(&log.lock, irq);
-  t->in_transaction = false;  // only now: no thread is killed in the middle of a commit
   if (t->doomed)
     thread_ask_end();
   return err;
+}
+
+// Give up all changes that are not committed: their blocks are read from the disk again, and so is
+// what was copied from them.  Holds: log.lock.
+static void drop(void) {
+  assert(spin_holding(&log.lock));
+  for (uint32 i = 0; i < log.n; i++) {
+    buf_forget(log.bufs[i]);
+    log.bufs[i]->logged = false;
+    buf_drop(log.bufs[i]);
+  }
+  log.n = 0;
+  fetch_add(&fs.epoch, 1);
+}
+
+void log_abandon(void) {
+  struct thread *t = thread_current();
+  irq_t irq = spin_lock(&log.lock);
+  bool whole = !log.committing && (!t->changed || !t->locks);
+  bool alone = log.open == 1 && !log.shared && !log.failed;
+  bool fails = !whole && !alone && !log.failed;
+  if (!whole) {
+    log.failed |= !alone;
+    if (!log.committing) {
+      store_relaxed(&fs.dropped, !alone);
+      drop();
+      log.open--;
+    }
+    log.sealed = false;
+    log.commits++;
+    t->in_transaction = false;
+    waitq_wake_all(&log.waiting);
+  }
+  spin_unlock(&log.lock, irq);
+  if (whole)
+    log_end();
+  if (fails)
+    say_failed("what a killed call has changed cannot be undone");
 }
 
 int log_sync(void) {

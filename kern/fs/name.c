@@ -210,8 +210,8 @@ put:
 
 // Returns the error of the change, or that of ending it.
 static int end_change(struct inode *dir, int err) {
-  inode_unlock(dir);
   sleep_unlock(&changing);
+  inode_unlock(dir);
   int end = log_end();
   inode_put(dir);
   return err < 0 ? err : end;

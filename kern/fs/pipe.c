@@ -5,12 +5,13 @@
 // I1. head - tail bytes are in the ring; both only grow, and are taken modulo the size.
 // I2. Copies happen without the lock.  Only the thread that has the turn to read moves tail, and
 //     only the one that has the turn to write moves head, so the bytes or the room that it saw stay
-//     there.  A turn counts as a sleep lock: the kernel panics rather than kill its holder.
+//     there.  A turn counts as a sleep lock.
 #include "kern/fs/pipe.h"
 
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/spinlock.h"
+#include "kern/sched/held.h"
 #include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/kmalloc.h"
@@ -26,7 +27,8 @@ struct pipe {
   struct waitq writers;        // [l]
   uint64 head;                 // [l] bytes ever written
   uint64 tail;                 // [l] bytes ever read
-  bool reading, writing;       // [l]
+  struct thread *reader;       // [l] has the turn to read, or null
+  struct thread *writer;       // [l]
   bool read_open, write_open;  // [l]
   uint32 size;                 // [I] a power of two
   uint8 *data;                 // [c]
@@ -36,6 +38,7 @@ struct pipe *pipe_create(void) {
   struct pipe *p = kzalloc(sizeof(*p));
   if (!p)
     return NULL;
+  held_push(HELD_PIPE, p);
   p->size = PIPE_SIZE;
   p->data = kmalloc(PIPE_SIZE);
   if (!p->data) {
@@ -43,7 +46,7 @@ struct pipe *pipe_create(void) {
     p->data = kmalloc(PIPE_SIZE_SMALL);
   }
   if (!p->data) {
-    kfree(p);
+    pipe_free(p);
     return NULL;
   }
   spin_init(&p->lock, "pipe");
@@ -53,20 +56,30 @@ struct pipe *pipe_create(void) {
   return p;
 }
 
-void pipe_close(struct pipe *p, bool write_end) {
+void pipe_free(struct pipe *p) {
+  void *data = p->data;
+  p->data = NULL;
+  kfree(data);
+  held_pop(HELD_PIPE, p);
+  kfree(p);
+}
+
+void pipe_close(struct pipe **end, bool write_end) {
+  struct pipe *p = *end;
   irq_t irq = spin_lock(&p->lock);
   if (write_end)
     p->write_open = false;
   else
     p->read_open = false;
+  *end = NULL;
   bool unused = !p->read_open && !p->write_open;
+  if (unused)
+    held_push(HELD_PIPE, p);
   waitq_wake_all(&p->readers);
   waitq_wake_all(&p->writers);
   spin_unlock(&p->lock, irq);
-  if (!unused)
-    return;
-  kfree(p->data);
-  kfree(p);
+  if (unused)
+    pipe_free(p);
 }
 
 // Copy n bytes from position pos of the ring on; at most two runs.
@@ -94,21 +107,28 @@ static void wake(struct waitq *q) {
 }
 
 // Holds: the lock.
-static void take_turn(struct pipe *p, bool *turn) {
+static void take_turn(struct pipe *p, struct thread **turn) {
   assert(spin_holding(&p->lock));
-  *turn = true;
-  thread_current()->sleeplocks++;
+  *turn = thread_current();
+  (*turn)->sleeplocks++;
+  held_push(HELD_TURN, p);
 }
 
 // Give the turn back, with its position moved on by what was copied.
-static void end_turn(struct pipe *p, bool *turn, uint64 *position, uint64 copied) {
+static void end_turn(struct pipe *p, struct thread **turn, uint64 *position, uint64 copied) {
   irq_t irq = spin_lock(&p->lock);
   *position += copied;
-  *turn = false;
+  *turn = NULL;
+  held_pop(HELD_TURN, p);
   thread_let_go(thread_current());
   wake(&p->readers);
   wake(&p->writers);
   spin_unlock(&p->lock, irq);
+}
+
+void pipe_give_turn(struct pipe *p) {
+  bool reads = p->reader == thread_current();
+  end_turn(p, reads ? &p->reader : &p->writer, &p->head, 0);
 }
 
 // Wait for something to read, and take the turn.  Returns how many bytes there are, 0 at the end,
@@ -116,11 +136,11 @@ static void end_turn(struct pipe *p, bool *turn, uint64 *position, uint64 copied
 static int64 begin_read(struct pipe *p) {
   int err = 0;
   irq_t irq = spin_lock(&p->lock);
-  while (err == 0 && (p->reading || p->head == p->tail) && (p->write_open || p->head != p->tail))
+  while (err == 0 && (p->reader || p->head == p->tail) && (p->write_open || p->head != p->tail))
     err = waitq_sleep(&p->readers);
   int64 there = err < 0 ? err : (int64)(p->head - p->tail);
   if (there > 0)
-    take_turn(p, &p->reading);
+    take_turn(p, &p->reader);
   spin_unlock(&p->lock, irq);
   return there;
 }
@@ -131,7 +151,7 @@ int64 pipe_read(struct pipe *p, uva_t dst, uint64 n) {
     return there;
   n = n < (uint64)there ? n : (uint64)there;
   int err = copy_out(p, p->tail, dst, n);
-  end_turn(p, &p->reading, &p->tail, err < 0 ? 0 : n);
+  end_turn(p, &p->reader, &p->tail, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
 }
 
@@ -143,13 +163,13 @@ static uint64 pipe_room(const struct pipe *p) {
 static int64 begin_write(struct pipe *p, uint64 n) {
   int err = 0;
   irq_t irq = spin_lock(&p->lock);
-  while (err == 0 && p->read_open && (p->writing || pipe_room(p) < n))
+  while (err == 0 && p->read_open && (p->writer || pipe_room(p) < n))
     err = waitq_sleep(&p->writers);
   if (err == 0 && !p->read_open)
     err = -EPIPE;
   int64 free = err < 0 ? err : (int64)pipe_room(p);
   if (free > 0)
-    take_turn(p, &p->writing);
+    take_turn(p, &p->writer);
   spin_unlock(&p->lock, irq);
   return free;
 }
@@ -161,7 +181,7 @@ static int64 write_some(struct pipe *p, uva_t src, uint64 n) {
     return free;
   n = n < (uint64)free ? n : (uint64)free;
   int err = copy_in(p, p->head, src, n);
-  end_turn(p, &p->writing, &p->head, err < 0 ? 0 : n);
+  end_turn(p, &p->writer, &p->head, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
 }
 

@@ -7,11 +7,18 @@
 
 struct pipe;
 
-// Make a pipe with both ends open.  NULL on no memory.
+// Make a pipe with both ends open, in the call's record (kern/sched/held.h) until the caller keeps
+// it.  NULL on no memory.
 struct pipe *pipe_create(void);
 
-// Close an end; the second frees the pipe.
-void pipe_close(struct pipe *p, bool write_end);
+// Free a pipe that has no end any more, or a part of one.
+void pipe_free(struct pipe *p);
+
+// Close the end that *end is, and clear that; the second end frees the pipe.
+void pipe_close(struct pipe **end, bool write_end);
+
+// Give back the turn of the running thread, which is being killed: nothing was moved.
+void pipe_give_turn(struct pipe *p);
 
 // Read what there is, at most n bytes; wait while there is nothing.  Returns the count, 0 once the
 // pipe is empty and its write end closed, -EINTR or -EFAULT (nothing is taken out).

@@ -11,7 +11,8 @@
 #include "kern/proc/elf.h"
 #include "kern/proc/process.h"
 #include "kern/sched/fpu.h"
-#include "vm/page.h"
+#include "kern/sched/held.h"
+#include "vm/kmalloc.h"
 #include "vm/space.h"
 #include "vm/usercopy.h"
 
@@ -26,12 +27,16 @@ struct program {
 int exec_args_init(struct exec_args *args) {
   args->used = 0;
   args->count = 0;
-  args->text = page_alloc();
-  return args->text ? 0 : -ENOMEM;
+  args->text = kmalloc(PAGE_SIZE);
+  if (!args->text)
+    return -ENOMEM;
+  held_push(HELD_OBJECT, args->text);
+  return 0;
 }
 
 void exec_args_free(struct exec_args *args) {
-  page_put(args->text);
+  held_pop(HELD_OBJECT, args->text);
+  kfree(args->text);
 }
 
 // Count in a string of that length that lies behind the text: terminate and pad it.
@@ -87,11 +92,14 @@ static int build_program(struct program *program, struct inode *file,
   program->space = space_create();
   if (!program->space)
     return -ENOMEM;
+  held_push(HELD_SPACE, program->space);
   int err = elf_load(program->space, file, &program->entry);
   if (err == 0)
     err = push_args(program, args);
-  if (err < 0)
+  if (err < 0) {
     space_destroy(program->space);
+    held_pop(HELD_SPACE, program->space);
+  }
   return err;
 }
 
@@ -136,5 +144,6 @@ int process_exec(const char *path, struct exec_args *args) {
   set_user_frame(thread_user_frame(thread_current()), &program, args->count);
   fpu_drop();
   exec_args_free(args);
+  process_check_killed();  // an overflow on the way here may have doomed it
   user_return();
 }

@@ -15,7 +15,8 @@ struct exec_args {
   uint16 at[ARGS_MAX];  // where each string begins in text
 };
 
-// Begin with no arguments.  Returns 0, or -ENOMEM with nothing to free.
+// Begin with no arguments.  Returns 0, or -ENOMEM with nothing to free.  The text is in the call's
+// record (kern/sched/held.h).
 int exec_args_init(struct exec_args *args);
 void exec_args_free(struct exec_args *args);
 

@@ -14,6 +14,7 @@
 #include "kern/proc/exec.h"
 #include "kern/proc/pid.h"
 #include "kern/proc/process.h"
+#include "kern/sched/held.h"
 
 #define INIT_PATH "/init"
 
@@ -37,7 +38,7 @@ static void provide_console(struct process *p) {
   struct file *f;
   name_create(p->cwd, "/console", T_DEVICE, DEV_CONSOLE, 0, NULL);  // it may exist already
   if (file_open(p->cwd, "/console", O_RDWR, &f) == 0) {
-    file_close(f);
+    file_close(&f);
     return;
   }
   kprintf("cannot make or open /console (is the disk full?); " INIT_PATH " goes on without it\n");
@@ -51,6 +52,7 @@ static void init_start(void *arg) {
   int err = fs_mount(&why);
   if (err == 0)
     err = inode_get(ROOT_INO, &process_current()->cwd);
+  held_pop(HELD_INODE, process_current()->cwd);
   if (err < 0)
     give_up("cannot mount the root file system", why, -err);
   provide_console(process_current());

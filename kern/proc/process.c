@@ -3,8 +3,8 @@
 // The life of a process: fork, exit, wait, kill.
 //
 // A child is built where nothing can see it, and published in one step.  Exit clears each pointer
-// before it releases what it pointed to, so it can start over if it overflows halfway; then the
-// process becomes a zombie in one step.
+// as what it pointed to goes into the call's record, so it can start over after a fault halfway;
+// then the process becomes a zombie in one step.
 #include "kern/proc/process.h"
 
 #include "kern/fs/file.h"
@@ -14,6 +14,7 @@
 #include "kern/lib/string.h"
 #include "kern/proc/pid.h"
 #include "kern/sched/fpu.h"
+#include "kern/sched/held.h"
 #include "kern/sched/ready.h"
 #include "kern/sched/switch.h"
 #include "vm/kmalloc.h"
@@ -26,20 +27,18 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   struct process *p = kzalloc(sizeof(*p));
   if (!p)
     return NULL;
-  bool limited = thread_current()->kstack->account != &account_root;
-  irq_t irq = spin_lock(&process_lock);
-  p->pid = pid_reserve(limited);
-  spin_unlock(&process_lock, irq);
-  if (p->pid < 0) {
-    kfree(p);
-    return NULL;
-  }
+  held_push(HELD_PROCESS, p);
   list_init(&p->children);
   list_init(&p->zombies);
   list_init(&p->sibling);
   waitq_init(&p->child_exited, &process_lock);
   string_copy(p->name, name, sizeof(p->name));
-  p->thread = thread_create(name, p->pid, start, NULL);
+  bool limited = thread_current()->kstack->account != &account_root;
+  irq_t irq = spin_lock(&process_lock);
+  p->pid = pid_reserve(limited);
+  spin_unlock(&process_lock, irq);
+  if (p->pid > 0)
+    p->thread = thread_create(name, p->pid, start, NULL);
   if (!p->thread) {
     process_discard(p);
     return NULL;
@@ -48,13 +47,33 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   return p;
 }
 
+static void give_back_files(struct process *p) {
+  for (int i = 0; i < FILES_MAX; i++)
+    if (p->files[i])
+      file_close(&p->files[i]);
+  struct inode *cwd = p->cwd;
+  if (cwd) {
+    held_push(HELD_INODE, cwd);
+    p->cwd = NULL;
+    inode_put(cwd);
+  }
+}
+
 void process_discard(struct process *p) {
-  if (p->thread)
-    thread_free(p->thread);
+  struct thread *t = p->thread;
+  give_back_files(p);
+  if (t && t->space)
+    space_destroy(t->space);
+  p->thread = NULL;
+  if (t)
+    thread_free(t);
   irq_t irq = spin_lock(&process_lock);
   list_remove(&p->sibling);
-  pid_release(p->pid);
+  if (p->pid > 0)
+    pid_release(p->pid);
+  p->pid = 0;
   spin_unlock(&process_lock, irq);
+  held_pop(HELD_PROCESS, p);
   kfree(p);
 }
 
@@ -67,6 +86,7 @@ void process_publish(struct process *p, struct process *parent) {
     list_push_back(&parent->children, &p->sibling);
   p->parent = parent;
   pid_insert(p);
+  held_pop(HELD_PROCESS, p);
   // Under the lock: until it is released p cannot become a zombie, and nobody frees its thread.
   thread_ready(t);
   spin_unlock(&process_lock, irq);
@@ -85,8 +105,8 @@ int process_fork(void) {
     return -ENOMEM;
   int pid = child->pid;
   struct thread *t = child->thread;
-  t->space = space_fork(space_current(), parent == init);
-  if (!t->space) {
+  t->space = space_create();
+  if (!t->space || space_fork(t->space, space_current(), parent == init) < 0) {
     process_discard(child);
     return -ENOMEM;
   }
@@ -99,6 +119,7 @@ int process_fork(void) {
     if (parent->files[i])
       child->files[i] = file_dup(parent->files[i]);
   child->cwd = inode_hold(parent->cwd);
+  held_pop(HELD_INODE, child->cwd);
   process_publish(child, parent);
   return pid;
 }
@@ -108,21 +129,14 @@ void process_replace_space(struct space *space) {
   irq_t irq = spin_lock(&process_lock);
   struct space *old = space_current();
   thread_set_space(space);
-  spin_unlock(&process_lock, irq);
+  held_pop(HELD_SPACE, space);
   if (old)
-    space_destroy(old);
-}
-
-static void give_back_files(struct process *p) {
-  for (int i = 0; i < FILES_MAX; i++) {
-    struct file *f = p->files[i];
-    p->files[i] = NULL;
-    if (f)
-      file_close(f);
-  }
-  struct inode *cwd = p->cwd;
-  p->cwd = NULL;
-  inode_put(cwd);
+    held_push(HELD_SPACE, old);
+  spin_unlock(&process_lock, irq);
+  if (!old)
+    return;
+  space_destroy(old);
+  held_pop(HELD_SPACE, old);
 }
 
 // Make init the parent of every process in the list from, and move them to its list to.
@@ -155,7 +169,9 @@ static void become_zombie(struct process *p, int status) {
 void process_exit(int status) {
   struct process *p = process_current();
   assert(p && !hart_held());  // not a zombie
+  thread_end_doom(thread_current());
   assert(thread_current()->sleeplocks == 0 && !thread_current()->in_transaction);
+  assert(thread_current()->held_count == 0);
   if (p == init)
     panic("init exited with status %d", status);
   give_back_files(p);
@@ -186,6 +202,7 @@ int process_wait(uva_t status, bool may_sleep) {
   if (status != 0 && copy_to_user(status, &zombie->status, sizeof(int)) < 0)
     return -EFAULT;
   int pid = zombie->pid;
+  held_push(HELD_PROCESS, zombie);
   process_discard(zombie);
   return pid;
 }

@@ -49,17 +49,20 @@ static inline struct process *process_current(void) {
 // thread_idle.
 void process_init(void);
 
-// Make a process and its thread, which will run start(NULL) in the kernel; nothing sees either yet.
+// Make a process and its thread, which will run start(NULL) in the kernel; nothing sees either yet,
+// and the process is in the call's record (kern/sched/held.h) until it is published or discarded.
 // It has no space, no file and no directory.  Returns NULL when there is no memory, or no pid.
 struct process *process_create(const char *name, void (*start)(void *));
 
-// Free a process that was never published, or a zombie of the running process.
+// Free a process that was never published, with all it has, or a zombie of the running process.
+// May be called again after a fault within itself.
 void process_discard(struct process *p);
 
 // Put a complete process into the tree, parent NULL for the first one, and let it run.
 void process_publish(struct process *p, struct process *parent);
 
-// Give the running process another space, or none, and free the one it had.
+// Give the running process another space, which the call's record has, or none, and free its old
+// one.
 void process_replace_space(struct space *space);
 
 // Copy the running process.  Returns the child's pid, or negative errno.

@@ -4,24 +4,28 @@
 #include "kern/provoke/tests.h"
 
 #include "kern/dev/timer.h"
+#include "kern/fs/inode.h"
 #include "kern/fs/log.h"
+#include "kern/fs/name.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/print.h"
 #include "kern/lib/sbi.h"
+#include "kern/proc/process.h"
 #include "kern/provoke/faults.h"
 #include "kern/provoke/words.h"
 #include "kern/sched/ready.h"
 #include "kern/sched/sleeplock.h"
 #include "kern/sched/switch.h"
 #include "kern/sched/thread.h"
+#include "vm/page.h"
 
 #define RECURSE_FRAME 512  // bytes of local array in each call of recurse()
 #define FOREVER       100000
 
 #define SLEEPLOCK_INIT(lock)                                                                       \
-  { SPINLOCK_INIT("provoke"), WAITQ_INIT((lock).waiters, (lock).guard), NULL }
+  { SPINLOCK_INIT("provoke"), WAITQ_INIT((lock).waiters, (lock).guard), NULL, NULL }
 
 static struct spinlock exhaust_spinlock = SPINLOCK_INIT("provoke");
 
@@ -74,12 +78,45 @@ void provoke_exhaust_sleeplock(char *words[]) {
   must_be_dead(words);
 }
 
+// Overflow with a new entry in the root directory, and the transaction open.
+static void exhaust_half_done(void) {
+  const struct dirent entry = {.inum = ROOT_INO, .name = "half"};
+  struct inode *root;
+  if (name_lookup(process_current()->cwd, "/half", &root) == 0) {
+    inode_put(root);
+    kprintf("FAIL: half of a killed call is there\n");
+  } else if (inode_get(ROOT_INO, &root) == 0 && log_begin() == 0 && inode_lock(root) == 0) {
+    inode_write(root, &entry, root->disk.size, sizeof(entry));
+    recurse(FOREVER);
+  }
+}
+
 void provoke_exhaust_transaction(char *words[]) {
+  if (word_is(words[0], "half")) {
+    exhaust_half_done();
+    return;
+  }
   if (log_begin() < 0)
     return;
   provoke_exhaust_stack(words);
   log_end();
   must_be_dead(words);
+}
+
+static uint64 allocations;  // that a fork may still make
+
+static bool exhaust_allocation(void) {
+  if (allocations-- > 0)
+    return false;
+  page_fail_hook = NULL;
+  recurse(FOREVER);
+  return false;
+}
+
+void provoke_exhaust_fork(char *words[]) {
+  allocations = word_number(words[0], 8);
+  page_fail_hook = exhaust_allocation;
+  process_fork();
 }
 
 static void exhaust_in_thread(void *arg) {

@@ -19,7 +19,9 @@ enum outcome {
   X(EXHAUST_IRQOFF, exhaust_irqoff, STOPS, "recurse with interrupts off")                          \
   X(EXHAUST_SPINLOCK, exhaust_spinlock, STOPS, "recurse holding a spin lock")                      \
   X(EXHAUST_SLEEPLOCK, exhaust_sleeplock, STOPS, "recurse holding a sleep lock")                   \
-  X(EXHAUST_TRANSACTION, exhaust_transaction, STOPS, "recurse in a transaction")                   \
+  X(EXHAUST_TRANSACTION, exhaust_transaction, STOPS,                                               \
+    "[half] recurse in a transaction, which has changed a directory")                              \
+  X(EXHAUST_FORK, exhaust_fork, STOPS, "[N] recurse in the N-th allocation of a fork")             \
   X(EXHAUST_KTHREAD, exhaust_kthread, STOPS, "recurse in a kernel thread")                         \
   X(EXHAUST_FRAMES, exhaust_frames, STOPS, "[N] make frames of N bytes, in assembly")              \
   X(EXHAUST_CONSOLE, exhaust_console, STOPS, "recurse within the console, which is locked")        \

@@ -29,6 +29,8 @@ void sleep_lock(struct sleeplock *l) {
   if (l->owner)
     wait_for(l, t);
   l->owner = t;
+  l->held_next = t->locks;
+  t->locks = l;
   t->sleeplocks++;
   spin_unlock(&l->guard, irq);
 }
@@ -37,6 +39,10 @@ void sleep_unlock(struct sleeplock *l) {
   struct thread *t = thread_current();
   irq_t irq = spin_lock(&l->guard);
   assert(l->owner == t);
+  struct sleeplock **link = &t->locks;
+  while (*link != l)
+    link = &(*link)->held_next;
+  *link = l->held_next;
   l->owner = NULL;
   thread_let_go(t);
   waitq_wake_one(&l->waiters);

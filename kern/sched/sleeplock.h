@@ -7,11 +7,12 @@
 #include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 
-// [g] guard
+// [g] guard  [o] only the owner
 struct sleeplock {
   struct spinlock guard;
-  struct waitq waiters;  // [g]
-  struct thread *owner;  // [g] null: free
+  struct waitq waiters;         // [g]
+  struct thread *owner;         // [g] null: free
+  struct sleeplock *held_next;  // [o] the next that the owner holds
 };
 
 // Return the sleep lock that t waits for, or NULL.

@@ -128,7 +128,7 @@ int thread_block(struct spinlock *lock, bool interruptible) {
 
 void thread_exit(void) {
   struct thread *t = thread_current();
-  assert(!hart_held() && t->sleeplocks == 0 && !t->in_transaction && !t->space);
+  assert(!hart_held() && thread_sleeplocks(t) == 0 && !t->in_transaction && !t->space);
   assert(t->pid == 0 || !t->kstack->account);  // kstack_disown
   irq_off();
   struct runqueue *q = runq_mine();
@@ -137,6 +137,10 @@ void thread_exit(void) {
   q->dead = t;
   switch_away(q);
   panic("thread %d (%s) ran after its end", t->pid, t->name);
+}
+
+void thread_ask_end(void) {
+  csr_set(sip, SIE_SSIE);
 }
 
 bool thread_tick(void) {

@@ -3,9 +3,9 @@
 // Threads made and freed.
 #include "kern/sched/thread.h"
 
-#include "kern/lib/csr.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/string.h"
+#include "kern/sched/held.h"
 #include "kern/sched/runq.h"
 #include "vm/kmalloc.h"
 
@@ -25,9 +25,11 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   struct thread *t = kmalloc(sizeof(*t));
   if (!t)
     return NULL;
+  held_push(HELD_OBJECT, t);
   memset(t, 0, offsetof(struct thread, fpu));
   struct account *account = pid ? thread_current()->kstack->account : &account_root;
   t->kstack = kstack_alloc(pid, name, STACK_THREAD, account);
+  held_pop(HELD_OBJECT, t);
   if (!t->kstack) {
     kfree(t);
     return NULL;
@@ -51,10 +53,6 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   irq_restore(irq);
   kstack_set_thread(t->kstack, &t->sp, &t->hart);
   return t;
-}
-
-void thread_ask_end(void) {
-  csr_set(sip, SIE_SSIE);
 }
 
 void thread_free(struct thread *t) {

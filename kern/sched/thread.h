@@ -20,6 +20,8 @@ struct process;
 struct sleeplock;
 struct space;
 
+enum { HELD_MAX = 8 };  // references in a call's record (kern/sched/held.h)
+
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
 
 // [I] fixed after creation  [s] run-queue lock of t->hart  [w] lock of the wait queue
@@ -40,6 +42,10 @@ struct thread {
   int sleeplocks;             // [o] sleep locks held, less one if doomed
   bool doomed;                // [o] dies when it holds nothing any more (trap/kernel_fault.c)
   bool in_transaction;        // [o] a log transaction is open
+  bool changed;               // [o] if so: it may have changed something
+  uint8 held_count;           // [o]
+  uint64 held[HELD_MAX];      // [o] kern/sched/held.h
+  struct sleeplock *locks;    // [o] sleep locks held, last taken first
   struct space *space;        // [o] null for a kernel thread
   struct process *process;    // [o] null for a kernel thread and after the process
   int pid;                    // [I] 0 for a kernel thread
@@ -87,13 +93,24 @@ void thread_describe_wait(const struct thread *t, struct thread_wait *wait);
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
 
 // Have the trap code see, as soon as interrupts are on, whether the running thread is doomed and
-// holds nothing any more: this raises a software interrupt.
+// holds nothing any more: this raises a software interrupt.  In kern/sched/switch.c.
 void thread_ask_end(void);
 
 // The running thread t has let go of a sleep lock, or of what counts as one.
 static inline void thread_let_go(struct thread *t) {
   if (__builtin_expect(--t->sleeplocks < 0, 0))
     thread_ask_end();
+}
+
+// Return how many sleep locks the running thread t holds, and turns that count as one.
+static inline int thread_sleeplocks(const struct thread *t) {
+  return t->sleeplocks + t->doomed;
+}
+
+// The running thread t ends now, and by itself: nothing more interrupts it for that.
+static inline void thread_end_doom(struct thread *t) {
+  t->sleeplocks += t->doomed;
+  t->doomed = false;
 }
 
 // Free a thread that never ran, or that is dead and no longer on its stack.

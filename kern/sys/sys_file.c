@@ -10,6 +10,7 @@
 #include "kern/lib/abi.h"
 #include "kern/lib/errno.h"
 #include "kern/proc/process.h"
+#include "kern/sched/held.h"
 #include "kern/sys/sys.h"
 #include "vm/usercopy.h"
 
@@ -56,11 +57,9 @@ int64 sys_dup(const uint64 *arg) {
 }
 
 int64 sys_close(const uint64 *arg) {
-  struct file *f = fd_file(arg[0]);
-  if (!f)
+  if (!fd_file(arg[0]))
     return -EBADF;
-  process_current()->files[(int)arg[0]] = NULL;
-  file_close(f);
+  file_close(&process_current()->files[(int)arg[0]]);
   return 0;
 }
 
@@ -70,16 +69,9 @@ int64 sys_pipe(const uint64 *arg) {
   fd[1] = fd[0] < 0 ? fd[0] : fd_free(fd[0] + 1);
   if (fd[1] < 0)
     return fd[1];
-  struct file *end[2];
+  struct file **files = process_current()->files;
   int err = copy_to_user(arg[0], fd, sizeof(fd));
-  if (err == 0)
-    err = file_pipe(&end[0], &end[1]);
-  if (err < 0)
-    return err;
-  struct process *p = process_current();
-  p->files[fd[0]] = end[0];
-  p->files[fd[1]] = end[1];
-  return 0;
+  return err < 0 ? err : file_pipe(&files[fd[0]], &files[fd[1]]);
 }
 
 int64 sys_open(const uint64 *arg) {
@@ -104,6 +96,8 @@ int64 sys_chdir(const uint64 *arg) {
     return err;
   struct inode *old = p->cwd;
   p->cwd = directory;
+  held_pop(HELD_INODE, directory);
+  held_push(HELD_INODE, old);
   inode_put(old);
   return 0;
 }

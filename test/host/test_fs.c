@@ -5,7 +5,7 @@
 // same names. Every scenario runs in a process of its own, with a fresh kernel half.
 //
 // Links: kern/fs/bitmap.c kern/fs/buf.c kern/fs/file.c kern/fs/inode.c kern/fs/log.c
-// Links: kern/fs/name.c kern/fs/pipe.c kern/sched/sleeplock.c
+// Links: kern/fs/name.c kern/fs/pipe.c kern/sched/held.c kern/sched/sleeplock.c
 // Links: test/host/fs_stubs.c test/host/fs_image.c
 #include <pthread.h>
 #include <stdint.h>
@@ -21,6 +21,8 @@
 #include "kern/fs/name.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
+#include "kern/lib/hart.h"
+#include "kern/sched/held.h"
 #include "test/host/fs_image.h"
 
 static struct inode *root;
@@ -34,7 +36,9 @@ static int mount(void) {
       fprintf(stderr, "mount: %s (%d)\n", why, err);
     return err;
   }
-  return name_lookup(NULL, "/", &root);
+  err = name_lookup(NULL, "/", &root);
+  held_pop(HELD_INODE, root);
+  return err;
 }
 
 // Run scenario(arg) in a child process; it must end well within 60 s.
@@ -44,6 +48,7 @@ static void run(void (*scenario)(uint64), uint64 arg, const char *name) {
   if (pid == 0) {
     alarm(60);
     scenario(arg);
+    CHECK(thread_current()->held_count == 0 && !thread_current()->locks);
     _exit(0);
   }
   int status;
@@ -77,7 +82,7 @@ static int64 make_file(const char *path, uint64 size, uint32 seed) {
   if (!f)
     return -1;
   int64 n = write_some(f, 0, size, seed);
-  file_close(f);
+  file_close(&f);
   return n;
 }
 
@@ -92,7 +97,7 @@ static int64 check_file(const char *path, uint64 size, uint32 seed, uint64 piece
     at += (uint64)n;
   }
   CHECK(n == 0 && at == size);
-  file_close(f);
+  file_close(&f);
   return (int64)at;
 }
 
@@ -101,7 +106,7 @@ static struct stat stat_of(const char *path) {
   CHECK(f);
   memset(user_memory, 0xff, sizeof(struct stat));
   CHECK(file_stat(f, USER_BASE) == 0);
-  file_close(f);
+  file_close(&f);
   struct stat st;
   memcpy(&st, user_memory, sizeof(st));
   CHECK(st.pad == 0);
@@ -137,7 +142,7 @@ static void test_files(uint64 unused) {
   struct file *f = open_file("f", O_RDWR);
   CHECK(file_read(f, USER_BASE, 1 << 19) == MAXFILE * 1024);
   CHECK(file_write(f, USER_BASE, 1) == -EFBIG);
-  file_close(f);
+  file_close(&f);
   CHECK(name_unlink(root, "f") == 0 && image_free_blocks() == before);
   CHECK(!open_file("f", O_RDONLY));
   check_image();
@@ -189,27 +194,28 @@ static void test_open(uint64 unused) {
   CHECK(!open_file("d", O_RDWR) && !open_file("d", O_CREATE) && !open_file("d", O_TRUNC));
   struct file *f = open_file("n", O_RDWR);
   CHECK(f && file_read(f, USER_BASE, 1) == -ENODEV && file_write(f, USER_BASE, 1) == -ENODEV);
-  file_close(f);
+  file_close(&f);
   f = open_file("c", O_CREATE | O_RDWR);
   CHECK(f && file_read(f, USER_BASE, 5) == 1 && file_read(f, USER_BASE, 5) == 0);
   CHECK(file_write(f, USER_BASE, 1) == -ENODEV);
-  file_close(f);
+  file_close(&f);
   CHECK(stat_of("c").type == T_DEVICE);
   f = open_file("d", O_RDONLY);
   CHECK(f && file_write(f, USER_BASE, 1) == -EBADF);
   CHECK(file_read(f, USER_BASE, 100) == 32 && file_dup(f) == f);
-  file_close(f);
-  file_close(f);
+  struct file *again = f;
+  file_close(&again);
+  file_close(&f);
   f = open_file("w", O_CREATE | O_WRONLY);
   CHECK(f && file_read(f, USER_BASE, 1) == -EBADF && write_some(f, 0, 100, 3) == 100);
   struct file *g = open_file("w", O_TRUNC | O_RDWR);
   CHECK(g && stat_of("w").size == 0 && file_write(f, USER_BASE, 1) == -EINVAL);
   CHECK(write_some(g, 0, 200, 3) == 200 && write_some(f, 100, 200, 3) == 200);
   check_file("w", 300, 3, 1000);
-  file_close(f);
+  file_close(&f);
   CHECK(name_unlink(root, "w") == 0 && !open_file("w", O_RDONLY));
   CHECK(write_some(g, 200, 300000, 3) == MAXFILE * 1024 - 200);
-  file_close(g);
+  file_close(&g);
   CHECK(name_unlink(root, "c") == 0 && name_unlink(root, "d") == 0 && name_unlink(root, "n") == 0);
   check_image();
   CHECK(live_objects == live);
@@ -237,7 +243,7 @@ static void test_addresses(uint64 unused) {
   CHECK(file_write(f, 0, 0) == 0 && file_read(f, 0, 0) == 0 && file_stat(f, 0) == -EFAULT);
   user_bad_from = USER_BASE + USER_SIZE;
   CHECK(file_read(f, USER_BASE, 1) == 1 && user_memory[0] == pattern(10001, 1));
-  file_close(f);
+  file_close(&f);
   check_image();
 }
 
@@ -334,12 +340,12 @@ static void test_no_memory(uint64 unused) {
     struct file *f, *g;
     if (file_open(root, "d/y", O_CREATE | O_RDWR, &f) == 0) {
       write_some(f, 0, 5000, 1);
-      file_close(f);
+      file_close(&f);
     }
     fail_allocation = i;
     if (file_pipe(&f, &g) == 0) {
-      file_close(f);
-      file_close(g);
+      file_close(&f);
+      file_close(&g);
     }
     fail_allocation = 0;
     name_unlink(root, "d/x");
@@ -370,7 +376,7 @@ static void one_of_each(void) {
     struct file *f = open_file("g", O_RDWR);
     CHECK(name_unlink(root, "g") == 0 && write_some(f, 0, 15000, i) == 15000);
     CHECK(make_file("l", 9000, 5) == 9000);
-    file_close(f);
+    file_close(&f);
     CHECK(name_unlink(root, "d/e/x") == 0 && name_unlink(root, "d/e") == 0);
     CHECK(name_unlink(root, "l") == 0);
     CHECK(make_file("d/f", 1500, 9) == 1500);
@@ -494,7 +500,7 @@ static void *write_on(void *arg) {
   for (;;) {
     struct file *f = open_file(name, O_CREATE | O_WRONLY | O_TRUNC);
     CHECK(f && file_write(f, USER_BASE, 3000) == 3000);
-    file_close(f);
+    file_close(&f);
   }
 }
 
@@ -641,7 +647,7 @@ static void test_read_errors(uint64 block) {
       if (f) {
         while (file_read(f, USER_BASE, 4096) > 0)
           ;
-        file_close(f);
+        file_close(&f);
       }
       name_unlink(root, "old");
       name_unlink(root, "dir/file");
@@ -693,7 +699,7 @@ static void use_everything(uint64 unused) {
           ;
         file_write(f, USER_BASE, 30000);
         file_stat(f, USER_BASE);
-        file_close(f);
+        file_close(&f);
       }
       make_file(names[i], 15000, i);
       make(names[i], T_DIR);
@@ -826,7 +832,7 @@ static void *busy(void *arg) {
     case 2:
       if (file_open(root, name, O_CREATE | O_RDWR | (rand_r(&seed) % 2 ? O_TRUNC : 0), &f) == 0) {
         file_write(f, USER_BASE, (uint64)rand_r(&seed) % 20000);
-        file_close(f);
+        file_close(&f);
       }
       break;
     case 3:
@@ -835,7 +841,7 @@ static void *busy(void *arg) {
     case 4:
       if (file_open(root, name, O_RDONLY, &f) == 0) {
         file_stat(f, USER_BASE + 8192 * ((uintptr_t)arg % 8));
-        file_close(f);
+        file_close(&f);
       }
       break;
     default:
@@ -862,7 +868,7 @@ static void *read_own(void *arg) {
   for (int i = 0; i < 10; i++) {
     struct file *f = open_file(name, O_RDONLY);
     CHECK(f && file_read(f, USER_BASE + 20480 * (uintptr_t)arg, 20480) == 20480);
-    file_close(f);
+    file_close(&f);
   }
   return NULL;
 }
@@ -911,7 +917,9 @@ static void test_loop(uint64 unused) {
   struct buf *b;
   CHECK(inode_block(ip, 0, &b) == 0);
   ((struct dirent *)b->data)[2].inum = 2;
+  buf_put(b);
   inode_unlock(ip);
+  inode_put(ip);
   pthread_t one, other;
   CHECK(pthread_create(&one, NULL, unlink_loop, (void *)(uintptr_t) "a/b") == 0);
   CHECK(pthread_create(&other, NULL, unlink_loop, (void *)(uintptr_t) "a/b/a") == 0);

@@ -3,7 +3,7 @@
 // Pipes: bytes in order around the ring, ends that close, bad addresses, and writers and readers
 // in threads.
 //
-// Links: kern/sched/sleeplock.c test/host/fs_stubs.c
+// Links: kern/sched/held.c kern/sched/sleeplock.c test/host/fs_stubs.c
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,13 +12,27 @@
 #include "kern/fs/pipe.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
+#include "kern/sched/held.h"
 #include "kern/sched/thread.h"
 #include "test/host/fs_stubs.h"
 
 static struct pipe *p;
 
+static struct pipe *make_pipe(void) {
+  struct pipe *made = pipe_create();
+  held_pop(HELD_PIPE, made);
+  CHECK(thread_current()->held_count == 0);
+  return made;
+}
+
+static void close_end(bool write_end) {
+  struct pipe *end = p;
+  pipe_close(&end, write_end);
+  CHECK(!end && thread_current()->held_count == 0);
+}
+
 static void test_ring(void) {
-  p = pipe_create();
+  p = make_pipe();
   CHECK(p && pipe_read(p, USER_BASE, 0) == 0 && pipe_write(p, USER_BASE, 0) == 0);
   uint64 in = 0, out = 0;
   for (uint32 i = 0; i < 3000; i++) {
@@ -49,25 +63,25 @@ static void test_addresses(void) {
 
 static void test_ends(void) {
   CHECK(pipe_write(p, USER_BASE, 5) == 5);
-  pipe_close(p, true);
+  close_end(true);
   CHECK(pipe_read(p, USER_BASE, 3) == 3 && pipe_read(p, USER_BASE, 3) == 2);
   CHECK(pipe_read(p, USER_BASE, 3) == 0);
-  pipe_close(p, false);
-  p = pipe_create();
-  pipe_close(p, false);
+  close_end(false);
+  p = make_pipe();
+  close_end(false);
   CHECK(pipe_write(p, USER_BASE, 5) == -EPIPE);
-  pipe_close(p, true);
+  close_end(true);
   fail_allocation = 1;
-  CHECK(!pipe_create());
+  CHECK(!make_pipe());
   fail_allocation = 2;
-  p = pipe_create();  // a smaller ring
+  p = make_pipe();  // a smaller ring
   CHECK(p && pipe_write(p, USER_BASE, 4096) == 4096);
   thread_current()->killed = true;
   CHECK(pipe_write(p, USER_BASE, 1) == -EINTR && pipe_read(p, USER_BASE, 4096) == 4096);
   CHECK(pipe_read(p, USER_BASE, 1) == -EINTR && pipe_write(p, USER_BASE, 5000) == 4096);
   thread_current()->killed = false;
-  pipe_close(p, false);
-  pipe_close(p, true);
+  close_end(false);
+  close_end(true);
   CHECK(live_objects == 0);
 }
 
@@ -104,17 +118,17 @@ static void *reader(void *arg) {
 
 static void test_threads(void) {
   pthread_t w[WRITERS], r[READERS];
-  p = pipe_create();
+  p = make_pipe();
   for (uintptr_t i = 0; i < WRITERS; i++)
     CHECK(pthread_create(&w[i], NULL, writer, (void *)i) == 0);
   for (uintptr_t i = 0; i < READERS; i++)
     CHECK(pthread_create(&r[i], NULL, reader, (void *)i) == 0);
   for (uint32 i = 0; i < WRITERS; i++)
     pthread_join(w[i], NULL);
-  pipe_close(p, true);
+  close_end(true);
   for (uint32 i = 0; i < READERS; i++)
     pthread_join(r[i], NULL);
-  pipe_close(p, false);
+  close_end(false);
   CHECK(sum_in == sum_out && live_objects == 0);
 }
 

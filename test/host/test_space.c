@@ -186,9 +186,17 @@ static void process_check(struct process *p) {
   }
 }
 
+static struct space *fork_space(struct space *s, bool first) {
+  struct space *child = space_create();
+  if (!child || space_fork(child, s, first) == 0)
+    return child;
+  space_destroy(child);
+  return NULL;
+}
+
 static bool process_fork(struct process *p, struct process *child, bool first) {
   memcpy(child, p, sizeof(*p));
-  child->s = space_fork(p->s, first);
+  child->s = fork_space(p->s, first);
   return child->s;
 }
 
@@ -273,7 +281,7 @@ static void test_lazy(void) {
   CHECK(touch(p.s, USER_END - 1, ACCESS_WRITE) && !touch(p.s, USER_END, ACCESS_WRITE));
   CHECK(space_sbrk(p.s, 1, true, &old) == -EINVAL && space_sbrk(p.s, 0, false, &old) == 0);
   CHECK(old == USER_END);
-  struct space *child = space_fork(p.s, false);
+  struct space *child = fork_space(p.s, false);
   CHECK(child && space_pages(child) == space_pages(p.s));
   space_destroy(child);
   CHECK(space_sbrk(p.s, -(int64)(USER_END - HEAP), false, &old) == 0);
@@ -298,7 +306,7 @@ static void test_no_table(bool first) {
   CHECK(page_available() == 6 && page_promised() == 0 && space_pages(p.s) == 6);
   CHECK(space_sbrk(p.s, 5 * PAGE_SIZE, false, &old) == 0 && old == TABLE_SPAN - 2 * PAGE_SIZE);
   struct space *child;
-  for (uint64 left = 0; !(child = space_fork(p.s, first)); left++) {
+  for (uint64 left = 0; !(child = fork_space(p.s, first)); left++) {
     CHECK(page_available() == left && page_promised() == 0);
     page_put(hoard[--hoarded]);
   }
@@ -317,7 +325,7 @@ static void *family(void *arg) {
   struct space *s = arg;
   this_index = __atomic_fetch_add(&hart_count, 1, __ATOMIC_RELAXED) % 8;
   for (uint32 i = 0; i < 4000; i++) {
-    struct space *child = space_fork(s, false);
+    struct space *child = fork_space(s, false);
     if (!child)
       continue;
     child = atomic_swap(&mailbox, child);
@@ -343,7 +351,7 @@ static void test_harts(void) {
   process_make(&p);
   yield_every = 3;
   for (uint32 i = 0; i < 4; i++)
-    s[i] = i ? space_fork(p.s, false) : p.s;
+    s[i] = i ? fork_space(p.s, false) : p.s;
   for (uint32 i = 0; i < 4; i++)
     CHECK(s[i] && pthread_create(&thread[i], NULL, family, s[i]) == 0);
   for (uint32 i = 0; i < 4; i++)

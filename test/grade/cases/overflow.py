@@ -16,7 +16,7 @@ BY_SP = "Below the stack by up to the guard's size is overflow, whatever the cau
 HELD = "A turn at a pipe or the console is held like a lock: count it, or release it on exit."
 FORCED = "Kill only in a system call, with interrupts on and no spin lock held; else panic."
 RESERVE = ("Map the hart's spare pages below the stack and let it go on; kill it when it holds "
-           "nothing.  A second overflow panics.")
+           "nothing.  A second overflow panics, unless what it holds can be given back.")
 
 
 def overflow(t, program, scause=STORE, function=None, **options):
@@ -29,8 +29,8 @@ def overflow(t, program, scause=STORE, function=None, **options):
 
 
 def in_reserve(t, program, why, past="past", **options):
-    """It goes on in the reserve, and dies or ends by itself.  If it needs more, the kernel panics.
-    Returns the report of the first."""
+    """It goes on in the reserve, and dies or ends by itself.  If it needs more, the kernel panics,
+    or gives back what the process holds and kills it.  Returns the report of the first."""
     nobody = options.get("verdict") == "resumed"
     first = overflow(t, f"{program} {past}", function="recurse", reserve=why,
                      code=0 if nobody else KILLED, **options)
@@ -44,9 +44,16 @@ def in_reserve(t, program, why, past="past", **options):
     return first
 
 
+GIVEN_BACK = ("sleeplock", "transaction")  # what the kernel can do without the thread
+
+
 def second_overflow(watch, why, verdict=None, **who):
     """What has gone on in the reserve overflows again."""
     line = watch.report().line
+    if why in GIVEN_BACK:
+        expect_line(line, {"class": "overflow", "verdict": "killed", "why": "-", "reserve": "-"})
+        watch.alive_until_end(KILLED)
+        return
     expect_line(line, {"class": "overflow", "verdict": "panic", "why": why, "reserve": "-"})
     watch.panics()
 
@@ -328,6 +335,31 @@ def reserve_returned(t):
             t.expect(report.line["reserve"] != "-", "reserve= in the machine line", "reserve=-")
         watch.nothing_lost("provoke")
         watch.alive_until_end(0)
+
+
+def given_back(t, test):
+    """Three processes die of it, one after the other, and no page is missing afterwards."""
+    watch = t.boot(f"provoke -n 3 {test}", mem=SMALL)
+    for _ in range(3):
+        if watch.report().line["reserve"] != "-":
+            line = watch.report().line
+            expect_line(line, {"class": "overflow", "verdict": "killed", "why": "-"})
+    watch.nothing_lost("provoke")
+    watch.alive_until_end(0)
+
+
+@case("overflow.call_given_back", "What a killed call held is given back", 3,
+      "Record what a call holds, and give it back before the process exits.")
+def call_given_back(t):
+    given_back(t, "EXHAUST_FORK")
+    given_back(t, "EXHAUST_SLEEPLOCK")
+
+
+@case("overflow.transaction_undone", "A killed call's changes to the disk happen wholly or not", 3,
+      "Drop the blocks that it changed, and what was copied from them; read them again.")
+def transaction_undone(t):
+    given_back(t, "EXHAUST_TRANSACTION half")
+    given_back(t, "EXHAUST_TRANSACTION")
 
 
 def in_copy(t, how, **machine):

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+//
+// What a killed call held.
+#pragma once
+
+// Give back what the running thread's call holds: it was killed in the middle, and never goes on.
+// After that it holds nothing, as process_exit wants it.  Sleeps.  May be called again after a
+// fault within itself, and goes on with the rest.
+void give_back_held(void);

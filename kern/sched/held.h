@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// What the running thread's call holds, for the case that a fault kills it (docs/survival.md).
+//
+// I1. A reference to which nothing that lasts points yet, or points any more, is in the record of
+//     the thread that has it.  Where a lock guards the reference, both change under that lock.
+// I2. The record is empty on every way to user mode.
+// Memory is the exception: what a function of vm/ has taken and not yet returned is in no record.
+// An overflow there goes on in the reserve until the function has returned.
+#pragma once
+
+#include "kern/lib/hart.h"
+#include "kern/sched/thread.h"
+
+// kern/proc/give_back.c says how each is given back.
+enum held_kind {
+  HELD_OBJECT,   // of kmalloc
+  HELD_SPACE,    // that no thread has
+  HELD_BUF,      // a reference
+  HELD_INODE,    // a reference
+  HELD_FILE,     // without references
+  HELD_PIPE,     // with both ends closed, or not open yet
+  HELD_TURN,     // at a pipe; null: at the console
+  HELD_PROCESS,  // that nothing sees yet, or any more
+  HELD_KINDS,
+};
+_Static_assert(HELD_KINDS <= 8, "objects are aligned to 8 bytes: the kind is in the low bits");
+
+// Enter object, null or of which there may be several entries.
+static inline void held_push(enum held_kind kind, const void *object) {
+  struct thread *t = thread_current();
+  assert(t->held_count < HELD_MAX);
+  t->held[t->held_count] = (uint64)object | kind;
+  t->held_count++;
+}
+
+// What held_pop does when the entry is not the last one.
+void held_remove(uint64 entry);
+
+// Take an entry of object out, if there is one.
+static inline void held_pop(enum held_kind kind, const void *object) {
+  struct thread *t = thread_current();
+  uint64 entry = (uint64)object | kind;
+  if (__builtin_expect(t->held_count > 0 && t->held[t->held_count - 1] == entry, 1))
+    t->held_count--;
+  else
+    held_remove(entry);
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""What a killed call held is given back, wherever the fault comes.
+
+The debugger's stub makes the fault: at the entry of a function that the victim's call reaches, the
+hart jumps to address 0.
+"""
+
+import shutil
+import sys
+
+import guest
+import pytest
+
+sys.path.insert(0, str(guest.TOP / "test/grade"))
+
+import machine  # noqa: E402
+
+TIMES = 50
+SLOW = 60  # seconds of the guest's time
+
+# Calls of user/victim.c, and functions in them.
+PLACES = [
+    ("fork", "thread_create"), ("fork", "space_fork"), ("fork", "fpu_fork"), ("fork", "file_dup"),
+    ("fork", "inode_hold"), ("fork", "process_publish"),
+    ("exit", "file_close"), ("exit", "file_end"), ("exit", "inode_put"), ("exit", "pipe_close"),
+    ("exit", "pipe_free"), ("exit", "process_replace_space"), ("exit", "space_destroy"),
+    ("pipe", "pipe_create"), ("pipe", "kmalloc"),
+    ("lazy", "space_fault"), ("lazy", "pagetable_ensure"), ("lazy", "page_alloc_zeroed"),
+    ("exec", "name_lookup"), ("exec", "elf_load"), ("exec", "inode_read"),
+    ("exec", "space_add_stack"), ("exec", "kstack_rename"), ("exec", "space_destroy"),
+    ("open", "inode_get"), ("open", "buf_get"), ("open", "inode_put"),
+    ("turn", "copy_from_user"),
+]
+
+# Calls that change the disk.
+CHANGES = [
+    ("create", "inode_alloc"), ("create", "add_entry"), ("create", "log_end"),
+    ("mkdir", "sleep_lock"), ("mkdir", "inode_alloc"), ("mkdir", "bitmap_alloc"),
+    ("mkdir", "add_entry"), ("mkdir", "inode_update"), ("mkdir", "log_end"),
+    ("unlink", "inode_write"), ("unlink", "inode_update"), ("unlink", "log_end"),
+    ("write", "inode_write"), ("write", "bitmap_alloc"), ("write", "inode_update"),
+]
+
+
+def starts(call):
+    return 2 if call in ("exit", "lazy", "write", "turn") else 1
+
+
+def disk(image):
+    return ["-drive", f"file={image},if=none,format=raw,id=x0,snapshot=off",
+            "-device", "virtio-blk-device,drive=x0,bus=virtio-mmio-bus.0"]
+
+
+def plant(tmp_path, symbols, call, place, times=TIMES):
+    """Run the victims, all but the first with a fault at the place, and to the end.  Returns the
+    output."""
+    image = shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+    vm = machine.Guest(machine.Build(guest.BUILD), tmp_path / "log",
+                       program=f"victim {call} {times}", limit=SLOW, disk=False, extra=disk(image))
+    try:
+        for _ in range(starts(call)):
+            vm.until(symbols["sys_uptime"])
+        for _ in range(times):
+            for _ in range(starts(call)):
+                vm.until(symbols["sys_uptime"])
+            vm.write(vm.until(symbols[place]), "pc", 0)
+        with pytest.raises(machine.Ended):
+            while True:
+                vm.go()
+        output = vm.output()
+        assert vm.code == 0, output[-2500:]
+    finally:
+        vm.close()
+    checked = guest.fsck(image)
+    assert checked.returncode == 0, checked.stdout
+    return output
+
+
+@pytest.mark.parametrize("call, place", PLACES + CHANGES)
+def test_given_back(tmp_path, symbols, call, place):
+    """Nothing is missing afterwards, and the disk is in order."""
+    output = plant(tmp_path, symbols, call, place)
+    assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
+    assert "read-only" not in output, output[-2500:]
