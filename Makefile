@@ -26,6 +26,7 @@ HAVE_ARCH_VMAP_STACK ?= y
 VMAP_STACK ?= y
 KSTACK_GROW ?= n
 KASAN ?= n
+LOCKDEP ?= n
 PROVOKE ?= y
 CPUS ?= 3
 MEM ?= 128M
@@ -38,10 +39,10 @@ GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
 # What scripts get by the environment.  The grader's options have the names of these, in small.
 GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM50 LOGS
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
-OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN PROVOKE CPUS MEM QEMU \
-  GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS QEMU_ARGS \
-  GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE NAME \
-  CALL $(CLASS) $(GRADED)
+OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN LOCKDEP PROVOKE CPUS \
+  MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS \
+  QEMU_ARGS GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE \
+  NAME CALL $(CLASS) $(GRADED)
 COMMANDS := tools kernel image qemu demo bench profile stack-budget qemu-gdb gdb host model test \
   crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
   gradescope classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
@@ -125,7 +126,7 @@ KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv6
   echo _zicsr_zifencei) -Wframe-larger-than=$(FRAME_MAX) -Werror=frame-larger-than)$(KCLANG)
 KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
 KFLAGS := $(COMMON) -Werror=vla -Werror=alloca -I$(B)/include -DFRAME_MAX=$(FRAME_MAX) \
-  $(foreach v,VMAP_STACK KSTACK_GROW KASAN PROVOKE,-D$(v)=$(if $(filter y,$($(v))),1,0))
+  $(foreach v,VMAP_STACK KSTACK_GROW KASAN LOCKDEP PROVOKE,-D$(v)=$(if $(filter y,$($(v))),1,0))
 CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globals=1 \
   --param asan-instrumentation-with-call-threshold=0 -fasan-shadow-offset=$(shell \
   sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
@@ -154,6 +155,9 @@ SOURCES := $(filter-out kern/provoke/%,$(SOURCES))
 endif
 ifeq ($(KASAN),n)
 SOURCES := $(foreach f,$(SOURCES),$(if $(filter %kasan.c vm/kasan%,$(f)),,$(f)))
+endif
+ifeq ($(LOCKDEP),n)
+SOURCES := $(filter-out %/lockdep.c,$(SOURCES))
 endif
 OBJECTS := $(SOURCES:%=$(B)/%.o)
 OFFSETS := $(wildcard boot/offsets.c trap/offsets.c kern/*/offsets.c vm/offsets.c)

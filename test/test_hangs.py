@@ -4,6 +4,7 @@ only looks like a hang goes on."""
 
 import re
 
+import guest
 import pytest
 
 PANIC = 1
@@ -92,3 +93,67 @@ def test_idle_is_no_hang(boot):
     """Neither are a thread that only sleeps, and harts that have nothing to do."""
     r = boot("sleep 100", cpus=3, append=SOON)
     assert r.code == 0 and "hangs" not in r.output, r.explain()
+
+
+# --- LOCKDEP=y -----------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def kernel():
+    return guest.build_variant("lockdep", "LOCKDEP=y", "KASAN=n")
+
+
+@pytest.mark.parametrize("word, locks, orders", [
+    ("", "two one", ["one two first take_two", "two one now take_two"]),
+    ("ring", "three one", ["one two first take_two", "two three first take_two",
+                           "three one now take_two"]),
+    ("same", "one one", ["one one now take_two"]),
+    ("sleep", "right left", ["left right first take_two_asleep",
+                             "right left now take_two_asleep"]),
+])
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_lock_order(boot, kernel, word, locks, orders, cpus):
+    """The locks, and for each order that makes the ring where it was learned."""
+    r = boot(f"provoke LOCK_ORDER {word}".strip(), kernel=kernel, cpus=cpus)
+    assert r.code == PANIC, r.explain()
+    held, taken = locks.split()
+    kind = "sleep" if word == "sleep" else "spin"
+    assert f'The {kind} lock "{taken}" is taken with "{held}" held. ' in r.output, r.explain()
+    assert f'panic: lockdep: the order of "{held}" and "{taken}" is not always the same' in r.output
+    shown = re.findall(r'^  "(.*)", then "(.*)", (first|now) (?:taken )?in:\n((?:    .*\n)+)',
+                       r.output, re.MULTILINE)
+    assert [f"{a} {b} {when} {order.split()[3]}" for (a, b, when, _), order in zip(shown, orders)] \
+        == orders, r.explain()
+    for (_, _, _, trace), order in zip(shown, orders):
+        assert re.search(r"(take_two(_asleep)?|provoke_lock_order)\+0x\w+\n", trace), order
+        assert "crash_write+" in trace
+
+
+@pytest.mark.parametrize("command, what", [
+    ("LOCK_SLEEP", "A thread is about to sleep"),
+    ("LOCK_SLEEP yield", "A thread is about to sleep"),
+    ("LOCK_INTERRUPT", "Interrupts come on"),
+    ("LOCK_INTERRUPT early", "Interrupts come on"),
+])
+def test_spin_lock_held(boot, kernel, command, what):
+    r = boot(f"provoke {command}", kernel=kernel)
+    assert r.code == PANIC, r.explain()
+    function = "provoke_" + command.split()[0].lower()
+    assert re.search(rf'^{what} with the spin lock "one" held\.\n  Taken in {function}\+0x',
+                     r.output, re.MULTILINE), r.explain()
+    assert f'panic: lockdep: {what} with "one" held' in r.output
+
+
+def test_sleep_in_interrupt(boot, kernel):
+    r = boot("provoke IN_INTERRUPT HUNG_TASK 1", kernel=kernel)
+    assert r.code == PANIC, r.explain()
+    assert "panic: lockdep: an interrupt handler is about to sleep" in r.output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_kernel_keeps_its_order(boot, kernel, tmp_path, cpus):
+    """usertests reach most of the kernel, and what they reach takes its locks in one order."""
+    image = tmp_path / "fs.img"
+    image.write_bytes(guest.IMAGE.read_bytes())
+    r = boot("usertests -q", kernel=kernel, cpus=cpus, image=f"{image},snapshot=off", cpu_limit=400)
+    assert r.code == 0 and "lockdep" not in r.output, r.explain()

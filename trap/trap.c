@@ -60,6 +60,7 @@ bool is_kernel_text(uint64 pc) {
 
 static void interrupt(const struct trap_frame *frame) {
   struct hart *h = this_hart();
+  lockdep_restores(SSTATUS_SIE);
   h->irq_depth++;
   switch (frame->scause & ~SCAUSE_INTERRUPT) {
   case IRQ_TIMER:

@@ -12,6 +12,7 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/csr.h"
 #include "kern/lib/hart.h"
+#include "kern/lib/lockdep.h"
 #include "kern/lib/types.h"
 
 // [I] fixed after spin_init  [h] the hart that holds the lock  [a] atomic
@@ -20,6 +21,7 @@ struct spinlock {
   struct hart *owner;          // [a] that hart, or null
   struct spinlock *held_next;  // [h] next on its list
   const char *name;            // [I]
+  LOCKDEP_LOCK;                // [h]
 };
 
 #define SPINLOCK_INIT(lock_name)                                                                   \
@@ -72,9 +74,11 @@ static inline void spin_taken(struct spinlock *l, struct hart *h) {
 
 static inline irq_t spin_lock(struct spinlock *l) {
   irq_t irq = irq_save();
+  lockdep_spin(l, irq);
   if (__builtin_expect(!spin_try(l), 0))
     spin_wait(l);
   spin_taken(l, this_hart_unchecked());
+  lockdep_taken(l);
   return irq;
 }
 
@@ -82,6 +86,7 @@ static inline bool spin_trylock(struct spinlock *l, irq_t *irq) {
   *irq = irq_save();
   if (spin_try(l)) {
     spin_taken(l, this_hart_unchecked());
+    lockdep_taken(l);
     return true;
   }
   irq_restore(*irq);
@@ -102,6 +107,7 @@ static inline void spin_unlock_irq_off(struct spinlock *l) {
 
 static inline void spin_unlock(struct spinlock *l, irq_t irq) {
   spin_unlock_irq_off(l);
+  lockdep_restores(irq);
   irq_restore(irq);
 }
 

@@ -25,7 +25,7 @@
 #define FOREVER       100000
 
 #define SLEEPLOCK_INIT(lock)                                                                       \
-  { SPINLOCK_INIT("provoke"), WAITQ_INIT((lock).waiters, (lock).guard), NULL, NULL }
+  { SPINLOCK_INIT(#lock), WAITQ_INIT((lock).waiters, (lock).guard), NULL, NULL }
 
 static struct spinlock exhaust_spinlock = SPINLOCK_INIT("provoke");
 

@@ -106,3 +106,65 @@ void provoke_hung_task(char *words[]) {
   let_run("philosopher-2", lock_both, &locks[1]);
   timer_sleep(word_number(words[0], LONG_ENOUGH) * 10);
 }
+
+// --- LOCKDEP=y -----------------------------------------------------------------------------------
+
+#if LOCKDEP
+
+static struct spinlock spins[] = {SPINLOCK_INIT("one"), SPINLOCK_INIT("two"),
+                                  SPINLOCK_INIT("three"), SPINLOCK_INIT("one")};
+
+static __attribute__((noinline)) void take_two(struct spinlock *first, struct spinlock *second) {
+  irq_t irq = spin_lock(first);
+  spin_lock(second);
+  spin_unlock_irq_off(second);
+  spin_unlock(first, irq);
+}
+
+static void take_two_asleep(struct sleeplock *first, struct sleeplock *second) {
+  sleep_lock(first);
+  sleep_lock(second);
+  sleep_unlock(second);
+  sleep_unlock(first);
+}
+
+// Nothing waits: the order alone is wrong.
+void provoke_lock_order(char *words[]) {
+  if (word_is(words[0], "sleep")) {
+    sleep_init(&locks[0], "left");
+    sleep_init(&locks[1], "right");
+    take_two_asleep(&locks[0], &locks[1]);
+    take_two_asleep(&locks[1], &locks[0]);
+    return;
+  }
+  if (word_is(words[0], "same"))
+    take_two(&spins[0], &spins[3]);
+  take_two(&spins[0], &spins[1]);
+  if (word_is(words[0], "ring")) {
+    take_two(&spins[1], &spins[2]);
+    take_two(&spins[2], &spins[0]);
+  }
+  take_two(&spins[1], &spins[0]);
+}
+
+void provoke_lock_sleep(char *words[]) {
+  sleep_init(&locks[0], "left");
+  irq_t irq = spin_lock(&spins[0]);
+  if (word_is(words[0], "yield"))
+    thread_yield();
+  sleep_lock(&locks[0]);
+  spin_unlock(&spins[0], irq);
+}
+
+// early: by the release of another lock, with the wrong one of two states.
+void provoke_lock_interrupt(char *words[]) {
+  irq_t irq = spin_lock(&spins[0]);
+  if (word_is(words[0], "early")) {
+    spin_lock(&spins[1]);
+    spin_unlock(&spins[1], irq);
+  }
+  irq_on();
+  loop();
+}
+
+#endif

@@ -142,6 +142,16 @@ enum outcome {
 #define KASAN_TESTS(X)
 #endif
 
+// kern/provoke/hang.c: what LOCKDEP=y finds.
+#if LOCKDEP
+#define LOCKDEP_TESTS(X)                                                                           \
+  X(LOCK_ORDER, lock_order, STOPS, "[sleep|ring|same] take locks in one order, then in another")   \
+  X(LOCK_SLEEP, lock_sleep, STOPS, "[yield] sleep with a spin lock held")                          \
+  X(LOCK_INTERRUPT, lock_interrupt, STOPS, "[early] let interrupts in with a spin lock held")
+#else
+#define LOCKDEP_TESTS(X)
+#endif
+
 #define TESTS(X)                                                                                   \
   EXHAUST_TESTS(X)                                                                                 \
   SP_TESTS(X)                                                                                      \
@@ -153,7 +163,8 @@ enum outcome {
   ACCESS_TESTS(X)                                                                                  \
   HANG_TESTS(X)                                                                                    \
   OTHER_TESTS(X)                                                                                   \
-  KASAN_TESTS(X)
+  KASAN_TESTS(X)                                                                                   \
+  LOCKDEP_TESTS(X)
 
 #define DECLARE_TEST(name, function, outcome, help) void provoke_##function(char *words[]);
 TESTS(DECLARE_TEST)

@@ -22,6 +22,7 @@ static __attribute__((noinline)) void wait_for(struct sleeplock *l, struct threa
 }
 
 void sleep_lock(struct sleeplock *l) {
+  lockdep_sleep(l, thread_current()->locks);
   assert(!hart_held());
   struct thread *t = thread_current();
   irq_t irq = spin_lock(&l->guard);

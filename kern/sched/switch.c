@@ -95,6 +95,7 @@ void runq_yield(struct runqueue *q) {
 }
 
 void thread_yield(void) {
+  lockdep_waits(NULL);
   assert(!hart_held());
   irq_t irq = irq_save();
   struct runqueue *q = runq_mine();
@@ -104,6 +105,7 @@ void thread_yield(void) {
 }
 
 int thread_block(struct spinlock *lock, bool interruptible) {
+  lockdep_waits(lock);
   assert(hart_held() == lock && !lock->held_next);
   struct thread *t = thread_current();
   struct runqueue *q = runq_mine();

@@ -10,8 +10,8 @@ bench: kernel image
 	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
 # How another commit is built, to compare with: BASE=commit.
-BUILT_WITH = $(foreach v,CROSS LLVM VMAP_STACK HAVE_ARCH_VMAP_STACK KSTACK_GROW KASAN PROVOKE, \
-  $(v)='$($(v))')
+BUILT_WITH = $(foreach v,CROSS LLVM VMAP_STACK HAVE_ARCH_VMAP_STACK KSTACK_GROW KASAN LOCKDEP \
+  PROVOKE,$(v)='$($(v))')
 
 # Where the instructions go: docs/profile.md.
 profile: kernel image
