@@ -35,16 +35,17 @@ GDB ?= gdb-multiarch
 HOSTCC ?= cc
 PYTHON ?= /usr/bin/python3
 GDBPORT ?= $(shell expr 25000 + $$(id -u) % 5000)
+WATCHPORT ?= $(shell expr 30000 + $$(id -u) % 2000)
 
 # What scripts get by the environment.  The grader's options have the names of these, in small.
 GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM50 LOGS
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN LOCKDEP PROVOKE CPUS \
-  MEM QEMU GDB HOSTCC PYTHON GDBPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES EXTRA_PROGRAMS \
-  QEMU_ARGS GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND MINUTES BASE \
-  NAME CALL $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu demo bench profile stack-budget qemu-gdb gdb host model test \
-  crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
+  MEM QEMU GDB HOSTCC PYTHON GDBPORT WATCHPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES \
+  EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND \
+  MINUTES BASE NAME CALL $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu watch demo bench profile stack-budget qemu-gdb gdb host model \
+  test crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
   gradescope classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
   lint-budget lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
   clean help
@@ -77,8 +78,8 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu qemu-gdb bench profile crash demo run-%,$(MAKECMDGOALS)),qemu) \
-  $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) \
+  $(if $(filter qemu watch qemu-gdb bench profile crash demo run-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) $(filter watch,$(MAKECMDGOALS)) \
   $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm class, \
   $(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \

@@ -29,8 +29,10 @@ class Stub:
     """One connection to a stub.  The machine is stopped between calls of resume and wait."""
 
     def __init__(self, address, patience, alive=lambda: True):
-        """address: the path of a socket, or a host and port; alive: whether QEMU still runs."""
-        self.socket = connect(address, patience, alive)
+        """address: the path of a socket, or a host and port, or a socket that is connected; alive:
+        whether QEMU still runs."""
+        is_open = isinstance(address, socket.socket)
+        self.socket = address if is_open else connect(address, patience, alive)
         self.socket.settimeout(patience)
         self.buffer = b""
         self.hart = None  # the one that register packets are about

@@ -19,6 +19,12 @@ profile: kernel image
 	  $(if $(CALL),--call="$$CALL") $(if $(JSON),--json="$$JSON") \
 	  $(if $(BASE),--base="$$BASE") $(B) "$$NAME" $(ARGS)
 
+# As make qemu, with a page that shows the stacks meanwhile: docs/watch.md.
+watch: kernel image
+	@exec test/tools/leash -i env BOOT_LOG=$(B)/watch.log $(PYTHON) test/watch/watch \
+	  --port $(WATCHPORT) --kernel $(B)/kernel $(MACHINE) $(DISK) \
+	  -append '$(APPEND)'"$$([ -t 0 ] || echo '$(if $(filter --,$(APPEND)),, -- sh)')"
+
 # The script builds the kernel with VMAP_STACK=n, in $(B)/vmap-n.
 demo: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/demo $(B)
