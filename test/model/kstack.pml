@@ -13,16 +13,26 @@
 // it may lose one, too, adds nothing, since it could have taken it in later.  A step is a store as
 // the others see it.  Where nothing keeps two of them in order, as when a fence is left out, they
 // happen in either.  Each name in #ifdef leaves out or changes one thing, and must break a rule.
+//
+// With GROWTH a stack may grow while its thread runs on it (KSTACK_GROW=y), by a page that only
+// slot 0 has here.  That page is mapped later than the other, and unmapped with it.
 
 #define SLOTS    2
 #define FRAMES   2  // numbered from 1; a stack has one
-#define MAPPINGS 3  // the longest history: slot and frame used, then used again, and one more
+#ifdef GROWTH
+#define MAPPINGS 2  // the longest history: slot and frame used, then used again
+#else
+#define MAPPINGS 3  // and one more
+#endif
 
 #define EMPTY   0             // the hart has nothing in its cache for that slot
 #define INVALID (FRAMES + 1)  // it has cached that nothing is mapped
 #define TLB(h, s) tlb[(h) * SLOTS + (s)]
 #define OTHER     (1 - me)
 #define ANY(x)    (state[0] == x || state[1] == x)
+#define THERE     1             // the hart has cached that page where the stack has grown
+#define NOT_THERE 2             // or that nothing is mapped there
+#define GROWN(s)  (s == 0 && grown)
 
 mtype = { FREE, FILLED, NEW, READY, RUNNING, CACHED, ERASED, LAZY, DETACHED }
 
@@ -39,6 +49,8 @@ byte fenced[2];                // the hart's fence_generation
 bool online[2], up[2];         // up: it has also fenced
 byte unseen[2];                // 1 + slot whose entry this hart has cleared, not yet in memory
 bool own_sees[2];              // but its own walks see that: it has fenced since
+bool grown, grown_valid;       // the page where slot 0 has grown: there is a frame; V in the entry
+byte low[2];                   // that page in the hart's cache: EMPTY, THERE, NOT_THERE
 
 // --- hardware -----------------------------------------------------------------------------------
 
@@ -50,17 +62,29 @@ inline walk(h, s) {
   fi
 }
 
+inline walk_low(h) {
+  if
+  :: grown_valid && !(own_sees[h] && unseen[h] == 1) -> low[h] = THERE
+  :: else -> low[h] = NOT_THERE
+  fi
+}
+
 // What the hart has cleared reaches memory.
 inline store_reaches(h) {
   if
-  :: unseen[h] -> valid[unseen[h] - 1] = false; unseen[h] = 0; own_sees[h] = false
+  :: unseen[h] ->
+     valid[unseen[h] - 1] = false;
+     grown_valid = grown_valid && unseen[h] != 1;
+     unseen[h] = 0;
+     own_sees[h] = false
   :: else
   fi
 }
 
 inline forget(h) {
   TLB(h, 0) = EMPTY;
-  TLB(h, 1) = EMPTY
+  TLB(h, 1) = EMPTY;
+  low[h] = EMPTY
 }
 
 active proctype walks() {
@@ -70,6 +94,10 @@ end:
   :: atomic { TLB(0, 1) == EMPTY -> walk(0, 1) }
   :: atomic { TLB(1, 0) == EMPTY -> walk(1, 0) }
   :: atomic { TLB(1, 1) == EMPTY -> walk(1, 1) }
+#ifdef GROWTH
+  :: atomic { low[0] == EMPTY -> walk_low(0) }
+  :: atomic { low[1] == EMPTY -> walk_low(1) }
+#endif
   :: atomic { unseen[0] -> store_reaches(0) }
   :: atomic { unseen[1] -> store_reaches(1) }
   od
@@ -136,7 +164,8 @@ inline go_online() {
   d_step {
     up[me] = true;
     assert(TLB(me, 0) == EMPTY || TLB(me, 0) == INVALID || TLB(me, 0) == frame[0]);
-    assert(TLB(me, 1) == EMPTY || TLB(me, 1) == INVALID || TLB(me, 1) == frame[1])
+    assert(TLB(me, 1) == EMPTY || TLB(me, 1) == INVALID || TLB(me, 1) == frame[1]);
+    assert(low[me] != THERE || grown)
   }
 }
 
@@ -149,7 +178,14 @@ inline use(s) {
     :: TLB(me, s) == EMPTY -> walk(me, s)
     :: else
     fi;
-    assert(valid[s] && TLB(me, s) == frame[s])
+    assert(valid[s] && TLB(me, s) == frame[s]);
+#ifdef GROWTH
+    if
+    :: GROWN(s) && low[me] == EMPTY -> walk_low(me)
+    :: else
+    fi;
+    assert(!GROWN(s) || low[me] == THERE)
+#endif
   }
 }
 
@@ -195,6 +231,18 @@ inline map_stack() {
 #endif
 }
 
+// The fault that finds the end of what is mapped maps one page more, and goes on there.
+inline grow() {
+  d_step { grown = true; grown_valid = true };
+#ifndef NO_GROWTH_GENERATION
+  d_step { generation++; made_in[s] = generation };
+#endif
+#ifndef NO_GROWTH_FENCE
+  fence_self();
+#endif
+  use(s)
+}
+
 inline fill(x) {
   s = x;
   if
@@ -236,8 +284,10 @@ inline release(x) {
     :: state[x] == DETACHED ->
        assert(!up[0] || (TLB(0, 0) != frame[x] && TLB(0, 1) != frame[x]));
        assert(!up[1] || (TLB(1, 0) != frame[x] && TLB(1, 1) != frame[x]));
+       assert(x != 0 || ((!up[0] || low[0] != THERE) && (!up[1] || low[1] != THERE)));
        used[frame[x]] = false;
        frame[x] = 0;
+       grown = grown && x != 0;
        state[x] = FREE
     :: else
     fi
@@ -273,10 +323,16 @@ end:
   :: atomic { ANY(READY) -> choose(READY); state[s] = RUNNING }; // prepare
      catch_up(s);
      use(s);
+#ifdef GROWTH
      if
-     :: use(s); state[s] = READY // it yields
-     :: state[s] = CACHED        // it ended: thread_free
-     :: unmap_stack()            // the same, and the cache is full
+     :: s == 0 && !grown -> grow()
+     :: true
+     fi;
+#endif
+     if
+     :: use(s); state[s] = READY          // it yields
+     :: !GROWN(s) -> state[s] = CACHED    // it ended: thread_free
+     :: unmap_stack()                     // the same, and it has grown, or the cache is full
      fi
   :: atomic { ANY(CACHED) -> choose(CACHED); state[s] = ERASED };
      if
