@@ -46,9 +46,9 @@ OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN LOCKD
   MINUTES BASE NAME CALL $(CLASS) $(GRADED)
 COMMANDS := tools kernel image qemu watch demo bench profile stack-budget qemu-gdb gdb host model \
   test crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
-  gradescope classroom50 lint lint-format lint-text lint-size lint-style lint-warnings lint-layers \
-  lint-budget lint-instructions lint-headers lint-clang lint-shell compile_commands.json doctor \
-  clean help
+  gradescope classroom50 pictures book lint lint-format lint-text lint-size lint-style \
+  lint-warnings lint-layers lint-budget lint-instructions lint-headers lint-clang lint-shell \
+  compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
@@ -78,11 +78,12 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu watch qemu-gdb bench profile crash demo run-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter qemu watch qemu-gdb bench profile crash demo pictures run-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) $(filter watch,$(MAKECMDGOALS)) \
-  $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm class, \
-  $(MAKECMDGOALS)),test) \
+  $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm \
+  pictures class,$(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
+  $(if $(filter test book,$(MAKECMDGOALS)),book) $(if $(filter test,$(MAKECMDGOALS)),browser) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
 # Asked for when first used: by then the doctor has been.
@@ -295,7 +296,7 @@ image: $(B)/fs.img $(B)/fsck
 # --- running -------------------------------------------------------------------------------------
 
 # These have the image read, and for each machine a copy of what is written.
-bench profile demo test fuzz fuzz-images soak grade mutants: readable
+bench profile demo test pictures fuzz fuzz-images soak grade mutants: readable
 readable:
 	@test/tools/unused -r $(B)/fs.img
 

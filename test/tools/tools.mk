@@ -29,6 +29,16 @@ watch: kernel image
 demo: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/demo $(B)
 
+# Those of docs/pictures, from constants and a run: docs/changing.md.
+pictures: kernel image
+	@exec test/tools/leash $(PYTHON) test/tools/pictures $(if $(OUT),--out "$$OUT") '$(CC)' $(B)
+
+# The pages as a site.  docs/conf.py says how.
+book: tools
+	@rm -rf $(B)/book
+	$(call say,BOOK,$(B)/book/index.html)exec test/tools/leash $(PYTHON) -m sphinx -b html -E -q -W \
+	  --keep-going -d $(B)/doctrees docs $(B)/book
+
 # A stack's life on harts that cache all they may: docs/fences.md.
 model: tools
 	@exec test/tools/leash $(PYTHON) test/model/check
