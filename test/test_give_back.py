@@ -82,3 +82,18 @@ def test_given_back(tmp_path, symbols, call, place):
     output = plant(tmp_path, symbols, call, place)
     assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
     assert "read-only" not in output, output[-2500:]
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_read_only(boot, tmp_path, cpus):
+    """Where others share the commit nothing of it is kept: the disk is as before, and is read as
+    before.  Their calls fail, and so does every write, poweroff included."""
+    image = shutil.copy(guest.IMAGE, tmp_path / "fs.img")
+    r = boot("victim shared", cpus=cpus, image=None, extra=disk(image))
+    assert r.code == 1 and r.output.count("read-only from now on") == 1, r.explain()
+    assert "the transaction ends with -5" in r.output, r.explain()
+    assert "victim: create -1 mkdir -1 unlink -1 write -1 sync 1 half -1 read 0" \
+        in r.output, r.explain()
+    assert "damaged" not in r.output and "panic" not in r.output, r.explain()
+    checked = guest.fsck(image)
+    assert checked.returncode == 0, checked.stdout

@@ -54,15 +54,13 @@ static const char *why_panic(const struct hart *h, const struct thread *t,
   return NULL;
 }
 
-// Return whether the interrupted thread is in a function that allocates, and has begun (I6).
+// Return whether the interrupted thread is in a function that allocates (I6).
 static bool allocates(const struct trap_frame *frame, struct stack_bounds stack) {
   struct unwind u;
   unwind_begin(&u, frame, stack);
-  bool begun = u.cfa == frame_reg(frame, REG_S0);  // the innermost function has made its frame
   do {
-    if (begun && u.pc >= (uint64)vm_text && u.pc < (uint64)vm_text_end)
+    if (u.pc >= (uint64)vm_text && u.pc < (uint64)vm_text_end)
       return true;
-    begun = true;
   } while (unwind_next(&u));
   return false;
 }

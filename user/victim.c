@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
+// victim shared: a process is killed in a transaction while another one has one open, so that the
+// file system becomes read-only.  Says what can still be done.
+//
 // victim CALL COUNT: COUNT processes make the call, one after another, for a test that lets the
 // kernel kill them in it.  Says how many were killed, and what is missing afterwards.
 
@@ -102,7 +105,32 @@ static int run(void (*make)(void)) {
   return status == -1;
 }
 
+static void provoke(const char *what) {
+  int fd = open("/crash", O_WRONLY);
+  if (fork() == 0) {
+    write(fd, what, (int)strlen(what));
+    exit(0);
+  }
+  close(fd);
+}
+
+static void shared(void) {
+  int keeps = open("/victim.old", O_CREATE | O_RDWR), status;
+  provoke("TRANSACTION 20");
+  sleep(5);
+  provoke("EXHAUST_TRANSACTION half");
+  wait(&status);
+  wait(&status);
+  printf("victim: create %d mkdir %d unlink %d write %d sync %d half %d read %d\n",
+         open("/victim.2", O_CREATE), mkdir("/victim.3"), unlink("/true"), write(keeps, block, 9),
+         sync() < 0, open("/half", O_RDONLY), read(keeps, block, 1));
+}
+
 int main(int argc, char *argv[]) {
+  if (argc == 2 && strcmp(argv[1], "shared") == 0) {
+    shared();
+    return exec("/true", ARGS("true"));
+  }
   if (argc != 3)
     die("usage: victim CALL COUNT");
   void (*make)(void) = find(argv[1]);

@@ -345,7 +345,9 @@ static int fault_resolve(struct space *s, pte_t *pte, uva_t va, enum access acce
   return lazy_fill(s, va);
 }
 
-int space_fault(struct space *s, uva_t va, enum access access) {
+// Not with what allocates (kernel.ld): when it runs out of stack, nothing has been taken.
+__attribute__((section(".text.fault"))) int space_fault(struct space *s, uva_t va,
+                                                        enum access access) {
   static const pte_t needs[] = {
       [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
   if (va >= USER_END)

@@ -61,12 +61,13 @@ static void give_back_files(struct process *p) {
 
 void process_discard(struct process *p) {
   struct thread *t = p->thread;
-  give_back_files(p);
-  if (t && t->space)
-    space_destroy(t->space);
-  p->thread = NULL;
-  if (t)
+  if (t) {
+    give_back_files(p);
+    if (t->space)
+      space_destroy(t->space);
+    p->thread = NULL;
     thread_free(t);
+  }
   irq_t irq = spin_lock(&process_lock);
   list_remove(&p->sibling);
   if (p->pid > 0)

@@ -103,6 +103,13 @@ void provoke_exhaust_transaction(char *words[]) {
   must_be_dead(words);
 }
 
+void provoke_transaction(char *words[]) {
+  if (log_begin() < 0)
+    return;
+  timer_sleep((uint32)word_number(words[0], 10));
+  kprintf("provoke: the transaction ends with %d\n", log_end());
+}
+
 static uint64 allocations;  // that a fork may still make
 
 static bool exhaust_allocation(void) {

@@ -21,6 +21,7 @@ enum outcome {
   X(EXHAUST_SLEEPLOCK, exhaust_sleeplock, STOPS, "recurse holding a sleep lock")                   \
   X(EXHAUST_TRANSACTION, exhaust_transaction, STOPS,                                               \
     "[half] recurse in a transaction, which has changed a directory")                              \
+  X(TRANSACTION, transaction, RETURNS, "[N] keep a transaction open for N ticks")                  \
   X(EXHAUST_FORK, exhaust_fork, STOPS, "[N] recurse in the N-th allocation of a fork")             \
   X(EXHAUST_KTHREAD, exhaust_kthread, STOPS, "recurse in a kernel thread")                         \
   X(EXHAUST_FRAMES, exhaust_frames, STOPS, "[N] make frames of N bytes, in assembly")              \

@@ -596,6 +596,47 @@ static void test_sync(uint64 fails) {
   CHECK(log_sync() == expected && log_close() == expected);
 }
 
+// A call is killed in its transaction, alone or while another one is open.
+static void test_killed(uint64 shared) {
+  static const struct dirent half = {.inum = ROOT_INO, .name = "half"};
+  pthread_t holder;
+  struct inode *ip;
+  quiet = true;
+  image_make(600, 60, 60);
+  CHECK(mount() == 0 && make_file("old", 3000, 1) == 3000 && log_sync() == 0);
+  CHECK(make_file("gone", 9000, 1) == 9000 && name_unlink(root, "gone") == 0);
+  uint64 before = image_digest();
+  CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+  if (shared) {
+    CHECK(pthread_create(&holder, NULL, hold, NULL) == 0);
+    pthread_barrier_wait(&barrier);
+    CHECK(make_file("new", 100, 2) == 100);
+  }
+  struct file *f = open_file(shared ? "new" : "old", O_RDWR);
+  CHECK(log_begin() == 0 && inode_lock(root) == 0);
+  CHECK(inode_write(root, &half, root->disk.size, sizeof(half)) == sizeof(half));
+  CHECK(inode_alloc(T_FILE, 0, 0, &ip) == 0);
+  log_abandon();
+  inode_unlock(ip);
+  inode_unlock(root);
+  inode_put(ip);
+  CHECK(!thread_current()->in_transaction && image_digest() == before);
+  CHECK(name_lookup(root, "half", &ip) == -ENOENT);
+  check_file("old", 3000, 1, 1000);
+  if (shared) {
+    CHECK(file_read(f, USER_BASE, 1) < 0 && file_write(f, USER_BASE, 1) == -EROFS);
+    CHECK(name_lookup(root, "new", &ip) == -ENOENT && make("d", T_DIR) == -EROFS);
+    pthread_barrier_wait(&barrier);
+    pthread_join(holder, NULL);
+    CHECK(log_sync() == -EROFS && image_digest() == before);
+  } else {
+    CHECK(make_file("half", 9000, 3) == 9000 && make("d", T_DIR) == 0 && log_sync() == 0);
+    check_file("half", 9000, 3, 1000);
+    check_image();
+  }
+  file_close(&f);
+}
+
 static void test_durability(void) {
   for (unsigned seed = 0; seed < 20; seed++) {
     RUN(test_sync, seed % 2);
@@ -946,6 +987,8 @@ int main(int argc, char **argv) {
   RUN(test_full_log, LOG_BLOCKS_MAX);
   RUN(test_full_log, LOG_BLOCKS_MAX + 1);
   test_durability();
+  RUN(test_killed, false);
+  RUN(test_killed, true);
   test_errors();
   test_damage(200 * scale);
   test_power_cuts(one_of_each, 30);
