@@ -3,12 +3,16 @@
 only looks like a hang goes on."""
 
 import re
+import signal
+import subprocess
+import threading
+import time
 
 import guest
 import pytest
 
 PANIC = 1
-SOON = "hang=1"  # seconds for a spin lock; twice that for a hart, six times for a sleep lock
+SOON = "hang=2"  # seconds for a spin lock; twice that for a hart, six times for a sleep lock
 
 
 def harts_of(output):
@@ -21,7 +25,7 @@ def harts_of(output):
 def test_spin_lock(boot, cpus):
     r = boot("provoke SPINLOCKUP", cpus=cpus, append=SOON)
     assert r.code == PANIC, r.explain()
-    found = re.search(r"^Hart (\d), pid 2 \(provoke\), has waited for a spin lock for 1 s\.$",
+    found = re.search(r"^Hart (\d), pid 2 \(provoke\), has waited for a spin lock for 2 s\.$",
                       r.output, re.MULTILINE)
     harts = harts_of(r.output)
     assert found and sorted(harts) == list(range(cpus)), r.explain()
@@ -40,7 +44,7 @@ def test_spin_lock(boot, cpus):
 def test_hart_without_interrupts(boot):
     r = boot("provoke HARDLOCKUP", cpus=3, append=SOON)
     assert r.code == PANIC, r.explain()
-    found = re.search(r"^Hart (\d), pid 2 \(provoke\), has taken no interrupt for 2 s\.$", r.output,
+    found = re.search(r"^Hart (\d), pid 2 \(provoke\), has taken no interrupt for 4 s\.$", r.output,
                       re.MULTILINE)
     harts = harts_of(r.output)
     assert found and sorted(harts) == [0, 1, 2], r.explain()
@@ -54,7 +58,7 @@ def test_hart_that_does_not_switch(boot, cpus):
     r = boot("provoke SOFTLOCKUP", cpus=cpus, append=SOON)
     assert r.code == PANIC, r.explain()
     found = re.search(
-        r"^Hart (\d), pid 2 \(provoke\), has kept a ready thread waiting for 2 s\.$", r.output,
+        r"^Hart (\d), pid 2 \(provoke\), has kept a ready thread waiting for 4 s\.$", r.output,
         re.MULTILINE)
     harts = harts_of(r.output)
     assert found and sorted(harts) == list(range(cpus)), r.explain()
@@ -64,10 +68,10 @@ def test_hart_that_does_not_switch(boot, cpus):
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_threads_that_wait_for_each_other(boot, cpus):
     """Both are reported, once, and the machine goes on."""
-    r = boot("provoke HUNG_TASK 20", cpus=cpus, append=SOON)
+    r = boot("provoke HUNG_TASK 30", cpus=cpus, append=SOON)
     assert r.code == 0, r.explain()
     for me, other, lock in (1, 2, "right"), (2, 1, "left"):
-        assert r.output.count(f"thread philosopher-{me} has waited for a sleep lock for 6 s.") == 1
+        assert r.output.count(f"thread philosopher-{me} has waited for a sleep lock for 12 s.") == 1
         assert re.search(rf'philosopher-{me} waits for the sleep lock "{lock}", held by kernel '
                          rf"thread philosopher-{other}:\n(  .*\n)*.*sleep_lock\+.*\n.*lock_both\+",
                          r.output)
@@ -95,6 +99,27 @@ def test_idle_is_no_hang(boot):
     assert r.code == 0 and "hangs" not in r.output, r.explain()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("cpus", [3, 8])
+def test_time_that_jumps_is_no_hang(cpus):
+    """A machine that stands still, as a stopped process, while its clock goes on.  More harts than
+    the host has processors wait for each other, too."""
+    words = guest.arguments(cpus=cpus, append=f"{SOON} -- usertests -q pipe- fork-")
+    qemu = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, preexec_fn=guest.die_with_parent)
+    reader = threading.Thread(target=lambda: output.append(qemu.stdout.read()))
+    output = []
+    reader.start()
+    while qemu.poll() is None:
+        time.sleep(1)
+        qemu.send_signal(signal.SIGSTOP)
+        time.sleep(6)
+        qemu.send_signal(signal.SIGCONT)
+    reader.join()
+    assert qemu.returncode == 0 and b"ALL TESTS PASSED" in output[0], output[0][-2000:]
+    assert b" hangs" not in output[0]
+
+
 # --- LOCKDEP=y -----------------------------------------------------------------------------------
 
 @pytest.fixture(scope="session")
@@ -105,6 +130,8 @@ def kernel():
 @pytest.mark.parametrize("word, locks, orders", [
     ("", "two one", ["one two first take_two", "two one now take_two"]),
     ("ring", "three one", ["one two first take_two", "two three first take_two",
+                           "three one now take_two"]),
+    ("back", "three one", ["one two first take_two", "two three first take_two",
                            "three one now take_two"]),
     ("same", "one one", ["one one now take_two"]),
     ("sleep", "right left", ["left right first take_two_asleep",

@@ -128,7 +128,7 @@ static void take_two_asleep(struct sleeplock *first, struct sleeplock *second) {
   sleep_unlock(first);
 }
 
-// Nothing waits: the order alone is wrong.
+// Nothing waits: the order alone is wrong.  ring, back: that of three, learned in either direction.
 void provoke_lock_order(char *words[]) {
   if (word_is(words[0], "sleep")) {
     sleep_init(&locks[0], "left");
@@ -139,8 +139,10 @@ void provoke_lock_order(char *words[]) {
   }
   if (word_is(words[0], "same"))
     take_two(&spins[0], &spins[3]);
+  if (word_is(words[0], "back"))
+    take_two(&spins[1], &spins[2]);
   take_two(&spins[0], &spins[1]);
-  if (word_is(words[0], "ring")) {
+  if (word_is(words[0], "ring") || word_is(words[0], "back")) {
     take_two(&spins[1], &spins[2]);
     take_two(&spins[2], &spins[0]);
   }

@@ -146,7 +146,7 @@ enum outcome {
 // kern/provoke/hang.c: what LOCKDEP=y finds.
 #if LOCKDEP
 #define LOCKDEP_TESTS(X)                                                                           \
-  X(LOCK_ORDER, lock_order, STOPS, "[sleep|ring|same] take locks in one order, then in another")   \
+  X(LOCK_ORDER, lock_order, STOPS, "[sleep|ring|back|same] take locks in one order and another")   \
   X(LOCK_SLEEP, lock_sleep, STOPS, "[yield] sleep with a spin lock held")                          \
   X(LOCK_INTERRUPT, lock_interrupt, STOPS, "[early] let interrupts in with a spin lock held")
 #else
