@@ -34,7 +34,7 @@ pictures: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/pictures $(if $(OUT),--out "$$OUT") '$(CC)' $(B)
 
 # The pages as a site.  docs/conf.py says how.
-book: tools
+book: $(B)/options
 	@rm -rf $(B)/book
 	$(call say,BOOK,$(B)/book/index.html)exec test/tools/leash $(PYTHON) -m sphinx -b html -E -q -W \
 	  --keep-going -d $(B)/doctrees docs $(B)/book
