@@ -3,6 +3,7 @@
 where it should, and what cannot grow says why."""
 
 import re
+import shutil
 import subprocess
 
 import guest
@@ -153,3 +154,66 @@ def test_moves_after_growth(boot_growing):
     it, and the kernel's other stacks of that generation are as new there."""
     r = boot_growing("provoke ON_HART 1 ON_HART 2 STACK_USE 8192", cpus=3)
     assert r.records == [] and "used 8192 bytes" in r.output, r.explain()
+
+
+def host_notices(tree, _):
+    done = subprocess.run(["make", "-C", str(tree), "build/test/host/test_growth"], text=True,
+                          env=guest.environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done.stdout
+    return subprocess.run([tree / "build/test/host/test_growth"], check=False).returncode != 0
+
+
+def facts(result):
+    return [(k["class"], k["hi"] - k["lo"]) for k in result.records]
+
+
+def guest_notices(test, clean):
+    """clean: the facts of the test in a kernel that is right."""
+    def run(tree, boot):
+        made = subprocess.run(["make", "-C", str(tree), "kernel", "BUILD=build", "KSTACK_GROW=y"],
+                              text=True, env=guest.environment(), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert made.returncode == 0, made.stdout
+        return facts(boot(f"provoke {test}", kernel=tree / "build/kernel")) != clean
+
+    return run
+
+
+JUDGES = {
+    "not-refilled": ("SPARE 3 STACK_USE 12000", []),
+    "last-pages": ("SPARE 2 STACK_USE 8192", [("growth", STACK)]),
+    "no-end": ("EXHAUST_STACK", [("overflow", STACK)]),
+}
+# Wrong kernels: those of test/mutants/growth/.
+WRONG = {
+    "no-fence": host_notices,
+    "no-generation": host_notices,
+    "not-charged": host_notices,
+    "cached": host_notices,
+    **{name: guest_notices(*judge) for name, judge in JUDGES.items()},
+}
+
+
+@pytest.mark.parametrize("test, clean", JUDGES.values())
+def test_right_kernel(boot_growing, test, clean):
+    """What the wrong ones are judged by."""
+    assert facts(boot_growing(f"provoke {test}")) == clean
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_kernel_is_noticed(boot, kernel, tmp_path, name):
+    """With the objects of the right one, since one file differs."""
+    patch = guest.TOP / "test/mutants/growth" / f"{name}.patch"
+    tree = tmp_path / "tree"
+    left_out = shutil.ignore_patterns(".git", "build*", "__pycache__", ".pytest_cache")
+    guest.copy_tree(guest.TOP, tree, left_out)
+    guest.copy_tree(kernel.parent, tree / "build")
+    subprocess.run(["git", "apply", "--whitespace=nowarn", str(patch)], cwd=tree, check=True,
+                   env=guest.environment(GIT_CEILING_DIRECTORIES=str(tmp_path)))
+    assert WRONG[name](tree, boot)
+
+
+def test_every_wrong_kernel_is_tried():
+    patches = (guest.TOP / "test/mutants/growth").glob("*.patch")
+    assert sorted(WRONG) == sorted(path.stem for path in patches)
