@@ -42,13 +42,13 @@ GRADED := LAB SEED SUBMISSION JSON JUNIT TAP HTML MARKDOWN GRADESCOPE CLASSROOM5
 CLASS := SUBMISSIONS OUT ROSTER LATE_COST REGRADE HOSTS
 OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN LOCKDEP PROVOKE CPUS \
   MEM QEMU GDB HOSTCC PYTHON GDBPORT WATCHPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES \
-  EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE CUT STEP CALLS ROUND \
-  MINUTES BASE NAME CALL $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu watch demo bench profile stack-budget qemu-gdb gdb host model \
-  test crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants lab labs handin class \
-  gradescope classroom50 pictures book lint lint-format lint-text lint-size lint-style \
-  lint-warnings lint-layers lint-budget lint-instructions lint-headers lint-clang lint-shell \
-  compile_commands.json doctor clean help
+  EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE RECORDING CUT STEP \
+  CALLS ROUND MINUTES BASE NAME CALL $(CLASS) $(GRADED)
+COMMANDS := tools kernel image qemu watch demo bench profile stack-budget qemu-gdb gdb record \
+  replay reverse host model test crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants \
+  lab labs handin class gradescope classroom50 pictures book lint lint-format lint-text \
+  lint-size lint-style lint-warnings lint-layers lint-budget lint-instructions lint-headers \
+  lint-clang lint-shell compile_commands.json doctor clean help
 
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
@@ -78,8 +78,9 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu watch qemu-gdb bench profile crash demo pictures run-%,$(MAKECMDGOALS)),qemu) \
-  $(if $(filter %gdb,$(MAKECMDGOALS)),gdb) $(filter watch,$(MAKECMDGOALS)) \
+  $(if $(filter qemu watch qemu-gdb bench profile crash demo pictures record replay reverse run-% \
+  record-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter %gdb reverse,$(MAKECMDGOALS)),gdb) $(filter watch,$(MAKECMDGOALS)) \
   $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm \
   pictures class,$(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \

@@ -17,6 +17,7 @@ import locks  # noqa: E402,F401
 import machine  # noqa: E402,F401
 import paging  # noqa: E402,F401
 import programs  # noqa: E402,F401
+import reverse  # noqa: E402,F401
 import stacks  # noqa: E402,F401
 import threads  # noqa: E402,F401
 import view  # noqa: E402,F401

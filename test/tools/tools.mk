@@ -90,3 +90,23 @@ BUDGET = $(PYTHON) test/tools/stack-budget $(if $(filter y,$(KASAN)),--kasan)
 stack-budget: $(OBJECTS) $(CALLGRAPHS)
 	@exec env $(BUILT_WITH) $(BUDGET) $(if $(ARGS),--way="$(ARGS)") $(if $(JSON),--json="$$JSON") \
 	  $(if $(BASE),--base="$$BASE") $(OBJDUMP) $(B) $(SOURCES)
+
+# A run that can be shown again, and debugged backwards (docs/debugging.md).  QEMU records one hart.
+RECORDED = $(call quote,$(or $(RECORDING),$(B)/recording))
+RECORD = exec test/tools/leash $(PYTHON) test/tools/replay record $(RECORDED) $(B) $(MACHINE) \
+  -append
+
+record record-%: override CPUS := 1
+
+record: kernel image readable
+	@$(RECORD) '$(APPEND)'$(if $(NAME),' -- /$(NAME) $(ARGS)', \
+	  "$$([ -t 0 ] || echo '$(if $(filter --,$(APPEND)),, -- sh)')")
+
+record-%: kernel image readable
+	@$(RECORD) '$(APPEND) -- /$* $(ARGS)'
+
+replay: tools
+	@exec test/tools/leash $(PYTHON) test/tools/replay show $(RECORDED) $(QEMU)
+
+reverse: tools
+	@exec test/tools/leash -i $(PYTHON) test/tools/replay debug $(RECORDED) $(QEMU)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""Back in time, in a recording (`make reverse`); `last-write`.
+
+test/tools/gdb-reverse has the machine, counts its instructions, and can begin it anew."""
+
+import gdb
+import explain
+import faults
+import kernel
+import paging
+import threads
+
+FORWARD_ONLY = ("This machine cannot go back, because it was not recorded: `make record-NAME`, "
+                "then `make reverse`.  QEMU records machines of one hart alone.")
+WORD_SIZE = 8
+
+
+def ask(packet):
+    """Ask test/tools/gdb-reverse.  Returns its answer as text; "" from another machine."""
+    connection = gdb.selected_inferior().connection
+    if not hasattr(connection, "send_packet"):
+        raise gdb.GdbError("This GDB is too old to go back by this command: 12 can, or "
+                           "`reverse-continue` to a watchpoint.")
+    answer = connection.send_packet("qBulwark." + packet)
+    text = answer.decode() if isinstance(answer, bytes) else answer
+    if text == "E02":
+        raise gdb.GdbError("Stopped by ^C; the machine is where it was.")
+    if text == "E03":
+        raise gdb.GdbError("QEMU's replay stands still or takes too long, twice: that happens to "
+                           "QEMU.  The machine is where it was; try again.")
+    return text
+
+
+def can_go_back():
+    try:
+        return ask("where") != ""
+    except kernel.ERRORS:
+        return False
+
+
+def where():
+    """How many instructions the machine has executed."""
+    return int(ask("where"), 16)
+
+
+def go(count):
+    """Go to where that many instructions were executed."""
+    ask(f"go:{count:x}")
+    for command in "maintenance flush register-cache", "maintenance flush dcache":
+        gdb.execute(command, to_string=True)
+    kernel.pages.clear()
+
+
+class Store:
+    """One that was made after count instructions, with pc, sp and the thread that ran."""
+
+    def __init__(self, text):
+        self.count, self.pc, self.sp, self.thread = (int(word, 16) for word in text.split(","))
+
+
+def stores(address, size):
+    """All stores up to now to a place, the first one first."""
+    peek = int(kernel.variable("harts")[0]["current"].address)
+    places = [f"{at:x},{size:x}" for at in aliases(address)]
+    answer = ask(f"stores:{peek:x};{';'.join(places)}")
+    return [Store(text) for text in answer[1:].split(";") if text]
+
+
+def aliases(address):
+    """The address, and where the direct map shows the same memory."""
+    yield address
+    leaf = paging.leaf(paging.hart_root(), address)
+    if leaf and paging.alias(address) is None:
+        yield paging.direct(leaf.pa)
+
+
+def place_in_words(pc):
+    found = explain.symbol_at(pc)
+    line = gdb.find_pc_line(pc)
+    there = f" ({line.symtab.filename}:{line.line})" if line.symtab else ""
+    return f"{found[0] if found else hex(pc)}{there}"
+
+
+def runner():
+    thread = threads.current()
+    return threads.who(thread) if thread else "the kernel, before its first thread"
+
+
+class LastWrite(kernel.Command):
+    """Go back to the last store to the word at ADDRESS, in a recording.
+
+Usage: last-write ADDRESS
+
+It says which function, line and thread made the store, and stops before it; `stepi` makes it, and
+`overflow` goes on to the fault again.  A store by way of the direct map is found, too; one by a
+device is not."""
+
+    name, usage = "last-write", "ADDRESS"
+    kind = gdb.COMMAND_RUNNING
+
+    def run(self, argument):
+        if not argument:
+            raise self.wrong()
+        kernel.need_kernel()
+        if not can_go_back():
+            raise gdb.GdbError(FORWARD_ONLY)
+        address = kernel.address_of(argument)
+        size = WORD_SIZE - address % WORD_SIZE
+        found = stores(address, size)
+        if not found:
+            raise gdb.GdbError(f"No hart has stored to {address:#x} up to here: it holds what it "
+                               "held at the start, or a device wrote it.")
+        go(found[-1].count)
+        pc = int(gdb.newest_frame().pc())
+        kernel.say(f"The last store to {address:#x} is in {place_in_words(pc)}, by {runner()}.  It "
+                   "is about to happen.")
+        gdb.execute("frame")
+
+    def complete(self, _text, _word):
+        return gdb.COMPLETE_EXPRESSION
+
+
+class Begin(kernel.Command):
+    """Go to the first kernel fault of the recording, or to its end."""
+
+    name, hidden = "bulwark-reverse", True
+
+    def run(self, argument):
+        ask(f"end:{kernel.function('power_off'):x}")
+        stop = gdb.Breakpoint(f"*{faults.where():#x}", temporary=True)
+        gdb.execute("continue", to_string=True)
+        came = int(gdb.newest_frame().pc()) == faults.where()
+        if stop.is_valid():
+            stop.delete()
+        if came:
+            kernel.pages.clear()
+            kernel.say("\n" + faults.in_words(faults.fault_now()))
+            gdb.execute("backtrace")
+        else:
+            kernel.say("\nThe kernel had no fault: this is the end of the recording.")
+        kernel.say("\nThis is a recording: `last-write ADDRESS` goes back in it, as do "
+                   "reverse-stepi,\nreverse-next, reverse-finish and reverse-continue.")
+
+
+LastWrite()
+Begin()
