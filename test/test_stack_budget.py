@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import guest
 import pytest
+import stack_watch
 from test_tools import SKIPPED, SOURCES, copy_source
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("stack-budget")]  # one build
@@ -70,7 +71,8 @@ def test_every_call_and_interrupt_is_there(report):
     names = {row["way"] for row in report["ways"]}
     calls = re.findall(r"CALL\((\w+), \d+\)", (guest.TOP / "kern/lib/abi.h").read_text())
     assert len(calls) > 25
-    assert {f"system call {name}" for name in calls} == {n for n in names if "system call" in n}
+    assert {f"system call {name}" for name in calls} == {n for n in names if "system call " in n
+                                                          and "number" not in n}
     for what in ("page fault", "timer", "UART", "disk", "idle", "init_start", "boot_main"):
         assert any(what in name for name in names), what
 
@@ -79,7 +81,7 @@ def test_chains_add_up(report):
     for row in report["ways"]:
         assert row["bytes"] == sum(size for _, size in row["chain"])
         assert row["panic"] == sum(size for _, size in row["panic_chain"])
-        assert row["bytes"] < row["panic"] <= report["stacks"][row["stack"]] // 2
+        assert row["calls"] < row["bytes"] < row["panic"] <= report["stacks"][row["stack"]] // 2
 
 
 def test_traps_are_in_the_chain(report):
@@ -96,8 +98,8 @@ def test_traps_are_in_the_chain(report):
 def test_table_and_one_chain(tree, report):
     text = (tree / "table").read_text()
     for row in report["ways"]:
-        assert re.search(rf"^ +{row['bytes']} +{row['panic']} +\d+ % +{re.escape(row['way'])}$",
-                         text, re.MULTILINE)
+        figures = f" +{row['calls']} +{row['bytes']} +{row['panic']} +"
+        assert re.search(rf"^{figures}\d+ % +{re.escape(row['way'])}$", text, re.MULTILINE)
     done = make(tree, "stack-budget", "ARGS=system call getpid")
     assert "sys_getpid" in done.stdout.split("system call getpid:")[1]
     done = make(tree, "stack-budget", "ARGS=system call none")
@@ -113,6 +115,99 @@ def test_picture(tree, report):
         way = path.split(";")[0]
         folded[way] = folded.get(way, 0) + int(size)
     assert folded == {row["way"]: row["bytes"] for row in report["ways"]}
+
+
+def test_page(report):
+    """The figures of docs/stack-budget.md are those of today, nearly."""
+    prefix = subprocess.run([guest.TOP / "test/tools/doctor", "--cross"], check=True, text=True,
+                            stdout=subprocess.PIPE).stdout.strip()
+    version = subprocess.run([f"{prefix}gcc", "-dumpversion"], check=True, text=True,
+                             stdout=subprocess.PIPE).stdout
+    if not version.startswith("12."):
+        pytest.skip("the page has the figures of gcc 12")
+    page = (guest.TOP / "docs/stack-budget.md").read_text()
+    rows = {row["way"]: row for row in report["ways"]}
+    lines = re.findall(r"^\| (\S.*?) \| (\w+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|", page,
+                       re.MULTILINE)
+    assert len(lines) > 10
+    for way, stack, *figures in lines:
+        assert rows[way]["stack"] == stack
+        for what, figure in zip(("calls", "bytes", "panic"), figures):
+            assert abs(int(figure.replace(",", "")) / rows[way][what] - 1) < 0.1, (way, what)
+
+
+# --- what was seen -------------------------------------------------------------------------------
+
+USERTESTS = "account-limit directory exec exit-status fault-instructions fd-lowest file-modes " \
+    "file-status float-calls kill-sleeping lazy-calls pipe-wrong-end sleep unknown-calls wait-any"
+TYPED = b"ls\necho a | cat > b\nkstacks -p\nps\nrm b\nprovoke ACCESS_NULL\npoweroff\n"
+RUNS = {"usertests": (f"usertests {USERTESTS}", {}),
+        "fuzz": ("fuzz -w 1 -s 1 -n 100", {"interrupts": False}),
+        "shell": (None, {"typed": TYPED, "cpus": 2})}
+CAUSES = {1: ["software (IPI)"], 5: ["timer"], 9: ["UART", "disk"]}
+PAGE_FAULTS = (12, 13, 15)
+
+
+def ways_of(what, calls):
+    """Return the ways in that may have been taken when a stack was entered for this."""
+    mode, *rest = what.split(" and its end")[0].split()
+    ending = ["user mode: killed", "system call exit"] if "its end" in what else []
+    slice_over = ["user mode: end of a time slice", *ending]
+    if mode == "call":
+        number = int(rest[0])
+        return [f"system call {calls[number]}" if number in calls else
+                "system call of unknown number", *slice_over]
+    if mode in ("user", "kernel") and rest[0] == "interrupt":
+        names = [f"{mode}{' mode' if mode == 'user' else ''}: interrupt, {cause}"
+                 for cause in CAUSES[int(rest[1])]]
+        return names + (slice_over if mode == "user" else [])
+    if mode == "user":
+        kind = "page fault" if int(rest[1]) in PAGE_FAULTS else "first use of floating point"
+        return [f"user mode: {kind}", "user mode: other exception", *slice_over]
+    return {"thread": ["thread: child_start", "thread: init_start", *ending],
+            "idle": ["idle: boot_on_idle_stack", "idle: boot_secondary"],
+            "boot": ["boot: boot_main"],
+            "fault": ["kernel: fault that nothing resolves"]}[mode]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What was seen on the stacks of three guests: {what a stack was entered for: bytes}."""
+    most = {}
+    for name, (program, options) in RUNS.items():
+        log = tmp_path_factory.mktemp("seen") / name
+        watch = stack_watch.Watch(log, program, 100, **options).run()
+        assert name == "shell" or re.search("ALL TESTS PASSED|nothing is missing", watch.output)
+        assert name != "shell" or "class=null" in watch.output, watch.output[-1500:]
+        for what, used in watch.most.items():
+            most[what] = max(used, most.get(what, 0))
+    return most
+
+
+def test_nothing_was_seen_deeper(report, seen):
+    """Calls alone where no interrupt came, else with what can come on top."""
+    numbers = re.findall(r"CALL\((\w+), (\d+)\)", (guest.TOP / "kern/lib/abi.h").read_text())
+    calls = {int(number): name for name, number in numbers}
+    rows, met = {row["way"]: row for row in report["ways"]}, set()
+    for what, used in sorted(seen.items()):
+        what, _, interrupted = what.partition(", ")
+        ways = ways_of(what, calls)
+        most = max(rows[way]["bytes" if interrupted else "calls"] for way in ways)
+        print(f"{used:6} of {most:6} {what} {interrupted}")
+        assert 0 < used <= most, what
+        met.add(ways[0])
+    missing = {f"system call {name}" for name in calls.values()} - met
+    assert not missing
+    assert met >= {"user mode: page fault", "thread: child_start", "idle: boot_on_idle_stack",
+                   "boot: boot_main", "kernel: interrupt, timer", "kernel: interrupt, UART",
+                   "kernel: fault that nothing resolves", "user mode: interrupt, timer"}
+
+
+def test_watch_sees_what_is_used(tmp_path):
+    """A test of the kernel that writes to that much of its stack, and says how deep that was."""
+    watch = stack_watch.Watch(tmp_path / "log", "provoke STACK_USE 8192", 10).run()
+    depth = int(re.search(r"to a depth of (\d+)", watch.output)[1])
+    assert depth > 8192 and watch.most["call 16, interrupted"] == depth + guest.FRAME
 
 
 # --- what it refuses -----------------------------------------------------------------------------

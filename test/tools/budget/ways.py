@@ -10,8 +10,8 @@ What a way takes of its stack is the sum of:
    after it (its handler has a stack of its own); and a stale translation, which can come wherever
    memory is used (docs/fences.md).
 
-Two figures: for calls that come back, and with a panic at the worst place.  A panic turns
-interrupts off, so nothing comes on top but a stale translation.
+Three figures: 1 and 2, all three, and all with a panic at the worst place.  A panic turns
+interrupts off, so nothing comes on top of it but a stale translation.
 """
 
 from budget.graph import TABLE, Wrong
@@ -101,7 +101,8 @@ class Way:
         self.path, self.interrupts = path, interrupts
 
     def measure(self, stacks):
-        """Return two chains: without a panic, and with one at the worst place."""
+        """Return three chains: the calls alone, with what can come on top, and with a panic at the
+        worst place, too."""
         base = ((self.before[0], self.before[1]),) if self.before else ()
         prefix = self.before[1] if self.before else 0, base
         names = self.names(stacks)
@@ -118,7 +119,7 @@ class Way:
         panic = max(stacks.join(prefix, loud, stale),
                     stacks.join(prefix, quiet, loud_on_top, stale),
                     stacks.join(prefix, quiet, on_top, loud_stale), key=lambda found: found[0])
-        return plain, panic
+        return stacks.join(prefix, quiet), plain, panic
 
     def names(self, stacks):
         """Return the path without what the compiler has inlined."""
@@ -148,6 +149,7 @@ def ways(kernel, frame):
 
     for call in sorted(kernel.expand(('trap/syscall.c', 'call('))):
         add(f'system call {call[4:]}', 'thread', user, f'trap_user syscall {call}', True)
+    add('system call of unknown number', 'thread', user, 'trap_user syscall unknown kprintf', True)
     other = 'trap_user user_interrupt_or_fault '
     add('user mode: page fault', 'thread', user, other + 'user_fault space_fault', True)
     add('user mode: first use of floating point', 'thread', user,
