@@ -164,14 +164,16 @@ def ways(kernel, frame):
         add(f'user mode: interrupt, {name}', 'thread', user, f'{other}interrupt {path}', False)
     for name in ('init_start', 'child_start'):
         add(f'thread: {name}', 'thread', room, f'thread_begin {name}', True)
-    add('thread: exit after an overflow', 'thread', room, 'end_victim', True)
+    if kernel.find('end_victim'):
+        add('thread: exit after an overflow', 'thread', room, 'end_victim', True)
     for name in ('boot_on_idle_stack', 'boot_secondary'):
         add(f'idle: {name}', 'idle', None, name, True)
     for name, path in interrupts:
         add(f'kernel: interrupt, {name}', 'interrupt', None,
             f'trap_kernel_interrupt interrupt {path}', False)
-    add('kernel: end of a doomed thread', 'interrupt', None, 'trap_kernel_interrupt end_doomed',
-        False)
+    if kernel.find('end_doomed'):
+        add('kernel: end of a doomed thread', 'interrupt', None, 'trap_kernel_interrupt end_doomed',
+            False)
     add('kernel: fault that nothing resolves', 'emergency', ('[frame: fault]', frame),
         'kernel_fault', False)
     add('boot: boot_main', 'boot', None, 'boot_main', False)
