@@ -398,6 +398,13 @@ def test_port_without_proc(gdb_port, monkeypatch, without_proc, taken, capsys):
     assert f"port {taken} is taken by another user: choose" in capsys.readouterr().err
 
 
+def test_port_for_another_option(gdb_port, monkeypatch, taken, capsys):
+    monkeypatch.setattr(sys, "argv", ["gdb-port", "--option", "WATCHPORT", str(taken)])
+    assert gdb_port.main() == gdb_port.TAKEN
+    message = capsys.readouterr().err
+    assert re.search(r"such as WATCHPORT=\d+\n", message) and "GDBPORT" not in message
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
 def test_port_of_another_user(gdb_port, monkeypatch, taken, tmp_path):
     """It is named, and so is a port that is free."""

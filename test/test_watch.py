@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -16,8 +17,17 @@ import guest
 import pexpect
 import pytest
 from grade.sv39 import PageTable, V
+from test_book import why_no_browser
 from test_gdb import free_port
 
+try:
+    from selenium import webdriver
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+except ImportError:
+    webdriver = None
+
+pytestmark = pytest.mark.xdist_group("watch")  # most share a machine, and a browser
 PROMPT = r"\$ $"
 PATIENCE = 240 * guest.SCALE  # seconds of wall time for anything: the last resort
 SLOT, SIZE, GUARD = guest.SLOT, guest.STACK, guest.GUARD
@@ -384,6 +394,31 @@ def test_storm_of_overflows(machine):
     assert not any(s["wrong"] for s in client.slots.values())
 
 
+def cpu(pid, thread=None):
+    """Seconds of CPU time that a process, or one of its threads, has taken."""
+    path = Path(f"/proc/{pid}/task/{thread}/stat" if thread else f"/proc/{pid}/stat")
+    fields = path.read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_costs_little(machine):
+    """While a machine computes, looking at it takes less than a tenth of one processor: of the
+    server and of QEMU's main thread, which answers the monitor."""
+    watch, client = machine
+    there = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in watch.processes()}
+    server = next(pid for pid, name in there.items() if "python" in name)
+    qemu = next(pid for pid, name in there.items() if "qemu" in name)
+    before, start = cpu(server) + cpu(qemu, qemu), time.monotonic()
+    work, version = cpu(qemu), len(client.events)
+    watch.make.sendline("bench; bench; bench")
+    looks = 0
+    while watch.make.expect([PROMPT, pexpect.TIMEOUT], timeout=0.01):
+        looks += client.take()
+    share = (cpu(server) + cpu(qemu, qemu) - before) / (time.monotonic() - start)
+    assert looks > 5 and cpu(qemu) - work > 1 and len(client.events) > version
+    assert share < 0.1, share
+
+
 # --- who may ask ---------------------------------------------------------------------------------
 
 def test_only_the_page_may_ask(machine):
@@ -477,3 +512,240 @@ def test_port_that_is_taken(machine):
     assert done.returncode and "Traceback" not in done.stdout
     assert re.search(rf"port {watch.port} is taken by process \d+ \(.*python.*\): end that, or "
                      r"choose another port, such as WATCHPORT=\d+\n", done.stdout), done.stdout
+
+
+# --- the page in a browser -----------------------------------------------------------------------
+
+DRIVER = shutil.which("chromedriver")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+in_browser = pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser())
+
+
+class Page:
+    """The page, as a person has it."""
+
+    def __init__(self, url):
+        options = webdriver.ChromeOptions()
+        for word in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu",
+                     "window-size=1400,1000"):
+            options.add_argument(f"--{word}")
+        options.binary_location = BROWSER
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        service = webdriver.chrome.service.Service(DRIVER)
+        self.driver = webdriver.Chrome(service=service, options=options)
+        self.driver.set_script_timeout(PATIENCE)
+        self.driver.get(url)
+        self.until("document.querySelectorAll('.card').length >= 11")
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def until(self, condition):
+        """Wait until an expression is true.  Returns it."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            value = self.run(f"return {condition}")
+            if value:
+                return value
+            assert time.monotonic() < end, (condition, self.run("return document.body.innerText"))
+            time.sleep(0.1)
+
+    def find(self, selector):
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def keys(self, *keys):
+        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
+
+    def cards(self):
+        """What each card shows, by its slot."""
+        shown = self.run("""return [...document.querySelectorAll('.card')].map(c => [
+            Number(c.dataset.slot), c.innerText, c.className, c.getAttribute('aria-label'),
+            c.querySelector('.now').style.height, c.querySelector('.peak').style.height])""")
+        return {slot: rest for slot, *rest in shown}
+
+    def complaints(self):
+        return [entry for entry in self.driver.get_log("browser")
+                if entry["level"] in ("SEVERE", "WARNING")]
+
+
+@pytest.fixture(scope="module")
+def browser(live):
+    page = Page(live[0].url)
+    yield page
+    page.driver.quit()
+
+
+@pytest.fixture
+def page(browser, machine):
+    """The page and the machine behind it, which runs; no key is held, nothing is said."""
+    watch, client = machine
+    browser.keys(Keys.ESCAPE)
+    browser.run("document.activeElement.blur()")
+    yield browser, watch, client
+    assert not browser.complaints()
+
+
+@in_browser
+def test_page_agrees(page):
+    """The boxes of a machine that stands still say what kstacks and the server said."""
+    browser, watch, client = page
+    table = listed(watch.type("kstacks -p"))
+    client.paused()
+    browser.until("document.body.dataset.state === 'stopped'")
+    browser.until(f"document.querySelectorAll('.card').length === {len(client.slots)}")
+    time.sleep(0.5)  # the last look has been drawn
+    cards = browser.cards()
+    assert set(cards) == set(client.slots)
+    for index, (text, names, label, now, peak) in cards.items():
+        slot = client.slots[index]
+        if slot["state"] not in KINDS.values():
+            assert slot["state"] in names.split() and "last owner" in label
+            continue
+        assert slot["name"] in text and slot["name"] in label
+        assert int(slot["lo"], 16) in table
+        assert f"at most {slot['peak']:,} of 16,384" in label
+        assert abs(float(peak[:-1]) - slot["peak"] * 100 / SIZE) < 0.01
+        if slot["now"] is not None:
+            assert f"{slot['now']:,} bytes in use" in label and f"{slot['now']:,} now" in text
+            assert abs(float(now[:-1]) - slot["now"] * 100 / SIZE) < 0.01
+        assert ("on" in names.split()) == slot["on"]
+
+
+@in_browser
+def test_page_shows_an_overflow(page):
+    """The slot, the notice and the report; and the next storm."""
+    browser, watch, _ = page
+    text = watch.type("provoke EXHAUST_STACK")
+    past = re.search(r"past=(\d+)", text)[1]
+    notice = browser.until("!document.getElementById('alarm').hidden && "
+                           "document.getElementById('alarm-text').textContent")
+    assert f"ran {past} bytes off the end of its kernel stack in recurse()." in notice
+    broke = browser.until("document.querySelector('.card.broke')?.innerText")
+    assert f"{past} B past" in broke and "provoke" in broke
+    assert browser.find("[role=alert] #alarm-text").text == notice
+    browser.find("#alarm-show").click()
+    report = browser.until("document.querySelector('#events details[open] pre')?.textContent")
+    assert "Backtrace, innermost first:" in report and report.startswith(notice)
+    answer = browser.until("(t => t.includes('not mapped') && t)"
+                           "(document.getElementById('answer').textContent)")
+    assert "8 bytes below the stack" in answer or "its slot is free" in answer
+    for _ in range(5):
+        watch.type("provoke EXHAUST_STACK | provoke EXHAUST_STACK")
+    browser.until("document.querySelectorAll('#events .fault').length >= 11")
+    assert browser.run("return document.querySelector('#events').innerHTML").count("<script") == 0
+
+
+@in_browser
+def test_page_by_keys(page):
+    """Pause, step, go on, move and explain without a mouse."""
+    browser, watch, _ = page
+    browser.keys("p")
+    browser.until("document.getElementById('word').textContent === 'paused'")
+    browser.keys("c")
+    browser.until("document.getElementById('word').textContent === 'stepping'")
+    watch.make.send("\r")
+    browser.until("/makes the system call/.test(document.getElementById('why').textContent)")
+    browser.keys("p")
+    browser.until("document.getElementById('word').textContent === 'running'")
+    watch.make.expect(PROMPT)
+    browser.run("document.querySelector('.card[tabindex=\"0\"]').focus()")
+    assert browser.run("return document.querySelectorAll('.card[tabindex=\"0\"]').length") == 1
+    browser.keys(Keys.HOME)
+    first = browser.run("return Number(document.activeElement.dataset.slot)")
+    browser.keys(Keys.ARROW_RIGHT)
+    assert browser.run("return Number(document.activeElement.dataset.slot)") > first
+    browser.keys(Keys.ARROW_DOWN)
+    browser.keys(Keys.HOME, Keys.ENTER)
+    browser.until("/slot 0, the stack half/.test(document.getElementById('answer').textContent)")
+    assert browser.find(".card[aria-current=true]").get_attribute("data-slot") == str(first)
+    browser.keys("m")
+    browser.until("document.getElementById('slow').getAttribute('aria-pressed') === 'true'")
+    browser.keys("m")
+    browser.until("document.getElementById('word').textContent === 'running'")
+
+
+@in_browser
+def test_page_explains_a_click(page):
+    """A click into a well asks about that very place; a letter in the field is no key."""
+    browser, _, client = page
+    index, slot = next((i, s) for i, s in client.slots.items() if s["name"] == "init")
+    well = browser.find(f".card[data-slot='{index}'] .well")
+    size = well.size
+    chain = webdriver.ActionChains(browser.driver)
+    chain.move_to_element_with_offset(well, 0, int(size["height"] * 0.45)).click().perform()
+    browser.until(f"/slot {index}, the guard half/.test(document.getElementById('answer')"
+                  ".textContent)")
+    asked = int(browser.find("#address").get_attribute("value"), 16)
+    assert int(slot["lo"], 16) - GUARD <= asked < int(slot["lo"], 16)
+    field = browser.find("#address")
+    field.clear()
+    field.send_keys("process_exit", Keys.ENTER)
+    browser.until("/kernel image: process_exit/.test(document.getElementById('answer')"
+                  ".textContent)")
+    assert browser.run("return document.getElementById('word').textContent") == "running"
+
+
+@in_browser
+def test_page_takes_names_for_text(page):
+    """A program may be called anything, and may print anything."""
+    browser, _, client = page
+    name = "<img src=x onerror=evil()>"
+    index, slot = next((i, s) for i, s in client.slots.items() if s["name"] == "init")
+    shown = browser.run("""take({ ...arguments[0], slots: { [arguments[1]]: arguments[2] } });
+        return document.body.innerText""", {
+        "state": "running", "why": name, "slow": "", "booted": True, "gone": [], "counts": {},
+        "harts": [{**client.harts[0], "pid": 1, "name": name, "where": name}],
+        "events": [{"id": 1 << 40, "kind": "fault", "at": "", "text": f"pid 1 ({name})",
+                    "report": name, "lo": slot["lo"], "past": "8", "pid": "1", "class": name,
+                    "verdict": "killed"}]}, str(index), {**slot, "name": name})
+    assert shown.count("<img src=x") >= 6
+    assert not browser.run("return document.querySelectorAll('img, [onerror]').length")
+    browser.driver.refresh()
+    browser.until("document.querySelectorAll('.card').length >= 11")
+
+
+@in_browser
+def test_page_has_names_for_all(page):
+    """Whatever can be worked has a name, and the colours of both schemes are told apart."""
+    browser, _, _ = page
+    nameless = browser.run("""return [...document.querySelectorAll('button, input, select')].filter(
+        e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length))
+        .map(e => e.outerHTML)""")
+    assert nameless == []
+    for scheme in ("light", "dark"):
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        low = browser.run(CONTRAST)
+        assert low == [], (scheme, low)
+
+
+# WCAG 1.4.3: text that has less than 4.5 to 1 on what lies behind it.
+CONTRAST = """
+const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+const rgb = (color) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color;
+  canvas.fillRect(0, 0, 1, 1); return canvas.getImageData(0, 0, 1, 1).data; };
+const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+  const part = c[i] / 255;
+  return sum + weight * (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4); }, 0);
+const behind = (e) => { for (; e; e = e.parentElement) {
+  const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; }
+  return rgb('white'); };
+return [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() &&
+  [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) && !e.closest(':disabled') &&
+  !e.matches('option, title, .hidden, .wrong')).filter((e) => {
+    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05) < 4.5; }).map((e) => e.className + ' ' + e.textContent);
+"""
+
+
+@in_browser
+def test_page_after_the_end():
+    with watching() as (watch, _):
+        page = Page(watch.url)
+        try:
+            watch.make.sendline("poweroff")
+            page.until("['ended', 'lost'].includes(document.body.dataset.state)")
+            assert page.run("return document.getElementById('pause').disabled")
+            watch.make.expect(pexpect.EOF)
+        finally:
+            page.driver.quit()

@@ -46,6 +46,9 @@ class Eye:
         self.harts_at, harts = dwarf.variable("harts")
         self.hart_size, self.hart_max = dwarf.struct("hart").sizeof, harts.count
         self.stack_size = dwarf.struct("kstack").sizeof
+        for name in ("hart_count", "kernel_pagetable", "kstacks", "kstack_window", "kstack_caches",
+                     "stacks_mapped", "stacks_unmapped", "pids"):
+            dwarf.variable(name)  # found now, so that no look has to wait for it
 
     # --- small reads -----------------------------------------------------------------------------
 

@@ -331,10 +331,8 @@ function takeEvents(events) {
     told.events = event.id;
     showEvent(event);
     counts[event.kind] = (counts[event.kind] || 0) + 1;
-    if (event.kind === "fault" || event.kind === "panic" || event.kind === "killed") {
-      says.push(event.text);
-    }
-    if (event.kind === "fault") noteFault(event);
+    if (event.kind === "panic" || event.kind === "killed") says.push(event.text);
+    if (event.kind === "fault") noteFault(event); // an alert of its own
   }
   if (counts.fork > 0) says.push(counts.fork === 1 ? "a process began" : `${counts.fork} began`);
   if (counts.exit > 0) says.push(counts.exit === 1 ? "a process ended" : `${counts.exit} ended`);
