@@ -83,7 +83,7 @@ NEEDS := build \
   $(if $(filter %gdb reverse,$(MAKECMDGOALS)),gdb) $(filter watch,$(MAKECMDGOALS)) \
   $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm \
   pictures class,$(MAKECMDGOALS)),test) \
-  $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model,$(MAKECMDGOALS)) \
+  $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model stack-budget,$(MAKECMDGOALS)) \
   $(if $(filter test book,$(MAKECMDGOALS)),book) $(if $(filter test,$(MAKECMDGOALS)),browser) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
 
