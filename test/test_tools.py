@@ -227,6 +227,7 @@ def test_doctor_bad_choice():
     (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
     (["ARGS=-c 'ls | wc'"], "ARGS= are words between blanks"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
+    (["PROVOKE=n", "pictures"], "make pictures provokes faults"),
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
     (["VMAP_STACK=n", "KSTACK_GROW=y"], "KSTACK_GROW=y needs VMAP_STACK=y"),
     (["KSTACK_GROW=y", "grade"], "make grade is for whole stacks"),
