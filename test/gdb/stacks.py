@@ -6,7 +6,7 @@ import kernel
 import paging
 import threads
 
-CHUNK = 4096  # bytes that are read at once
+CHUNK = 4096  # bytes that are read at once: a page
 BAR = 44  # columns that stand for a stack; a line has 79
 
 
@@ -32,7 +32,11 @@ class Stack:
 
     @property
     def mapped(self):
-        return not self.guarded or paging.window_entry(self.lo) & paging.V != 0
+        return self.has_page(self.hi - CHUNK)
+
+    def has_page(self, address):
+        """With KSTACK_GROW=y the lower pages come when they are needed."""
+        return not self.guarded or paging.window_entry(address) & paging.V != 0
 
     @property
     def bottom(self):
@@ -64,7 +68,7 @@ class Stack:
 
     def peak(self):
         """The most bytes that its owner ever used: a new stack is all zeros."""
-        for at in range(self.lo, self.hi, CHUNK):
+        for at in filter(self.has_page, range(self.lo, self.hi, CHUNK)):
             unused = CHUNK - len(kernel.read(at, CHUNK).lstrip(b"\0"))
             if unused < CHUNK:
                 return self.hi - at - unused // 8 * 8
