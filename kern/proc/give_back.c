@@ -55,6 +55,13 @@ static void give_back(enum held_kind kind, void *object) {
 
 void give_back_held(void) {
   struct thread *t = thread_current();
+  if (t->gives_back && t->in_transaction) {
+    log_fail("the transaction of a killed call cannot be ended");
+    t->in_transaction = false;
+  } else if (t->gives_back && t->held_count > 0) {
+    t->held_count--;
+  }
+  t->gives_back = true;
   fetch_add(&fs.epoch, 1);  // what its locks guarded is read again
   if (t->in_transaction)
     log_abandon();

@@ -43,6 +43,7 @@ struct thread {
   bool doomed;                // [o] dies when it holds nothing any more (trap/kernel_fault.c)
   bool in_transaction;        // [o] a log transaction is open
   bool changed;               // [o] if so: it may have changed something
+  bool gives_back;            // [o] it was killed, and gives back what it holds
   uint8 held_count;           // [o]
   uint64 held[HELD_MAX];      // [o] kern/sched/held.h
   struct sleeplock *locks;    // [o] sleep locks held, last taken first
