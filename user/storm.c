@@ -16,14 +16,14 @@
 
 #define WORDS_MAX     8
 #define PROCESSES_MAX 64
-#define PATIENCE      10   // ticks, for processes that are still exiting
+#define PATIENCE      10   // ticks, for what is still exiting, and for its stack
 #define STEP_TICKS    300  // a test may wait for a process that was killed
 #define TEST_FOLDER   "/usertests.tmp"
 
 static char line[200];
 static struct process_info processes[PROCESSES_MAX];
-static uint64 expected;  // bytes free after the last step
-static int guard;        // the process that ends what takes too long
+static struct memory_info expected;  // what there was after the last step
+static int guard;                    // the process that ends what takes too long
 
 // Write to the device that provokes faults.
 static void ask_kernel(const char *what, const char *bytes) {
@@ -135,17 +135,22 @@ static int kill_others(void) {
   return procinfo(processes, PROCESSES_MAX);
 }
 
+static uint64 stacks_used(const struct memory_info *m) {
+  return m->stacks - m->cached;
+}
+
+// Return whether there is less than after the last step.
+static bool is_missing(struct memory_info *m) {
+  meminfo(m);
+  return expected.total && (m->free < expected.free || stacks_used(m) > stacks_used(&expected));
+}
+
 // Leave nothing of a step, and print what there is.
 static void settle(int killed) {
   struct memory_info m = {0};
-  for (int i = 0; i < PATIENCE; i++) {
-    int n = kill_others();
-    meminfo(&m);
-    if (n <= 3 && (m.free >= expected || i > 0))
-      break;
-    sleep(1);
-  }
   char folder[] = "/w1";
+  for (int i = 0; i < PATIENCE && kill_others() > 3; i++)
+    sleep(1);
   for (; folder[2] < '0' + WORDS_MAX; folder[2]++)
     remove_folder(folder);
   remove_folder(TEST_FOLDER);
@@ -155,11 +160,11 @@ static void settle(int killed) {
     wait(NULL);
     guard = 0;
   }
-  meminfo(&m);
-  expected = m.free;
+  for (int i = 0; is_missing(&m) && i < PATIENCE; i++)
+    sleep(1);
+  expected = m;
   printf("storm: done killed=%d bytes=%lu promised=%lu processes=%d stacks=%lu sync=%d\n", killed,
-         m.free, m.reserved, procinfo(processes, PROCESSES_MAX), m.stacks - m.cached - m.lazy,
-         synced);
+         m.free, m.reserved, procinfo(processes, PROCESSES_MAX), stacks_used(&m), synced);
 }
 
 // Cut the line into words at blanks.  Returns how many there are.
