@@ -97,13 +97,17 @@ MACHINE = {"class": "overflow", "verdict": "panic", "why": "spinlock"}
     ("the machine has ended", "", [], "", ["the machine has ended, without a panic"]),
     ("the guest hangs", "", [MACHINE], "", ["the guest hangs, without a panic"]),
     ("the machine has ended", "", [], "null:fork:1", []),
+    ("the guest hangs", "", [], "null:fork:1", ["the guest hangs, without a panic"]),
 ])
 def test_what_is_wrong(why, panic, records, planted, wrong):
     outcome = storm.Outcome(storm.Step("400 write"))
     outcome.panic, outcome.records, outcome.planted = panic, records, planted
-    machine = types.SimpleNamespace(qemu=types.SimpleNamespace(poll=lambda: 0))
-    storm.Guest.ended(machine, outcome, why)
+    storm.Guest.ended(None, outcome, why)
     assert outcome.wrong == wrong
+    if why == storm.ENDED and not panic:
+        outcome.output, outcome.wrong = "storm: the step HANGS\n", []
+        storm.Guest.ended(None, outcome, why)
+        assert outcome.wrong == ["storm: the step HANGS"]
 
 
 @pytest.mark.parametrize("now, leaked, lost, wrong", [
@@ -117,10 +121,12 @@ def test_what_is_wrong(why, panic, records, planted, wrong):
 def test_what_is_missing(now, leaked, lost, wrong):
     outcome = storm.Outcome(storm.Step("400 write"))
     machine = types.SimpleNamespace(counts=dict(DONE), shortage=0)
-    for _ in range(2):  # what is missing once is not counted again
-        storm.Guest.compare(machine, outcome, {**DONE, **now})
-        assert (outcome.leaked, outcome.lost, len(outcome.wrong)) == (leaked, lost, wrong)
-        leaked = 0
+    storm.Guest.compare(machine, outcome, {**DONE, **now})
+    assert (outcome.leaked, outcome.lost, len(outcome.wrong)) == (leaked, lost, wrong)
+    assert len(outcome.missing()) == (1 if leaked or lost else 0)
+    again = storm.Outcome(storm.Step("400 write"))  # what is missing once is not counted twice
+    storm.Guest.compare(machine, again, {**DONE, **now})
+    assert again.missing() == []
 
 
 @pytest.mark.parametrize("step", ["write", "400", "x write", "400 wriet", "null:fork: write"])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // storm [-l]: do what each line of the console says with little of the kernel stack, and count what
-// there is afterwards.  test/tools/storm types the lines (docs/survival.md).  -l lists the deeds.
+// there is afterwards.  test/tools/storm types the lines (docs/storm.md).  -l lists the deeds.
 //
 //   ROOM NAME...   do the deeds NAME (user/storm/deeds.c) at the same time, each with ROOM bytes of
 //                  its kernel stack, or with all of it if ROOM is 0; test:NAME is that test of

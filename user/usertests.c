@@ -5,7 +5,7 @@
 // Each test runs in a process of its own, in an empty directory.  Afterwards no memory may be
 // missing, the directory must be empty, and at the very end a count of all memory by sbrk must be
 // what it was.  -l lists the tests, -q leaves out the slow ones.  -r leaves
-// each test ROOM bytes of its kernel stack (docs/survival.md) and counts no memory, since most are
+// each test ROOM bytes of its kernel stack (docs/storm.md) and counts no memory, since most are
 // killed.  A name that ends with - stands for all that begin with it.
 
 #include "user/usertests/tests.h"

@@ -64,7 +64,7 @@ fuzz-images: kernel image
 	@exec test/tools/leash $(PYTHON) test/tools/fuzz-images $(if $(SEED),--seed "$$SEED") \
 	  $(if $(ROUND),--calls 1 --first "$$ROUND",$(if $(CALLS),--calls "$$CALLS")) $(B)
 
-# Overflows everywhere: docs/survival.md.  On one hart and on three, unless CPUS= says how many.
+# Overflows everywhere: docs/storm.md.  On one hart and on three, unless CPUS= says how many.
 storm: kernel image
 	@exec test/tools/leash env BUILD=$(B) TEST_TIME_SCALE=$(or $(SCALE),1) $(PYTHON) \
 	  test/tools/storm $(if $(filter CPUS,$(GIVEN)),--cpus $(CPUS)) --alone="$$STEP" \
