@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// storm [-l]: do what each line of the console says with little of the kernel stack, and count what
-// there is afterwards.  test/tools/storm types the lines (docs/storm.md).  -l lists the deeds.
+// storm -l | HARTS: do what each line of the console says with little of the kernel stack, and
+// count what there is afterwards.  test/tools/storm types the lines (docs/storm.md).  -l lists the
+// deeds.
 //
 //   ROOM NAME...   do the deeds NAME (user/storm/deeds.c) at the same time, each with ROOM bytes of
 //                  its kernel stack, or with all of it if ROOM is 0; test:NAME is that test of
@@ -25,13 +26,14 @@ static struct process_info processes[PROCESSES_MAX];
 static struct memory_info expected;  // what there was after the last step
 static int guard;                    // the process that ends what takes too long
 
-// Write to the device that provokes faults.
-static void ask_kernel(const char *what, const char *bytes) {
+// Write to the device that provokes faults.  Returns its descriptor.
+static int ask_kernel(const char *what, const char *bytes) {
   char command[32];
   int n = snprintf(command, sizeof(command), "%s %s", what, bytes);
   int fd = open("/crash", O_WRONLY);
   if (fd < 0 || write(fd, command, n) != n)
     die("storm: this kernel has no %s", what);
+  return fd;
 }
 
 // Remove all that is in the current folder.
@@ -167,6 +169,16 @@ static void settle(int killed) {
          m.free, m.reserved, procinfo(processes, PROCESSES_MAX), stacks_used(&m), synced);
 }
 
+// Run on each hart once: when it is idle again, it has the spare pages that a hart keeps.
+static void visit(int harts) {
+  char command[32];
+  for (int i = 0; i < harts; i++) {
+    snprintf(command, sizeof(command), "ON_HART %d STACK_USE", i);
+    close(ask_kernel(command, "16"));
+  }
+  sleep(2);
+}
+
 // Cut the line into words at blanks.  Returns how many there are.
 static int split(char *word[]) {
   int n = 0;
@@ -189,8 +201,10 @@ int main(int argc, char *argv[]) {
       printf("%s\n", d->name);
     return 0;
   }
-  if (argc != 1)
-    die("usage: storm [-l]");
+  int harts = argc == 2 ? atoi(argv[1]) : 0;
+  if (harts < 1)
+    die("usage: storm -l | HARTS");
+  visit(harts);
   settle(0);
   while (*gets(line, sizeof(line))) {
     int count = split(word);
