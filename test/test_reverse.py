@@ -9,6 +9,7 @@ import subprocess
 
 import guest
 import pytest
+from test_tools import SKIPPED, SOURCES, copy_source
 
 
 def make(*words, commands=None, folder=None, typed="", **environment):
@@ -126,6 +127,190 @@ def test_several_harts():
     code, said = make("record", "CPUS=3")
     assert code != 0 and "QEMU records a machine of one hart alone" in said
     assert "make gdb" in said
+
+
+def test_full_disk(tmp_path):
+    """Nothing of the recording stays."""
+    (tmp_path / "small").mkdir()
+    script = (f"mount -t tmpfs -o size=5m tmpfs {tmp_path}/small || exit 77; dd if=/dev/zero "
+              f"of={tmp_path}/small/rest bs=4k count=$1 2>/dev/null; shift; \"$@\"; code=$?; "
+              f"ls {tmp_path}/small; exit $code")
+    for pages in 1200, 420:  # no room for the files; for some of the log
+        done = subprocess.run(
+            ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", str(pages), "make",
+             "record-provoke", "ARGS=EXHAUST_STACK", f"RECORDING={tmp_path}/small/r",
+             f"BUILD={os.environ.get('BUILD', 'build')}"], cwd=guest.TOP, text=True, check=False,
+            env=guest.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=guest.WALL_SECONDS)
+        if done.returncode == 77 or "unshare failed" in done.stdout:
+            pytest.skip("no file system can be mounted here")
+        assert done.returncode and "no space is left where" in done.stdout, done.stdout[-3000:]
+        assert done.stdout.splitlines()[-1] == "rest" and "Traceback" not in done.stdout
+
+
+def test_interrupted(tmp_path):
+    """QEMU was killed: no recording is there, and the next one does not mind what is left."""
+    (tmp_path / "qemu").write_text(f"#!/bin/sh\ncase \"$*\" in *rr=record*) {guest.QEMU} \"$@\" & "
+                                   "sleep 2; kill -KILL $!; wait; exit 137 ;; esac\n"
+                                   f"exec {guest.QEMU} \"$@\"\n")
+    (tmp_path / "qemu").chmod(0o755)
+    words = ["record-sleep", "ARGS=1000", f"RECORDING={tmp_path}/r"]
+    code, said = make(*words, f"QEMU={tmp_path}/qemu")
+    assert code and "Nothing was recorded: QEMU was killed before" in said, said[-3000:]
+    refused(tmp_path / "r", "There is no recording ")
+    code, said = make("record-true", words[2])
+    assert code == 0 and "Recorded in" in said, said[-3000:]
+
+
+# --- three bugs, from the symptom to the store ---------------------------------------------------
+
+PLANTED = """
+#include "kern/provoke/tests.h"
+#include "vm/kmalloc.h"
+
+struct client { void (*tell)(void); uint64 calls; };
+struct client *served;
+
+static __attribute__((noinline)) uint64 deep(uint64 n) {
+  volatile uint64 local[64];
+  for (int i = 0; i < 64; i++)
+    local[i] = 0x5b5b5b5b5b5b5b5b;  // the bug
+  return n ? deep(n - 1) + local[n % 64] : 0;
+}
+
+void provoke_overrun_below(char *words[]) {
+  (void)words;
+  deep(32);
+}
+
+static void hello(void) {}
+
+static __attribute__((noinline)) void forget(struct client *c) {
+  c->tell = NULL;  // the bug
+}
+
+void provoke_stale_client(char *words[]) {
+  (void)words;
+  struct client *old = kmalloc(sizeof(*old));
+  kfree(old);
+  served = kmalloc(sizeof(*served));
+  served->tell = hello;
+  forget(old);
+  served->tell();
+}
+"""
+# Of two children that sleep, with neighbouring stacks, the upper one spoils the other's stack.
+OVERRUN = """
+#include "user/user.h"
+
+static struct stack_info stacks[64];
+
+int main(void) {
+  int go[2], crash = open("/crash", O_RDWR), children[12], lower = 0, upper = 0;
+  pipe(go);
+  for (int i = 0; i < 12; i++)
+    if ((children[i] = fork()) == 0) {
+      char c = 0;
+      while (read(go[0], &c, 1) == 1 && c != (char)getpid()) {
+        write(go[1], &c, 1);
+        sleep(1);
+      }
+      exit(write(crash, "OVERRUN_BELOW", 13));
+    }
+  sleep(2);
+  int n = stackinfo(stacks, 64);
+  for (int a = 0; a < n; a++)
+    for (int b = 0; b < n; b++)
+      if (stacks[a].hi == stacks[b].lo && stacks[a].pid >= children[0] &&
+          stacks[b].pid >= children[0]) {
+        lower = stacks[a].pid;
+        upper = stacks[b].pid;
+      }
+  printf("pid %d is below pid %d\\n", lower, upper);
+  for (int i = 0; i < 12; i++)
+    if (children[i] != lower && children[i] != upper)
+      kill(children[i]);
+  for (int i = 2; i < 12; i++)
+    wait(NULL);
+  char c = upper;
+  write(go[1], &c, 1);
+  wait(NULL);
+  c = lower;
+  write(go[1], &c, 1);
+  wait(NULL);
+  return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A tree whose kernel, without guards, has bugs; built."""
+    tree = tmp_path_factory.mktemp("planted")
+    guest.build_unguarded()
+    for name in SOURCES:
+        copy_source(name, tree)
+    guest.copy_tree(guest.BUILD / "vmap-n", tree / "build/vmap-n", ignore=SKIPPED)
+    (tree / "kern/provoke/planted.c").write_text(PLANTED)
+    (tree / "user/overrun.c").write_text(OVERRUN)
+    table, before = tree / "kern/provoke/tests.h", "#define HANG_TESTS(X)"
+    table.write_text(table.read_text().replace(before, """#define PLANTED_TESTS(X) \\
+  X(OVERRUN_BELOW, overrun_below, RETURNS, "") X(STALE_CLIENT, stale_client, STOPS, "")
+#define HANG_TESTS(X)""").replace("  OTHER_TESTS(X) ", "  PLANTED_TESTS(X) OTHER_TESTS(X) "))
+    return tree
+
+
+def follow(tree, folder, program, words, commands):
+    """Record the program in that tree, and give GDB the commands.  Returns what it says."""
+    options = ["-C", str(tree), "BUILD=build/vmap-n", "VMAP_STACK=n", f"RECORDING={folder}/r"]
+    code, said = make(f"record-{program}", f"ARGS={words}", *options)
+    assert code == 0, said[-3000:]
+    code, said = make("reverse", *options, folder=folder, commands=commands)
+    assert code == 0, said[-4000:]
+    return said
+
+
+@pytest.mark.long
+def test_overrun_into_a_neighbour(planted, tmp_path):
+    """The victim returns to nowhere, when it wakes; another process has done it."""
+    said = follow(planted, tmp_path, "overrun", "", ["last-write f->sp-8", "overflow origin"])
+    lower, upper = re.search(r"pid (\d+) is below pid (\d+)",
+                             (tmp_path / "r/console.log").read_text()).groups()
+    assert re.search(rf"Fault of class \S+: pid {lower} \(overrun\)", said), said[-4000:]
+    assert re.search(r"last store to .* is in deep[.\w]*\+\d+ \(kern/provoke/planted.c:\d+\), by "
+                     rf"pid {upper} \(overrun\)", said), said[-4000:]
+    assert "// the bug" in said
+    assert "The first store past its end is in deep" in said
+
+
+@pytest.mark.long
+def test_stale_pointer(planted, tmp_path):
+    said = follow(planted, tmp_path, "provoke", "STALE_CLIENT", ["last-write &served->tell"])
+    assert "Fault of class null: pid 2 (provoke)" in said, said[-4000:]
+    assert re.search(r"last store to .* is in forget\+\d+ \(kern/provoke/planted.c:", said), said
+    assert "// the bug" in said
+
+
+def test_corrupted_return_address(tmp_path):
+    """The function has returned to 0x6161...: its frame was just above sp."""
+    code, said = make("record-provoke", "ARGS=CORRUPT_STACK", f"RECORDING={tmp_path}/r")
+    assert code == 0, said[-3000:]
+    code, said = make("reverse", f"RECORDING={tmp_path}/r", folder=tmp_path,
+                      commands=["last-write f->sp-8", "backtrace 2"])
+    assert code == 0 and "Fault of class unmapped: pid 2 (provoke) on hart 0, in 0x6161" in said
+    assert re.search(r"last store to .* is in overrun\+\d+ \(kern/provoke/frames.c:", said), said
+    assert re.search(r"^#1 .* in corrupt ", said, re.M)
+
+
+def test_origin(overflowed, tmp_path):
+    code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path,
+                      commands=["overflow origin", "info registers pc", "reverse-stepi"])
+    assert code == 0, said[-3000:]
+    assert re.search(r"The last 1024 bytes of the stack of pid 2 \(provoke\) began with the call "
+                     r"of recurse by recurse\+\d+ \(kern/provoke/exhaust.c:\d+\)", said), \
+        said[-3000:]
+    assert re.search(r"The first store past its end is in recurse\+\d+ \(kern/provoke/exh", said)
+    assert re.findall(r"^pc +\S+\s+\S+ <(\w+)", said, re.M) == ["recurse"]
 
 
 # --- the page ------------------------------------------------------------------------------------

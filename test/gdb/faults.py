@@ -7,6 +7,7 @@ The reporter runs on the emergency stack, and all is still as at the fault.
 import gdb
 import explain
 import kernel
+import reverse
 import stacks
 import threads
 
@@ -39,15 +40,23 @@ def in_words(fault):
 class Overflow(kernel.Command):
     """Go on up to the next kernel fault; show its class and the backtrace.
 
-Usage: overflow
+Usage: overflow [origin]
 
+`overflow origin` goes back, in a recording (`make reverse`): to the call with which the last KiB of
+the stack began, and if the stack has run out, to the first store past its end.
 It stops before the report, on the emergency stack of the hart; bt goes on into the stack that
 broke.  Another breakpoint may stop the machine earlier: `overflow` again goes on."""
 
-    name = "overflow"
+    name, usage = "overflow", "[origin]"
     kind = gdb.COMMAND_RUNNING
 
+    def complete(self, _text, word):
+        return ["origin"] if "origin".startswith(word or "") else []
+
     def run(self, argument):
+        if argument == "origin":
+            reverse.origin()
+            return
         self.no_argument(argument)
         kernel.need_machine()
         stop = gdb.Breakpoint(f"*{where():#x}", temporary=True)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Back in time, in a recording (`make reverse`); `last-write`.
+"""Back in time, in a recording (`make reverse`); `last-write`, `overflow origin`.
 
 test/tools/gdb-reverse has the machine, counts its instructions, and can begin it anew."""
 
 import gdb
 import explain
 import faults
+import frames
 import kernel
 import paging
+import stacks
 import threads
 
 FORWARD_ONLY = ("This machine cannot go back, because it was not recorded: `make record-NAME`, "
@@ -86,6 +88,90 @@ def runner():
     return threads.who(thread) if thread else "the kernel, before its first thread"
 
 
+def last_store(address, size):
+    """Go back to the last store to a place."""
+    found = stores(address, size)
+    if not found:
+        raise gdb.GdbError(f"No hart has stored to {address:#x} up to here: it holds what it held "
+                           "at the start, or a device wrote it.")
+    go(found[-1].count)
+
+
+def need_recording():
+    kernel.need_kernel()
+    if not can_go_back():
+        raise gdb.GdbError(FORWARD_ONLY)
+
+
+# --- overflow origin -----------------------------------------------------------------------------
+
+LAST = 1024  # bytes: the end of a stack, of interest once it runs out
+REACH = 2 * LAST  # in which a store past the end is looked for: more than a frame and its array
+
+
+def entered(stack):
+    """The frame by whose call the stack came into its last bytes, and the one that called; or None.
+
+    An inlined function has no frame of its own."""
+    frame, bound, seen = gdb.newest_frame(), stack.lo + LAST, 0
+    while frame and seen < frames.FRAMES_MAX and frame.pc() >= kernel.layout("USER_END"):
+        older = frame.older()
+        while older and older.type() == gdb.INLINE_FRAME:
+            older = older.older()
+        if older and frame.type() == gdb.NORMAL_FRAME and older.type() == gdb.NORMAL_FRAME and \
+                frames.sp_of(frame) < bound <= frames.sp_of(older) <= stack.hi:
+            return frame, older
+        frame, seen = older, seen + 1
+    return None
+
+
+def broken_stack():
+    """The stack that the fault, or else the running thread, is about, and the thread."""
+    thread = threads.current()
+    hi = int(thread["stack_hi"]) if thread else 0
+    if int(gdb.newest_frame().pc()) == faults.where():
+        hi = int(faults.fault_now()["stack"]["hi"])
+    stack = next((one for one in stacks.every_stack() if one.hi == hi), None)
+    if not stack:
+        raise gdb.GdbError("No kernel stack is in use here: `overflow` goes on to the next fault.")
+    return stack, thread
+
+
+def first_past(stack, thread):
+    """The first store past the stack's end that its own thread made from there, or None."""
+    def mine(store):
+        return (store.thread == int(thread.address) and
+                stack.lo - REACH <= store.sp < stack.lo + LAST)
+    return next(filter(mine, stores(stack.lo - REACH, REACH)), None)
+
+
+def origin():
+    """How the stack came to its end."""
+    need_recording()
+    stack, thread = broken_stack()
+    kernel.pages.clear()
+    came = entered(stack)
+    past = first_past(stack, thread) if thread else None
+    whose = stack.who()
+    if not came and not past:
+        raise gdb.GdbError(f"The stack of {whose} has not come to its last {LAST} bytes here.  If "
+                           "something else wrote to it, `last-write ADDRESS` finds the store.")
+    if came:
+        frame, older = came
+        kernel.say(f"The last {LAST} bytes of the stack of {whose} began with the call of "
+                   f"{frame.name()} by {place_in_words(older.pc() - 4)}; there sp was "
+                   f"{frames.sp_of(older):#x}.")
+        ra = frames.sp_of(older) - WORD_SIZE
+    if past:
+        kernel.say(f"The first store past its end is in {place_in_words(past.pc)}.  It is about to "
+                   "happen.")
+        go(past.count)
+    else:
+        kernel.say("No store past its end was made.  Here is that call:")
+        last_store(ra, WORD_SIZE)
+    gdb.execute("backtrace 4")
+
+
 class LastWrite(kernel.Command):
     """Go back to the last store to the word at ADDRESS, in a recording.
 
@@ -101,16 +187,9 @@ device is not."""
     def run(self, argument):
         if not argument:
             raise self.wrong()
-        kernel.need_kernel()
-        if not can_go_back():
-            raise gdb.GdbError(FORWARD_ONLY)
+        need_recording()
         address = kernel.address_of(argument)
-        size = WORD_SIZE - address % WORD_SIZE
-        found = stores(address, size)
-        if not found:
-            raise gdb.GdbError(f"No hart has stored to {address:#x} up to here: it holds what it "
-                               "held at the start, or a device wrote it.")
-        go(found[-1].count)
+        last_store(address, WORD_SIZE - address % WORD_SIZE)
         pc = int(gdb.newest_frame().pc())
         kernel.say(f"The last store to {address:#x} is in {place_in_words(pc)}, by {runner()}.  It "
                    "is about to happen.")
@@ -138,8 +217,8 @@ class Begin(kernel.Command):
             gdb.execute("backtrace")
         else:
             kernel.say("\nThe kernel had no fault: this is the end of the recording.")
-        kernel.say("\nThis is a recording: `last-write ADDRESS` goes back in it, as do "
-                   "reverse-stepi,\nreverse-next, reverse-finish and reverse-continue.")
+        kernel.say("\nThis is a recording: `overflow origin` and `last-write ADDRESS` go back in "
+                   "it,\nas do reverse-stepi, reverse-next, reverse-finish and reverse-continue.")
 
 
 LastWrite()
