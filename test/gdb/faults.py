@@ -126,7 +126,7 @@ is a breakpoint where the kernel reports the fault; `delete` ends it."""
             return
         kernel.need_kernel()
         thread = threads.thread_of(threads.parse_pid(argument))
-        stack = next(s for s in stacks.every_stack() if s.hi == int(thread["stack_hi"]))
+        stack = next(s for s in stacks.every_stack() if s.lo < int(thread["stack_hi"]) <= s.hi)
         if not stack.guarded:
             raise gdb.GdbError(f"The stack of {stack.who()} has no guards (VMAP_STACK=n).")
         GuardBreakpoint(stack, f"the guards of the stack of {stack.who()}")

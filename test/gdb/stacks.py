@@ -119,7 +119,7 @@ class Row:
 
     def __init__(self, stack, harts, running):
         self.stack = stack
-        self.on = next((h for h in harts if int(h["stack_hi"]) == stack.hi), None)
+        self.on = next((h for h in harts if stack.lo < int(h["stack_hi"]) <= stack.hi), None)
         pointer = int(stack.value["thread_sp"])  # the first field of the owner's thread
         theirs = next((h for h in harts if pointer and int(h["current"]) == pointer), None)
         left = next((h for h in harts if stack.hi in (int(h["emergency_hi"]),
