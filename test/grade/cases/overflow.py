@@ -343,7 +343,7 @@ def given_back(t, test):
     for _ in range(3):
         if watch.report().line["reserve"] != "-":
             line = watch.report().line
-            expect_line(line, {"class": "overflow", "verdict": "killed", "why": "-"})
+            expect_line(line, {"verdict": "killed", "why": "-"})
     watch.nothing_lost("provoke")
     watch.alive_until_end(0)
 
