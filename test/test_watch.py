@@ -10,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -249,6 +250,7 @@ def test_reports_and_events(machine):
     assert f"ran {past} bytes off the end of its kernel stack" in fault["text"]
     report = fault["report"]
     assert report.startswith(fault["text"]) and report in text and "What to try" in report
+    assert "Backtrace, innermost first" in report
     ends = f"pid {fault['pid']} "
     client.until(lambda c: any(e["text"].startswith(ends) and e["kind"] in ("exit", "missed")
                                for e in c.events))
@@ -340,7 +342,9 @@ def test_agrees_with_the_page_tables(machine, symbols):
     """Of a machine that stands still, each page of each stack and guard is mapped or not as drawn;
     the walk begins at the kernel's root and knows nothing of the server's reader."""
     watch, client = machine
+    watch.type("provoke EXHAUST_STACK")  # leaves a slot that has no stack any more
     client.paused()
+    assert any(slot["mapped"] == 0 for slot in client.slots.values())
     with memory_of(watch) as file:
         def read(pa, size):
             file.seek(pa - 0x80000000)
@@ -392,6 +396,66 @@ def test_storm_of_overflows(machine):
     owners = [s["name"] for s in client.slots.values() if s["state"] == "thread"]
     assert sorted(owners) == ["init", "sh"]
     assert not any(s["wrong"] for s in client.slots.values())
+
+
+TORN = """
+import random, struct, sys
+sys.path[:0] = ["test/watch", "test/gdb"]
+sys.path.append("test/grade")
+import dwarf, kernel, memory, picture
+path, elf = sys.argv[1:]
+file, random = open(path, "r+b", buffering=0), random.Random(1)
+size = file.seek(0, 2)
+info = dwarf.Dwarf(elf)
+ram = memory.Memory(file.fileno(), size, kernel.constants("vm/layout.h"))
+eye = picture.Eye(info, ram)
+good = eye.look({})
+assert len(good["slots"]) >= 11, good
+names = ("kstack_window", "kstacks", "kstack_caches", "harts", "hart_count", "pids",
+         "kernel_pagetable", "vmalloc_general")
+spans = [(ram.offset(at), type_.sizeof) for at, type_ in map(info.variable, names)]
+spans.append((ram.offset(eye.field("kstacks")), 12 * eye.stack_size))
+spans.append((ram.offset(eye.field("kstack_window", "ptes")), 12 * 64))
+spans.append((ram.offset(eye.field("kstack_window", "areas")), 12 * 64))
+looks = torn = 0
+for _ in range(400):
+    before = []
+    for _ in range(random.choice((1, 1, 2, 8))):
+        start, length = random.choice(spans)
+        at = start + random.randrange(max(1, length // 8)) * 8
+        file.seek(at)
+        before.append((at, file.read(8)))
+        word = random.choice((random.getrandbits(64), random.getrandbits(9), (1 << 64) - 1,
+                              0xffffffc080000000 + random.getrandbits(27) & -8))
+        file.seek(at)
+        file.write(struct.pack("<Q", word))
+    for ask in (lambda: eye.look({}), lambda: eye.explain(hex(0xfffffff800000000 +
+                                                              random.getrandbits(19)), good, 0)):
+        try:
+            ask()
+            looks += 1
+        except picture.TORN:
+            torn += 1
+    for at, data in reversed(before):
+        file.seek(at)
+        file.write(data)
+assert eye.look({})["slots"] == good["slots"]
+print(looks, torn)
+"""
+
+
+def test_memory_that_makes_no_sense(machine, tmp_path):
+    """Whatever stands in the kernel's records, a look ends, and says so or shows something."""
+    watch, client = machine
+    client.paused()
+    with memory_of(watch) as file, open(tmp_path / "ram", "wb") as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
+    done = subprocess.run([sys.executable, "-c", TORN, tmp_path / "ram", guest.KERNEL],
+                          cwd=guest.TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    looks, torn = map(int, done.stdout.split())
+    assert looks > 100 and torn > 0
 
 
 def cpu(pid, thread=None):

@@ -255,6 +255,8 @@ class Value:
             if key not in self.type.by_name:
                 raise error(f"There is no member named {key}.")
             return self.part(self.type.by_name[key].type, self.type.offset(key))
+        if not 0 <= int(key) < self.type.count:
+            raise error(f"no such array element: {int(key)}")
         element = self.type.target
         return self.part(element, int(key) * element.sizeof)
 

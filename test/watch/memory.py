@@ -10,6 +10,7 @@ import struct
 
 from sv39 import PAGE, R, V, X
 
+READ_MAX = 1 << 20  # bytes at once: more is a size that makes no sense
 RAM = 0x80000000  # of QEMU's virt machine
 WORD = (1 << 64) - 1
 
@@ -67,10 +68,11 @@ class Memory:
 
     def read(self, va, size, root=None):
         """Return bytes at a virtual address; of user mode in the table root.  Raises Unreadable."""
-        data = b""
-        while len(data) < size:
-            here = va + len(data)
-            step = min(PAGE - here % PAGE, size - len(data))
+        if size > READ_MAX:
+            raise Unreadable(f"Cannot read {size} bytes at once")
+        parts, end, here = [], va + size, va
+        while here < end:
+            step = min(PAGE - here % PAGE, end - here)
             if here < self.user_end:
                 pa = self.walk(root, here) if root else None
                 at = None if pa is None else pa - RAM
@@ -78,8 +80,9 @@ class Memory:
                 at = self.offset(here)
             if at is None or not 0 <= at <= self.size - step:
                 raise Unreadable(f"Cannot access memory at address {here:#x}")
-            data += self.ram[at:at + step]
-        return data
+            parts.append(self.ram[at:at + step])
+            here += step
+        return b"".join(parts)
 
     def word(self, va):
         """Return the 8 bytes at a kernel address as a number, 0 if nothing is there."""

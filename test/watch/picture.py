@@ -18,6 +18,8 @@ FRAME_SP, FRAME_PC = 16, 0  # of struct trap_frame: x2 and sepc (kern/lib/trapfr
 FIRMWARE = RAM, kernel.layout("IMAGE_PA")
 SLOTS_MAX = 400  # that are drawn; what lies beyond is counted
 WORD = (1 << 64) - 1
+# What reading memory that makes no sense can raise.
+TORN = (LookupError, ValueError, OverflowError, TypeError, AttributeError, struct.error)
 NONE = {"slots": {}, "harts": [], "counts": {}, "booted": False}
 
 
