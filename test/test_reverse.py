@@ -6,10 +6,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import guest
 import pytest
+from test_gdb import debug
 from test_tools import SKIPPED, SOURCES, copy_source
+
+TOOLS = guest.TOP / "test/tools"
+sys.path.insert(0, str(TOOLS))
+
+import recording  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def make(*words, commands=None, folder=None, typed="", **environment):
@@ -70,6 +77,53 @@ def test_typed(tmp_path):
     assert code == 0 and said.replace("\r", "") == console(tmp_path / "r")
 
 
+def test_name(tmp_path):
+    code, said = make("record", "NAME=echo", "ARGS=one two", f"RECORDING={tmp_path}/r")
+    assert code == 0 and "\none two\n" in said.replace("\r", ""), said[-3000:]
+
+
+def stuck_at_first(tmp_path):
+    """A QEMU whose first replay stands still from the start."""
+    (tmp_path / "qemu").write_text(f"""#!/bin/sh
+case "$*" in *rr=replay*) [ -e {tmp_path}/was ] || {{ : > {tmp_path}/was; set -- "$@" -S; }} ;; esac
+exec {guest.QEMU} "$@"
+""")
+    (tmp_path / "qemu").chmod(0o755)
+    return [str(tmp_path / "qemu")]
+
+
+def test_replay_that_stands_still(overflowed, tmp_path, monkeypatch, capfdbinary):
+    """It is begun again."""
+    monkeypatch.setattr(recording, "STILL_IDLE", 1)
+    assert guest.load_script(TOOLS / "replay").show(overflowed, stuck_at_first(tmp_path))
+    said, complaint = capfdbinary.readouterr()
+    assert said == (overflowed / "console.log").read_bytes()
+    assert b"QEMU's replay stands still; it begins again." in complaint
+
+
+@pytest.mark.parametrize("packet", [b"c", b"bs"])
+def test_way_that_stands_still(overflowed, monkeypatch, packet):
+    """The command comes to its end in another machine."""
+    script = guest.load_script(TOOLS / "gdb-reverse")
+    source, sink = os.pipe()
+    one = script.Reverse(recording.Recording(overflowed, [guest.QEMU]), source, sink)
+    try:
+        one.end_at, first, run_on = guest.Symbols()["power_off"], [], script.Reverse.run_on
+        one.begin_at(1000)
+
+        def stuck(self, *given):
+            if not first:
+                first.append(given)
+                raise script.Stuck("stands still")
+            return run_on(self, *given)
+
+        monkeypatch.setattr(script.Reverse, "run_on", stuck)
+        assert one.travel(packet) == (script.END if packet == b"c" else script.TRAP)
+        assert first and (packet == b"c" or one.replay.now() == 999)
+    finally:
+        one.replay.close()
+
+
 def test_back_and_forth(overflowed, tmp_path):
     code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path, commands=[
         "info registers pc", "reverse-stepi", "info registers pc", "stepi", "info registers pc",
@@ -123,10 +177,23 @@ def test_other_qemu(copied):
     assert code == 0 and f"was made by QEMU {near}" in said
 
 
-def test_several_harts():
+def test_several_harts(tmp_path):
+    """They can be debugged forwards only; each command says so."""
     code, said = make("record", "CPUS=3")
     assert code != 0 and "QEMU records a machine of one hart alone" in said
     assert "make gdb" in said
+    said = debug(tmp_path, [
+        "python", "import gdb", "for command in 'last-write &harts', 'overflow origin':",
+        "  try: gdb.execute(command)", "  except gdb.error as error: print(error)", "end"],
+        "-- true")
+    assert said.count("This hart has not turned on paging yet") == 2
+    (tmp_path / "again").mkdir()
+    said = debug(tmp_path / "again", [
+        "start", "python", "import gdb", "for command in 'last-write &harts', 'overflow origin':",
+        "  try: gdb.execute(command)", "  except gdb.error as error: print(error)", "end"],
+        "-- true")
+    assert said.count("This machine cannot go back, because it was not recorded") == 2
+    assert "QEMU records machines of one hart alone." in said
 
 
 def test_full_disk(tmp_path):

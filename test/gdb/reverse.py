@@ -23,7 +23,7 @@ def ask(packet):
     if not hasattr(connection, "send_packet"):
         raise gdb.GdbError("This GDB is too old to go back by this command: 12 can, or "
                            "`reverse-continue` to a watchpoint.")
-    answer = connection.send_packet("qBulwark." + packet)
+    answer = connection.send_packet("qBulwark." + packet) or b""
     text = answer.decode() if isinstance(answer, bytes) else answer
     if text == "E02":
         raise gdb.GdbError("Stopped by ^C; the machine is where it was.")

@@ -33,8 +33,9 @@ import rsp  # noqa: E402
 FORMAT = 1  # of the file about
 FIRMWARE = "opensbi-riscv64-generic-fw_dynamic.bin"
 PATIENCE = 60  # seconds in which QEMU must have started
-STILL = 10  # seconds without one instruction: it stands still
-STILL_CPU = 1  # and CPU time that QEMU has used meanwhile, unless it used none at all
+# It stands still after so many seconds without one instruction: if QEMU had CPU time meanwhile, and
+# if not, since the machine may be busy.
+STILL, STILL_CPU, STILL_IDLE = 10, 1, 60
 LIMIT = 300  # seconds of QEMU's CPU time in which a run must have come to its end
 HARMLESS = "-cpu", "-global"  # what QEMU_ARGS may ask of a machine that is recorded
 
@@ -222,7 +223,7 @@ class Watch:
         now, cpu = self.replay.now(), self.replay.cpu()
         if now != self.at:
             self.at, self.since, self.then = now, time.monotonic(), cpu
-        used = cpu - self.then
-        if time.monotonic() - self.since > STILL and (used > STILL_CPU or not used):
+        since = time.monotonic() - self.since
+        if since > STILL and cpu - self.then > STILL_CPU or since > STILL_IDLE:
             return "still"
         return "limit" if cpu - self.began > self.limit else ""

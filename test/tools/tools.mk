@@ -99,8 +99,8 @@ RECORD = exec test/tools/leash $(PYTHON) test/tools/replay record $(RECORDED) $(
 record record-%: override CPUS := 1
 
 record: kernel image readable
-	@$(RECORD) '$(APPEND)'$(if $(NAME),' -- /$(NAME) $(ARGS)', \
-	  "$$([ -t 0 ] || echo '$(if $(filter --,$(APPEND)),, -- sh)')")
+	@$(RECORD) '$(APPEND) $(if $(NAME),-- /$(NAME) $(ARGS))'"$$([ -t 0 ] || \
+	  echo '$(if $(NAME)$(filter --,$(APPEND)),, -- sh)')"
 
 record-%: kernel image readable
 	@$(RECORD) '$(APPEND) -- /$* $(ARGS)'
