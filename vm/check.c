@@ -27,13 +27,9 @@ static _Noreturn void violation(vaddr_t va, pte_t pte, const char *what) {
   panic("address space: 0x%lx %s (entry 0x%lx)", va, what, pte);
 }
 
-static bool overlaps(pa_t a, uint64 a_size, pa_t b, uint64 b_size) {
-  return a < b + b_size && b < a + a_size;
-}
-
 static bool overlaps_any(pa_t pa, uint64 size, const struct pa_range *range, uint32 count) {
   for (uint32 i = 0; i < count; i++)
-    if (overlaps(pa, size, range[i].base, range[i].size))
+    if (pa < range[i].base + range[i].size && range[i].base < pa + size)
       return true;
   return false;
 }
@@ -53,10 +49,11 @@ static void check_rights(vaddr_t va, pte_t pte, uint64 size) {
 
 // Check which memory a leaf shows.  W^X is for the memory, whatever its address.
 static void check_target(vaddr_t va, pte_t pte, uint64 size) {
-  pa_t pa = pte_to_pa(pte), constant = image_to_pa(_start);
+  pa_t pa = pte_to_pa(pte);
+  const struct pa_range constant = {image_to_pa(_start), data_start - _start};
   if (pa & (size - 1))
     violation(va, pte, "is a large leaf that is not aligned");
-  if ((pte & PTE_W) && overlaps(pa, size, constant, data_start - _start))
+  if ((pte & PTE_W) && overlaps_any(pa, size, &constant, 1))
     violation(va, pte, "is a writable alias of text or rodata");
   bool ram = overlaps_any(pa, size, machine.ram, machine.ram_count);
   if (va >= DEVICE_BASE && va < DEVICE_END) {

@@ -145,8 +145,7 @@ static int transfer(enum virtio_block_type type, const struct disk_block *list, 
   return err;
 }
 
-static void disk_interrupt(void *arg) {
-  (void)arg;
+static void disk_interrupt(void) {
   irq_t irq = spin_lock(&disk_lock);
   // Acknowledge before reading the ring: a request that finishes later interrupts again.
   reg_write(VIRTIO_INTERRUPT_ACK, reg_read(VIRTIO_INTERRUPT_STATUS));
@@ -274,7 +273,7 @@ static int start(const struct virtio_slot *where) {
     features = 0;
     return -ENODEV;
   }
-  irq_register(where->irq, disk_interrupt, NULL);
+  irq_register(where->irq, disk_interrupt);
   add_status(STATUS_DRIVER_OK);
   disk_size = read_capacity() / (BLOCK_SIZE / VIRTIO_SECTOR);
   return 0;

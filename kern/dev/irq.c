@@ -21,15 +21,10 @@
 #define PLIC_THRESHOLD(context)      (0x200000 + 0x1000UL * (context))
 #define PLIC_CLAIM(context)          (0x200004 + 0x1000UL * (context))
 
-struct irq_handler {
-  void (*handle)(void *);
-  void *arg;
-};
-
-static volatile void *plic;                   // [I]
-static struct irq_handler handlers[SOURCES];  // [I] after boot, by source
-static struct hart *server;                   // [I] the hart that takes external interrupts
-static uint64 server_claim;                   // [I] its claim register
+static volatile void *plic;              // [I]
+static void (*handlers[SOURCES])(void);  // [I] after boot, by source
+static struct hart *server;              // [I] the hart that takes external interrupts
+static uint64 server_claim;              // [I] its claim register
 
 void irq_init(void) {
   if (machine.plic.size == 0)
@@ -59,10 +54,10 @@ void irq_init_hart(void) {
   mmio_write(plic, PLIC_THRESHOLD(context), 0);
 }
 
-void irq_register(uint32 source, void (*handler)(void *), void *arg) {
+void irq_register(uint32 source, void (*handler)(void)) {
   assert(source > 0 && source < SOURCES && source <= machine.plic_sources);
-  assert(!handlers[source].handle);
-  handlers[source] = (struct irq_handler){handler, arg};
+  assert(!handlers[source]);
+  handlers[source] = handler;
   mmio_fence();
   mmio_write(plic, PLIC_PRIORITY(source), 1);
 }
@@ -70,8 +65,8 @@ void irq_register(uint32 source, void (*handler)(void *), void *arg) {
 void irq_external(void) {
   assert(this_hart() == server);
   for (uint32 source; (source = mmio_read(plic, server_claim)) != 0;) {
-    assert(source < SOURCES && handlers[source].handle);
-    handlers[source].handle(handlers[source].arg);
+    assert(source < SOURCES && handlers[source]);
+    handlers[source]();
     mmio_fence();  // the handler's last access to its device comes before the completion
     mmio_write(plic, server_claim, source);
   }

@@ -9,8 +9,8 @@
 void irq_init(void);
 void irq_init_hart(void);
 
-// Let handler(arg) handle source, in interrupt context.  Boot hart.
-void irq_register(uint32 source, void (*handler)(void *), void *arg);
+// Let handler() handle source, in interrupt context.  Boot hart.
+void irq_register(uint32 source, void (*handler)(void));
 
 // Claim, handle and complete the interrupts pending for this hart.  Holds: interrupts off.
 void irq_external(void);

@@ -53,7 +53,6 @@ enum uart_register {
 
 // [I] fixed after boot  [a] atomic  [u] uart_lock
 static volatile char *port;  // [I] null: no port, the firmware prints
-static bool interrupts;      // [I] the ring is in use
 static struct spinlock uart_lock = SPINLOCK_INIT("uart");
 static char uart_ring[RING_SIZE];    // [u]
 static uint32 ring_put, ring_taken;  // [u] bytes ever put, ever taken
@@ -149,8 +148,7 @@ static void uart_start(void) {
   print_release();
 }
 
-static void uart_interrupt(void *arg) {
-  (void)arg;
+static void uart_interrupt(void) {
   port_read(UART_INTERRUPT_ID);  // ends the transmit interrupt
   uart_receive();
   irq_t irq = spin_lock(&uart_lock);
@@ -195,7 +193,7 @@ static int ring_put_bytes(const char *s, uint64 n, bool wait) {
 }
 
 int uart_write(const char *s, uint64 n) {
-  if (interrupts)
+  if (machine.uart_irq != 0)
     return ring_put_bytes(s, n, true);
   for (; n > 0; n--)
     kprintf("%c", *s++);
@@ -226,7 +224,6 @@ void uart_init(void) {
   port_write(UART_FIFO_CONTROL, FIFO_ENABLE);
   print_set_sink(uart_putc, uart_begin_message, uart_end_message);
   uart_accept();
-  interrupts = machine.uart_irq != 0;
-  if (interrupts)
-    irq_register(machine.uart_irq, uart_interrupt, NULL);
+  if (machine.uart_irq != 0)
+    irq_register(machine.uart_irq, uart_interrupt);
 }
