@@ -62,7 +62,7 @@ def test_dockerfile_has_no_list_of_its_own():
     """The doctor installs; before it, only what it needs and what it does not know."""
     runs = [rest for word, rest in instructions() if word == "RUN"]
     assert set(re.search(r"recommends ([\w -]+?) *$", runs[0])[1].split()) == FOR_DOCTOR
-    assert set(re.search(r"bulwark/doctor ([\w ]+)", runs[1])[1].split()) == needs()
+    assert set(re.search(r"bulwark/doctor ([\w -]+)", runs[1])[1].split()) == needs()
     user = [rest for word, rest in instructions() if word == "USER"]
     assert json.loads((CONTAINER / "devcontainer.json").read_text())["remoteUser"] == user[-1]
 
