@@ -17,7 +17,7 @@ import time
 
 import rsp
 
-REGISTERS = re.compile(r"\b(pc|sscratch|satp|mhartid|x2/sp)\s+([0-9a-f]{16})")
+REGISTERS = re.compile(r"\b(pc|mhartid|x2/sp)\s+([0-9a-f]{16})")
 CALL = ("syscall",)
 TRAP = ("trap_user", "trap_kernel_interrupt", "trap_kernel_exception")
 PATIENCE = 20  # seconds for an answer of QEMU's

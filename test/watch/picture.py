@@ -70,7 +70,7 @@ class Eye:
     # --- harts -----------------------------------------------------------------------------------
 
     def look_at_harts(self, registers):
-        """registers: {mhartid: {"pc", "sp", "sscratch", ...}} as seen last."""
+        """registers: {mhartid: {"pc", "sp"}} as seen last."""
         found = []
         for i in range(min(self.field("hart_count"), self.hart_max)):
             at = self.memory.offset(self.harts_at + i * self.hart_size)
