@@ -45,9 +45,9 @@ def where():
     return int(ask("where"), 16)
 
 
-def go(count):
-    """Go to where that many instructions were executed."""
-    ask(f"go:{count:x}")
+def go(store):
+    """Go to where it is about to be made."""
+    ask(f"go:{store.count:x},{store.pc:x}")
     for command in "maintenance flush register-cache", "maintenance flush dcache":
         gdb.execute(command, to_string=True)
     kernel.pages.clear()
@@ -94,7 +94,7 @@ def last_store(address, size):
     if not found:
         raise gdb.GdbError(f"No hart has stored to {address:#x} up to here: it holds what it held "
                            "at the start, or a device wrote it.")
-    go(found[-1].count)
+    go(found[-1])
 
 
 def need_recording():
@@ -165,7 +165,7 @@ def origin():
     if past:
         kernel.say(f"The first store past its end is in {place_in_words(past.pc)}.  It is about to "
                    "happen.")
-        go(past.count)
+        go(past)
     else:
         kernel.say("No store past its end was made.  Here is that call:")
         last_store(ra, WORD_SIZE)
