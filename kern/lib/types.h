@@ -13,6 +13,7 @@ typedef __UINT16_TYPE__ uint16;
 typedef __UINT32_TYPE__ uint32;
 typedef __UINT64_TYPE__ uint64;
 typedef __INT8_TYPE__ int8;
+typedef __INT16_TYPE__ int16;
 typedef __INT64_TYPE__ int64;
 
 typedef uint64 uva_t;    // user virtual address, never dereferenced

@@ -30,36 +30,37 @@ struct thread {
   uint64 sp;                  // [s] saved by switch.S while not running
   uint64 stack_lo, stack_hi;  // [o] lo falls as it grows, and with the reserve; hi: thread_room
   struct kstack *kstack;      // [I]
-  enum thread_state state;    // [s]
   struct hart *hart;          // [s] whose run queue it is on, or on which it last ran
-  bool moved;                 // [s] comes from another hart, or is doomed: see switch.c, prepare
   struct list run_node;       // [s]
   struct list wait_node;      // [w]
   uint64 deadline;            // [w] time to wake, for timed sleeps
+  enum thread_state state;    // [s]
+  bool moved;                 // [s] comes from another hart, or is doomed: see switch.c, prepare
   bool sleeps_through;        // [s] no kill ends this sleep
   bool wants_sleeplock;       // [w] waits is the guard of a sleep lock
   bool killed;                // [a]
-  int sleeplocks;             // [o] sleep locks held, less one if doomed
+  int16 sleeplocks;           // [o] sleep locks held, less one if doomed
   bool doomed;                // [o] dies when it holds nothing any more (trap/kernel_fault.c)
   bool in_transaction;        // [o] a log transaction is open
   bool changed;               // [o] if so: it may have changed something
   bool gives_back;            // [o] it was killed, and gives back what it holds
+  bool fpu_used;              // [o] the program has used floating point
   uint8 held_count;           // [o]
   uint64 held[HELD_MAX];      // [o] kern/sched/held.h
   struct sleeplock *locks;    // [o] sleep locks held, last taken first
   struct space *space;        // [o] null for a kernel thread
   struct process *process;    // [o] null for a kernel thread and after the process
-  int pid;                    // [I] 0 for a kernel thread
-  char name[NAME_SIZE];       // [o]
   void (*start)(void *);      // [I]
   void *arg;                  // [I]
-  bool fpu_used;              // [o] the program has used floating point
-  uint64 fpu[33];             // [o] if so: f0-f31, fcsr, as saved last
+  int pid;                    // [I] 0 for a kernel thread
+  uint32 waits_since;         // [h] heartbeats when it began to wait for a sleep lock
+  char name[NAME_SIZE];       // [o]
+  uint64 fpu[33];             // [o] if fpu_used: f0-f31, fcsr, as saved last
   // From fpu on, nothing is set before its first use.
   struct spinlock *waits;  // [s] while it sleeps: the lock of what it waits for
-  uint64 waits_since;      // [h] heartbeats when it began to wait for a sleep lock
-  struct list hang_node;   // [h] in order of that
+  struct list hang_node;   // [h] in order of waits_since
 };
+_Static_assert(sizeof(struct thread) <= 512, "more would take 1 KiB");
 
 // Return the trap frame with which the thread entered from user mode: at the top of its stack.
 static inline struct trap_frame *thread_user_frame(const struct thread *t) {

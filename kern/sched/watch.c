@@ -46,7 +46,7 @@ static void look_at_next(const struct hart *h) {
   watch[h->index].seen = beats;
 }
 
-static void look_at_waiting(uint64 now) {
+static void look_at_waiting(uint32 now) {
   irq_t irq = spin_lock(&waiting_lock);
   struct thread *t =
       list_empty(&waiting) ? NULL : list_entry(waiting.next, struct thread, hang_node);
@@ -69,7 +69,7 @@ void watch_tick(void) {
   if (watch[i].stuck >= hang_limit / machine.timebase * TICKS * HART_LIMIT / PATIENCE)
     hang_report(HANG_SOFT, h, NULL);
   if (i == 0)
-    look_at_waiting(watch[0].beats);
+    look_at_waiting((uint32)watch[0].beats);
   look_at_next(h);
 }
 
@@ -81,7 +81,7 @@ void watch_wait(struct thread *t, struct sleeplock *l) {
   irq_t irq = spin_lock(&waiting_lock);
   t->waits = &l->guard;
   t->wants_sleeplock = true;
-  t->waits_since = load_relaxed(&watch[0].beats);
+  t->waits_since = (uint32)load_relaxed(&watch[0].beats);
   list_push_back(&waiting, &t->hang_node);
   spin_unlock(&waiting_lock, irq);
 }
