@@ -181,7 +181,7 @@ const char *kstack_grow(struct kstack *stack, vaddr_t to, uint32 keep) {
     return "memory";
   if (stack->account && !account_charge(stack->account, n))
     return "account";
-  stack->charged += n;
+  stack->charged += stack->account ? n : 0;  // else kstack_disown, if it grows, returns too much
   kstack_extend(stack, to);
   add_relaxed(&stacks_grown, 1);
   return NULL;
