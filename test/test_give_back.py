@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a killed call held is given back, wherever the fault comes.
 
-The debugger's stub makes the fault: at the entry of a function that the victim's call reaches, the
-hart jumps to address 0.
+The debugger's stub makes the fault: at the entry of a function that the victim's call reaches, or
+with "after:" where it has returned, the hart jumps to address 0.
 """
 
 import shutil
@@ -28,6 +28,7 @@ PLACES = [
     ("lazy", "space_fault"), ("lazy", "pagetable_ensure"), ("lazy", "page_alloc_zeroed"),
     ("exec", "name_lookup"), ("exec", "elf_load"), ("exec", "inode_read"),
     ("exec", "space_add_stack"), ("exec", "kstack_rename"), ("exec", "space_destroy"),
+    ("exec", "after:space_destroy"), ("exit", "after:space_destroy"), ("fork", "after:inode_hold"),
     ("open", "inode_get"), ("open", "buf_get"), ("open", "inode_put"),
     ("turn", "copy_from_user"),
 ]
@@ -64,7 +65,8 @@ def plant(tmp_path, symbols, call, place, times=TIMES, code=0):
             for _ in range(starts(call)):
                 vm.until(symbols["sys_uptime"])
             for at in place.split():
-                vm.write(vm.until(symbols[at]), "pc", 0)
+                entry = vm.until(symbols[at.removeprefix("after:")])
+                vm.write(vm.until(entry.x[1]) if at.startswith("after:") else entry, "pc", 0)
         with pytest.raises(machine.Ended):
             while True:
                 vm.go()

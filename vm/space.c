@@ -211,7 +211,6 @@ void space_destroy(struct space *s) {
     s->pt = NULL;
     pagetable_destroy(pt);
   }
-  kfree(s);
 }
 
 // Share with child, or copy for it if they are private, the pages at count entries of a level-0

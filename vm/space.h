@@ -22,8 +22,8 @@ void space_init(void);
 // Make an empty space.  NULL on no memory.
 struct space *space_create(void);
 
-// Free the space, its pages and page tables.  No hart has it in satp.  May be called again after a
-// fault within itself.
+// Free the pages and page tables of the space, and leave it to the caller to kfree it.  No hart has
+// it in satp.  May be called again, also after a fault within itself.
 void space_destroy(struct space *s);
 
 // Make the empty space child a copy of s.  Both then share its pages, the private writable ones

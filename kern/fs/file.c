@@ -120,8 +120,8 @@ void file_end(struct file *f) {
   if (f->pipe)
     pipe_close(&f->pipe, f->writable);
   if (ip) {
-    held_push(HELD_INODE, ip);
     f->inode = NULL;
+    held_push(HELD_INODE, ip);
     inode_put(ip);
   }
   held_pop(HELD_FILE, f);

@@ -96,10 +96,8 @@ static int build_program(struct program *program, struct inode *file,
   int err = elf_load(program->space, file, &program->entry);
   if (err == 0)
     err = push_args(program, args);
-  if (err < 0) {
-    space_destroy(program->space);
-    held_pop(HELD_SPACE, program->space);
-  }
+  if (err < 0)
+    process_free_space(program->space);
   return err;
 }
 

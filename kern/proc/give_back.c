@@ -17,7 +17,6 @@
 #include "kern/sched/held.h"
 #include "kern/sched/sleeplock.h"
 #include "vm/kmalloc.h"
-#include "vm/space.h"
 
 // Give back one object.  It leaves the record there where it cannot be given back twice.
 static void give_back(enum held_kind kind, void *object) {
@@ -44,8 +43,7 @@ static void give_back(enum held_kind kind, void *object) {
       console_give_turn();
     break;
   case HELD_SPACE:
-    space_destroy(object);
-    held_pop(kind, object);
+    process_free_space(object);
     break;
   default:
     held_pop(kind, object);

@@ -27,10 +27,10 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   struct process *p = kzalloc(sizeof(*p));
   if (!p)
     return NULL;
-  held_push(HELD_PROCESS, p);
   list_init(&p->children);
   list_init(&p->zombies);
   list_init(&p->sibling);
+  held_push(HELD_PROCESS, p);
   waitq_init(&p->child_exited, &process_lock);
   string_copy(p->name, name, sizeof(p->name));
   bool limited = thread_current()->kstack->account != &account_root;
@@ -47,14 +47,20 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   return p;
 }
 
+void process_free_space(struct space *space) {
+  space_destroy(space);
+  held_pop(HELD_SPACE, space);
+  kfree(space);
+}
+
 static void give_back_files(struct process *p) {
   for (int i = 0; i < FILES_MAX; i++)
     if (p->files[i])
       file_close(&p->files[i]);
   struct inode *cwd = p->cwd;
   if (cwd) {
-    held_push(HELD_INODE, cwd);
     p->cwd = NULL;
+    held_push(HELD_INODE, cwd);
     inode_put(cwd);
   }
 }
@@ -63,8 +69,11 @@ void process_discard(struct process *p) {
   struct thread *t = p->thread;
   if (t) {
     give_back_files(p);
-    if (t->space)
-      space_destroy(t->space);
+    struct space *space = t->space;
+    if (space)
+      space_destroy(space);
+    t->space = NULL;
+    kfree(space);
     p->thread = NULL;
     thread_free(t);
   }
@@ -119,8 +128,8 @@ int process_fork(void) {
   for (int i = 0; i < FILES_MAX; i++)
     if (parent->files[i])
       child->files[i] = file_dup(parent->files[i]);
-  child->cwd = inode_hold(parent->cwd);
-  held_pop(HELD_INODE, child->cwd);
+  held_pop(HELD_INODE, inode_hold(parent->cwd));
+  child->cwd = parent->cwd;
   process_publish(child, parent);
   return pid;
 }
@@ -134,10 +143,8 @@ void process_replace_space(struct space *space) {
   if (old)
     held_push(HELD_SPACE, old);
   spin_unlock(&process_lock, irq);
-  if (!old)
-    return;
-  space_destroy(old);
-  held_pop(HELD_SPACE, old);
+  if (old)
+    process_free_space(old);
 }
 
 // Make init the parent of every process in the list from, and move them to its list to.

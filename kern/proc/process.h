@@ -65,6 +65,9 @@ void process_publish(struct process *p, struct process *parent);
 // one.
 void process_replace_space(struct space *space);
 
+// Free a space that the call's record has.
+void process_free_space(struct space *space);
+
 // Copy the running process.  Returns the child's pid, or negative errno.
 int process_fork(void);
 

@@ -5,6 +5,9 @@
 // I1. A reference to which nothing that lasts points yet, or points any more, is in the record of
 //     the thread that has it.  Where a lock guards the reference, both change under that lock.
 // I2. The record is empty on every way to user mode.
+// I3. A doomed thread may be ended by any interrupt, so between any two instructions.  So where no
+//     lock is held, an entry is taken out before something else points to the object or it is
+//     freed, and put in after: at worst an object is lost, but none is given back twice.
 // Memory is the exception: what a function of vm/ has taken and not yet returned is in no record.
 // An overflow there goes on in the reserve until the function has returned.
 #pragma once
@@ -29,6 +32,7 @@ _Static_assert(HELD_KINDS <= 8, "objects are aligned to 8 bytes: the kind is in 
 // Enter object, null or of which there may be several entries.
 static inline void held_push(enum held_kind kind, const void *object) {
   struct thread *t = thread_current();
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);  // I3
   assert(t->held_count < HELD_MAX);
   t->held[t->held_count] = (uint64)object | kind;
   t->held_count++;
@@ -45,4 +49,5 @@ static inline void held_pop(enum held_kind kind, const void *object) {
     t->held_count--;
   else
     held_remove(entry);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);  // I3
 }

@@ -95,8 +95,8 @@ int64 sys_chdir(const uint64 *arg) {
   if (err < 0)
     return err;
   struct inode *old = p->cwd;
-  p->cwd = directory;
   held_pop(HELD_INODE, directory);
+  p->cwd = directory;
   held_push(HELD_INODE, old);
   inode_put(old);
   return 0;

@@ -28,6 +28,11 @@ bool bootarg_flag(const char *name) {
 #include "vm/ram.c"
 #include "vm/space.c"
 
+static void discard(struct space *s) {
+  space_destroy(s);
+  kfree(s);
+}
+
 // A page table on the host: as vm/pagetable.c has it, without a kernel half.
 
 static pte_t *walk(struct pagetable *pt, vaddr_t va, void *(*alloc)(void)) {
@@ -190,7 +195,7 @@ static struct space *fork_space(struct space *s, bool first) {
   struct space *child = space_create();
   if (!child || space_fork(child, s, first) == 0)
     return child;
-  space_destroy(child);
+  discard(child);
   return NULL;
 }
 
@@ -245,7 +250,7 @@ static void test_model(uint64 memory) {
       process_fork(p, other, p == all);
     else if (what == 99 && other->s && p != other && p != all) {
       process_check(p);
-      space_destroy(p->s);
+      discard(p->s);
       p->s = NULL;
     }
     if (i % 64 == 0)
@@ -255,7 +260,7 @@ static void test_model(uint64 memory) {
     if (!all[i].s)
       continue;
     process_check(&all[i]);
-    space_destroy(all[i].s);
+    discard(all[i].s);
     all[i].s = NULL;
   }
   while (hoarded > 0)
@@ -283,9 +288,9 @@ static void test_lazy(void) {
   CHECK(old == USER_END);
   struct space *child = fork_space(p.s, false);
   CHECK(child && space_pages(child) == space_pages(p.s));
-  space_destroy(child);
+  discard(child);
   CHECK(space_sbrk(p.s, -(int64)(USER_END - HEAP), false, &old) == 0);
-  space_destroy(p.s);
+  discard(p.s);
   CHECK(page_available() == before);
 }
 
@@ -310,10 +315,10 @@ static void test_no_table(bool first) {
     CHECK(page_available() == left && page_promised() == 0);
     page_put(hoard[--hoarded]);
   }
-  space_destroy(child);
+  discard(child);
   while (hoarded > 0)
     page_put(hoard[--hoarded]);
-  space_destroy(p.s);
+  discard(p.s);
   CHECK(page_available() == before);
 }
 
@@ -335,11 +340,11 @@ static void *family(void *arg) {
       (*byte)++;
     }
     if (child) {
-      space_destroy(s);
+      discard(s);
       s = child;
     }
   }
-  space_destroy(s);
+  discard(s);
   return NULL;
 }
 
@@ -356,7 +361,7 @@ static void test_harts(void) {
     CHECK(s[i] && pthread_create(&thread[i], NULL, family, s[i]) == 0);
   for (uint32 i = 0; i < 4; i++)
     pthread_join(thread[i], NULL);
-  space_destroy(atomic_swap(&mailbox, NULL));
+  discard(atomic_swap(&mailbox, NULL));
   CHECK(page_available() == before && page_promised() == 0);
 }
 
