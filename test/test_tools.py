@@ -242,6 +242,8 @@ def test_doctor_bad_choice():
     (["HOSTCC="], "HOSTCC= is empty"),
     (["PYTHON= "], "PYTHON= is empty"),
     (["GDBPORT=", "gdb"], "GDBPORT= is empty"),
+    (["WATCHPORT=22x", "watch"], "WATCHPORT=22x: a port, from 1 to 65535"),
+    (["WATCHPORT=65536", "watch"], "WATCHPORT=65536: a port, from 1 to 65535"),
 ])
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
@@ -648,6 +650,19 @@ def test_everything_ends_with_make(family, sleeper, tmp_path, command, name):
     until(lambda: one.has("sleep", "86399") or one.top.poll() is not None, one.members)
     assert one.top.poll() is None, one.top.communicate()[0].decode()
     one.top.send_signal(getattr(signal, f"SIG{name}"))
+    until(lambda: not one.members(), one.members)
+
+
+@pytest.mark.parametrize("command", ["bench", "demo", "crash", "storm", "profile"])
+def test_an_interrupt_prints_no_traceback(family, sleeper, command):
+    """^C at a terminal: all get the signal."""
+    one = family("make", command, f"BUILD={os.environ.get('BUILD', 'build')}", f"QEMU={sleeper}",
+                 *["NAME=true"] * (command == "profile"),
+                 *guest.chosen("CROSS", "LLVM", "HOSTCC", "PYTHON"))
+    until(lambda: one.has("sleep", "86399") or one.top.poll() is not None, one.members)
+    os.killpg(one.top.pid, signal.SIGINT)
+    said = one.top.communicate(timeout=PATIENCE)[0].decode()
+    assert "Interrupt" in said and "Traceback" not in said, said
     until(lambda: not one.members(), one.members)
 
 

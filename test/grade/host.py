@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
@@ -22,6 +23,17 @@ def die_with_parent():
     """In a child: let it not outlive the process above, however that ends, where Linux sees to it.
     """
     control(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def interrupt_quietly():
+    """Let ^C end this program without a traceback, when each `finally` is done."""
+    before = sys.excepthook
+
+    def tell(kind, error, trace):
+        if not issubclass(kind, KeyboardInterrupt):
+            before(kind, error, trace)
+
+    sys.excepthook = tell
 
 
 def gain_nothing():
