@@ -112,10 +112,10 @@ put = && mv $(new) $@
 # An error with each compiler is what newer ones refuse by themselves, and in the kernel a frame
 # whose size is unknown or too large: guards are made for FRAME_MAX (docs/kernel-stacks.md).
 STRICT := $(if $(filter-out $(BUILD),$(B)),-Werror)
-WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
-  -Walloca -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough \
-  $(patsubst %,-Werror=%,implicit-function-declaration implicit-int int-conversion \
+REFUSED := $(patsubst %,-Werror=%,implicit-function-declaration implicit-int int-conversion \
   incompatible-pointer-types)
+WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
+  -Walloca -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough $(REFUSED)
 COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -ffreestanding -fno-omit-frame-pointer -fno-pic -fno-pie \
   -fno-stack-protector -fno-asynchronous-unwind-tables -fno-common -mcmodel=medany $(WARNINGS)
 # No compressed instructions and no shrink-wrapping: the backtracer reads prologues.  No sibling
@@ -135,13 +135,13 @@ CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globa
   sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
   -march=rv64gc -mabi=lp64d
-HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -I. -DKSTACK_GROW=0
+HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra $(REFUSED) -I. -DKSTACK_GROW=0
 SANITIZE = $(eval SANITIZE := $(shell HOSTCC='$(HOSTCC)' test/tools/doctor --sanitize))$(SANITIZE)
 DEPS = -MMD -MP -MT $@ -MF $(@:.o=).d
 LDFLAGS := -nostdlib -static --build-id=none
 
 # Everything is made again when an option or a tool changes.
-MADE_WITH = $(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECK_FLAGS) $(UFLAGS) $(HOSTCC)
+MADE_WITH = $(CC) $(STRICT) $(KISA) $(KFLAGS) $(CHECK_FLAGS) $(UFLAGS) $(HOSTCC) $(HOSTFLAGS)
 
 tools:
 	@test/tools/doctor $(NEEDS)

@@ -27,6 +27,8 @@ static void give_way(void) {
     give_way();                                                                                    \
     seen_;                                                                                         \
   })
+static void tlb_fence_all(void);
+
 #include "vm/account.c"
 #include "vm/kstack.c"
 #include "vm/kstack_cache.c"
@@ -69,7 +71,7 @@ uint64 tlb_mapped(void) {
   return 0;
 }
 
-void tlb_fence_all(void) {
+static void tlb_fence_all(void) {
   CHECK(false);
 }
 
