@@ -20,7 +20,7 @@ def run(*options):
 def totals(done):
     """Return how many faults there were, at how many places, the share that survived, and the KiB
     that were lost."""
-    found = re.search(r"(\d+) faults at (\d+) places .*: ([\d.]+) % survived\n  lost: (\d+) KiB",
+    found = re.search(r"(\d+) faults? at (\d+) places? .*: ([\d.]+) % survived\n  lost: (\d+) KiB",
                       done.stdout)
     return int(found[1]), int(found[2]), float(found[3]), int(found[4])
 

@@ -660,10 +660,12 @@ def test_an_interrupt_prints_no_traceback(family, sleeper, command):
                  *["NAME=true"] * (command == "profile"),
                  *guest.chosen("CROSS", "LLVM", "HOSTCC", "PYTHON"))
     until(lambda: one.has("sleep", "86399") or one.top.poll() is not None, one.members)
+    members = one.members()
     os.killpg(one.top.pid, signal.SIGINT)
     said = one.top.communicate(timeout=PATIENCE)[0].decode()
     assert "Interrupt" in said and "Traceback" not in said, said
     until(lambda: not one.members(), one.members)
+    assert not any((guest.BUILD / f"{command}.{pid}.log").exists() for pid in members)
 
 
 def test_qemu_ends_with_make(family):
