@@ -2,6 +2,8 @@
 """Hangs: each kind ends in a report that says who waits, for what, and what each hart does.  What
 only looks like a hang goes on."""
 
+import fcntl
+import os
 import re
 import signal
 import subprocess
@@ -184,3 +186,31 @@ def test_kernel_keeps_its_order(boot, kernel, tmp_path, cpus):
     image.write_bytes(guest.IMAGE.read_bytes())
     r = boot("usertests -q", kernel=kernel, cpus=cpus, image=f"{image},snapshot=off", cpu_limit=400)
     assert r.code == 0 and "lockdep" not in r.output, r.explain()
+
+
+def test_stopped_terminal():
+    """A hart that prints a report to a terminal stopped with ^S waits as long as that, and so do
+    those that want to print.  That is no hang."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, 1031, 4096)  # F_SETPIPE_SZ: less than two reports
+    qemu = subprocess.Popen(guest.arguments(cpus=3, append="hang=1"), stdin=subprocess.PIPE,
+                            stdout=writer, preexec_fn=guest.die_with_parent)
+    os.close(writer)
+    output, more = b"", b"x"
+    try:
+        while b"$ " not in output and more:
+            more = os.read(reader, 4096)
+            output += more
+        qemu.stdin.write(b"provoke EXHAUST_STACK\n" * 4)
+        qemu.stdin.flush()
+        before = guest.cpu_seconds(qemu.pid)
+        while guest.cpu_seconds(qemu.pid) - before < 10:  # three harts: more than 2 s of the guest
+            time.sleep(0.2)
+        while output.count(b"verdict=killed") < 4 and more:
+            more = os.read(reader, 4096)
+            output += more
+    finally:
+        qemu.kill()
+        qemu.communicate()
+        os.close(reader)
+    assert more and b"panic" not in output, output.decode(errors="replace")[-2500:]

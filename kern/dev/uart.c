@@ -20,6 +20,8 @@
 #include "kern/dev/console.h"
 #include "kern/dev/irq.h"
 #include "kern/dev/mmio.h"
+#include "kern/lib/atomic.h"
+#include "kern/lib/hang.h"
 #include "kern/lib/kasan.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
@@ -75,7 +77,7 @@ KASAN_EXEMPT static void port_write(enum uart_register reg, uint32 value) {
 
 KASAN_EXEMPT static void wait_status(uint32 bit) {
   for (uint32 i = 0; i < PATIENCE && !(port_read(UART_LINE_STATUS) & bit); i++)
-    ;
+    store_relaxed(&hang_excuses, hang_excuses + 1);
 }
 
 KASAN_EXEMPT static void uart_putc(char c) {

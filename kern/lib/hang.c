@@ -7,6 +7,7 @@
 #define SECONDS_MAX 3600
 
 uint64 hang_limit;
+uint64 hang_excuses;
 
 void hang_init(void) {
   uint64 fallback = bootarg_flag("gdb") ? 0 : SECONDS;  // there harts may stand still alone

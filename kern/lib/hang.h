@@ -16,6 +16,10 @@ enum hang { HANG_SPIN, HANG_HARD, HANG_SOFT, HANG_TASK };
 // 0: nothing is watched.
 extern uint64 hang_limit;  // [I]
 
+// Grows while a hart waits for a console that does not move, such as a terminal that was stopped
+// with ^S.  Such a hart, and those that wait for its locks, do not hang.
+extern uint64 hang_excuses;  // [a]
+
 // Set it from the boot arguments.  Boot only.
 void hang_init(void);
 

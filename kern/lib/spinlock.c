@@ -21,16 +21,17 @@ void spin_wait(struct spinlock *l) {
   struct hart *h = this_hart();
   if (load_relaxed(&l->owner) == h)
     panic("hart %u takes the lock \"%s\" that it holds", h->index, l->name);
-  uint64 waited = 0, before = csr_read(time), step = machine.timebase / 100;
+  uint64 waited = 0, excused = 0, before = csr_read(time), step = machine.timebase / 100;
   store_relaxed(&h->wanted, l);
   do {
     for (uint32 n = 1; load_relaxed(&l->taken); n++) {
       panic_poll();
       if (n % SPINS != 0)
         continue;
-      uint64 now = csr_read(time);
-      waited += now - before < step ? now - before : step;  // it may jump
-      before = now;
+      uint64 now = csr_read(time), excuses = load_relaxed(&hang_excuses);
+      waited = excuses != excused ? 0 : waited + (now - before < step ? now - before : step);
+      before = now;  // it may have jumped
+      excused = excuses;
       if (hang_limit && waited > hang_limit)
         hang_report(HANG_SPIN, h, NULL);
     }

@@ -25,7 +25,7 @@
 static struct {
   uint64 beats;   // [a] heartbeats so far
   uint64 due;     // [h] time of the next
-  uint64 seen;    // [h] the next hart's beats
+  uint64 seen;    // [h] the next hart's beats, and the excuses
   uint32 missed;  // [h] own heartbeats since that number changed
   uint64 stuck;   // [h] ticks since a thread should have given way
 } watch[HART_MAX];
@@ -38,7 +38,7 @@ static void look_at_next(const struct hart *h) {
   do
     next = &harts[(next->index + 1) % hart_count];
   while (!load_relaxed(&next->online));
-  uint64 beats = load_relaxed(&watch[next->index].beats);
+  uint64 beats = load_relaxed(&watch[next->index].beats) + load_relaxed(&hang_excuses);
   if (next == h || beats != watch[h->index].seen)
     watch[h->index].missed = 0;
   else if (++watch[h->index].missed >= HART_LIMIT)
