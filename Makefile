@@ -18,6 +18,8 @@ $(if $(filter 3.%,$(MAKE_VERSION)),$(error GNU make $(MAKE_VERSION) is too old, 
 
 # --- options -------------------------------------------------------------------------------------
 
+# In a student's tree, how the kernel of its lab is built.
+include $(wildcard test/labs/options.mk)
 BUILD ?= build
 GDBINIT ?= $(B)/gdbinit
 # The machine meets the conditions for stacks in a window, which docs/vmap-stack.md lists; vm_check

@@ -37,7 +37,8 @@ REUSED = ("options", "boot", "trap", "kern", "vm")  # of the instructor's build 
 TAKEN = ("kernel",)  # of the submission's build directory
 # What the grader reads too, of the instructor's build directory.
 GIVEN = ("fs.img", "fsck", "user", "kern/provoke")
-ENVIRONMENT = ("PATH", "CROSS", "LLVM", "HOSTCC", "PYTHON", "VMAP_STACK", "KASAN")
+ENVIRONMENT = ("PATH", "CROSS", "LLVM", "HOSTCC", "PYTHON", "VMAP_STACK",
+               "KSTACK_GROW", "KASAN")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SOURCES_MAX = 250
@@ -446,7 +447,7 @@ def prepare(top, base, scratch, build, uid, say, manifest):
 
 
 def build_in(scratch, top, base, jobs, say, manifest):
-    build = base.name if base.parent == TOP else "build"
+    build = str(base.relative_to(TOP)) if base.is_relative_to(TOP) else "build"
     uid = fresh_user()
     if uid is None:
         say("grade: not root, so the submission is compiled as you, and can read what you can")

@@ -18,6 +18,7 @@ the seed.
 import configparser
 import hashlib
 import io
+import os
 import re
 import subprocess
 import tarfile
@@ -45,11 +46,17 @@ class Lab:
     left_out: list  # patterns of files that would give the solution away
     points: dict  # of each case, by id
     hidden: list  # patterns of cases that students do not see
+    options: list  # NAME=value, which its kernel is made with
     hidden_points: int = 0  # of those, in a student's tree, where they are not
 
     @property
     def folder(self):
         return HERE / self.name
+
+    def build(self):
+        """Return the folder in which the solved tree makes this lab's kernel."""
+        own = self.options and this() != self.name
+        return os.environ.get("BUILD", "build") + (f"/{self.name}" if own else "")
 
     def variants(self):
         return sorted(self.folder.glob("variants/*.patch"))
@@ -153,7 +160,8 @@ def load(name):
         points = {case: int(number) for case, number in parser["points"].items()}
         found = Lab(name, lab["title"], lab["hours"], int(lab["starter_score"]),
                     lab["handed_in"].split(), lab.get("left_out", "").split(), points,
-                    lab.get("hidden", "").split(), int(lab.get("hidden_points", 0)))
+                    lab.get("hidden", "").split(), lab.get("options", "").split(),
+                    int(lab.get("hidden_points", 0)))
     except (configparser.Error, KeyError, ValueError) as error:
         raise BadLab(f"{path}: {error}") from error
     total = sum(points.values()) + found.hidden_points
