@@ -23,7 +23,7 @@ from machine import Broken, Busy, Crashed, Ended, Guest, NoStart, TimedOut
 
 GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene", "dma",
           "lkdtm")
-LAB_GROUPS = ("tour", "life")  # which count in labs alone
+LAB_GROUPS = ("tour", "life", "grow")  # which count in labs alone
 CASES = {}  # by id, in the order of declaration
 PREMISES = {}  # what premises of cases turned out to be in this run, by name
 
