@@ -39,7 +39,8 @@ static void look_at_next(const struct hart *h) {
     next = &harts[(next->index + 1) % hart_count];
   while (!load_relaxed(&next->online));
   uint64 beats = load_relaxed(&watch[next->index].beats) + load_relaxed(&hang_excuses);
-  if (next == h || beats != watch[h->index].seen)
+  bool spins = load_relaxed(&next->wanted);  // it watches itself
+  if (next == h || spins || beats != watch[h->index].seen)
     watch[h->index].missed = 0;
   else if (++watch[h->index].missed >= HART_LIMIT)
     hang_report(HANG_HARD, next, NULL);
