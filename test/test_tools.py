@@ -428,6 +428,7 @@ def test_lint_knows_where_a_function_is(tmp_path, head, good):
     assert good or done.stderr == "vm/a.h:1: far() is in vm/b.c: say so\n"
 
 
+@pytest.mark.skipif(not shutil.which("cloc"), reason="no cloc, which make lint needs")
 @pytest.mark.parametrize("lines, good", [(2, True), (3, False)])
 def test_lint_counts_lines(tmp_path, lines, good):
     """Neither blank lines nor comments."""
