@@ -30,6 +30,7 @@ from sv39 import PAGE, PageTable, U
 
 QEMU = os.environ.get("QEMU", "qemu-system-riscv64")
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
+KASAN = os.environ.get("KASAN") == "y"  # frames and objects are larger then
 
 IMAGE_BASE = 0xFFFFFFFF80000000  # vm/layout.h
 IMAGE_PA = 0x80200000

@@ -6,7 +6,7 @@ import struct
 
 from facts import BREAKPOINT, FS, NAMES, SPIE, SUM, TIMER, expect, judge
 from gradeuser import SMALL, each, judge_each, stack_bytes, verdict
-from machine import FRAME, GUARD, NOP, PROVOKE, PROVOKE_END
+from machine import FRAME, GUARD, KASAN, NOP, PROVOKE, PROVOKE_END
 from suite import case
 
 SPILL = "Save in struct hart what the check needs, and restore it before you save the frame."
@@ -366,7 +366,7 @@ def across_interrupt(t):
 
 def across_exception(t):
     """An overflow in the page fault of a user copy.  The backtrace goes on with the copy."""
-    report = t.fault("provoke COPY_LOW lo+416 0", "overflow")
+    report = t.fault(f"provoke COPY_LOW lo+{464 if KASAN else 416} 0", "overflow")
     names = [name for _, name, _ in unfold(backtrace(report))]
     t.expect("provoke_copy" in names, "the caller of the copy, provoke_copy, in the backtrace",
              " ".join(names))

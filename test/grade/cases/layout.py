@@ -4,7 +4,7 @@
 from cases.overflow import instructions, wfi_addresses
 from facts import check_guarded, expect, judge, mapped_stacks, stack_of_sp
 from gradeuser import SMALL, each, verdict
-from machine import DIRECT, GUARD, IMAGE_BASE, SLOT, STACK, USER_END, WINDOW
+from machine import DIRECT, GUARD, IMAGE_BASE, KASAN, SLOT, STACK, USER_END, WINDOW
 from suite import case
 from sv39 import PAGE, A, D, G, PageTable, R, U, V, W, X
 
@@ -228,7 +228,7 @@ def frames(t):
       "Allocate the pages of a stack one by one: the page table makes them neighbours.")
 def scattered(t):
     t.proof()
-    watch = t.boot("gradeuser scattered", mem=SMALL, append="kstack_cache=0")
+    watch = t.boot("gradeuser scattered", mem="128M" if KASAN else SMALL, append="kstack_cache=0")
     watch.mark()
     verdict(watch)
     watch.alive_until_end(0)

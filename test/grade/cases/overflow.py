@@ -7,7 +7,7 @@ import struct
 from facts import (BREAKPOINT, GATHER, INTERRUPT, KILLED, LAST_RESORT, LOAD, SIE, SOFTWARE, SPIE,
                    SPP, SSIP, STORE, SUM, TIMER, Observer, expect, find_trap, judge, stack_of_sp)
 from gradeuser import SMALL, verdict
-from machine import FRAME, GUARD, IMAGE_PA, PAGE, RENDEZVOUS, USER_END, WFI, Ended
+from machine import FRAME, GUARD, IMAGE_PA, KASAN, PAGE, RENDEZVOUS, USER_END, WFI, Ended
 from suite import case
 
 CHECK_FIRST = "Check sp and the room for a frame before the trap entry stores anything through sp."
@@ -351,7 +351,8 @@ def given_back(t, test):
 @case("overflow.call_given_back", "What a killed call held is given back", 3,
       "Record what a call holds, and give it back before the process exits.")
 def call_given_back(t):
-    given_back(t, "EXHAUST_FORK")
+    if not KASAN:  # there the reserve may end within an allocator, which loses what it has in hand
+        given_back(t, "EXHAUST_FORK")
     given_back(t, "EXHAUST_SLEEPLOCK")
 
 
