@@ -28,6 +28,7 @@ STEP = re.compile(r"^\d+\. `([\w/.]+):(\w+)`(?: \(([^)]*)\))?", re.MULTILINE)
 VECTOR = ("boot/start.S", "enter_stack")  # loads stvec
 JAL, JALR = 0x6F, 0x67
 RET, SRET, UNIMP = 0x8067, 0x10200073, 0xC0001073
+CALLS = (18, 19)  # R_RISCV_CALL, R_RISCV_CALL_PLT: a jalr follows
 
 Step = namedtuple("Step", "file name how")
 
@@ -89,18 +90,18 @@ class Object:
                            if s["st_shndx"] == index and re.match(r"\w+(\.|$)", s.name)
                            and s["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE"))
             relocations = elf.get_section_by_name(f".rela{section.name}")
-            called = [(r["r_offset"], table.get_symbol(r["r_info_sym"]).name)
-                      for r in (relocations.iter_relocations() if relocations else ())]
+            named = [(r["r_offset"], table.get_symbol(r["r_info_sym"]).name, r["r_info_type"])
+                     for r in (relocations.iter_relocations() if relocations else ())]
             starts = sorted({start for start, _ in names})
             for start, end in zip(starts, [*starts[1:], section["sh_size"]]):
                 same = {name for value, name in names if value == start}
-                to = {name for at, name in called if start <= at < end and name}
+                to = {name for at, name, _ in named if start <= at < end and name}
                 for name in same:
                     self.refers.setdefault(name, set()).update(to)
                 if section.name.startswith(".text"):
                     behind = {name for value, name in names if value == end}
                     self.code(section.data()[start:end], same, behind,
-                              {at - start + 4 for at, name in called if name})
+                              {at - start + 4 for at, _, kind in named if kind in CALLS})
 
     def code(self, code, same, behind, calls):
         words = [int.from_bytes(code[i:i + 4], "little") for i in range(0, len(code), 4)]

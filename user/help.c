@@ -32,11 +32,13 @@ static const struct {
     {"rm", "file...  remove files"},
     {"sh", "[file | -c commands]  another shell"},
     {"sleep", "ticks  wait that many tenths of a second"},
+    {"storm", "[step...]  do things with little stack: make storm"},
     {"stressfs", "write files at once"},
     {"sync", "wait until what was written is on the disk"},
     {"tour", "recursion, array, stray, dead, slip: call what a lab breaks"},
     {"true", "do nothing"},
     {"usertests", "[-l] [-q] [name...]  test the kernel from user mode"},
+    {"victim", "call count  make a call that a test kills, count times"},
     {"wc", "[file...]  count lines, words and bytes"},
     {"zombie", "leave a process that its parent does not wait for"},
 };

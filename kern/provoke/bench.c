@@ -183,7 +183,7 @@ static void grow_start(void *cost) {
 }
 
 // Return what it takes a stack to grow, with the interrupt that gets another spare page.
-static uint64 growth(void) {
+static uint64 growth_cost(void) {
   uint64 best = ~(uint64)0, cost[2];
   for (uint32 round = 0; round < ROUNDS; round++) {
     page_drain();  // the caches may have stacks that have grown
@@ -232,7 +232,7 @@ static void measure(void) {
     kprintf("bench: %s %lu instructions\n", steps[i].name,
             (least(&steps[i]) - overhead) / steps[i].count);
   if (KSTACK_GROW)
-    kprintf("bench: growth %lu instructions\n", growth());
+    kprintf("bench: growth %lu instructions\n", growth_cost());
 }
 
 void provoke_bench_stack(char *words[]) {
