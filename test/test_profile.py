@@ -64,6 +64,18 @@ def test_threads_that_wait(tmp_path):
     assert min(calls) > 2000 and abs(calls[0] - calls[1]) < 20
 
 
+# What only one system call leads to.
+LEADS = {"pipe_read": "sys_read", "pipe_write": "sys_write", "process_wait": "sys_wait"}
+
+
+def test_threads_that_wait_differently(tmp_path):
+    """A reader, a writer and init, which waits: none goes on below what another has called."""
+    found = figures(tmp_path / "f.json", "bench", "pipe")
+    assert found["of"]["switch_away"]["calls"] > 20
+    for stack, _ in found["stacks"]:
+        assert all(call in stack for below, call in LEADS.items() if below in stack), stack
+
+
 def test_one_function(tmp_path):
     found = figures(tmp_path / "f.json", "bench", "fork", call="sys_fork")
     assert found["calls"] > 200 and each(found, "sys_fork", "calls") == 1

@@ -51,7 +51,7 @@ extern char _start[], text_end[];
 enum { ECALL_SIZE = 4 };
 
 // Bytes of stack that a thread must have left to be preempted in the kernel.  The switch takes up
-// to 700 of them, with a dead thread to free.
+// to 850 of them, with a dead thread to free.
 #define PREEMPT_ROOM (KASAN ? 4096 : 1024)
 
 bool is_kernel_text(uint64 pc) {
