@@ -5,6 +5,7 @@
 
 #include "kern/lib/abi.h"
 #include "kern/lib/print.h"
+#include "kern/proc/give_back.h"
 #include "kern/proc/process.h"
 #include "kern/sys/sys.h"
 
@@ -25,7 +26,10 @@ void syscall(struct trap_frame *frame) {
   uint64 number = frame_reg(frame, REG_A7);
   system_call call = number < ARRAY_SIZE(table) ? table[number] : NULL;
   int64 result = call ? call(&frame_reg(frame, REG_A0)) : unknown(number);
-  if (__builtin_expect(result < 0, 0) && frame_reg(frame, REG_A7) <= XV6_LAST)
-    result = -1;
   frame_reg(frame, REG_A0) = result;
+  if (__builtin_expect(result < 0, 0)) {
+    give_back_references();
+    if (frame_reg(frame, REG_A7) <= XV6_LAST)
+      frame_reg(frame, REG_A0) = -1;
+  }
 }

@@ -67,15 +67,11 @@ int file_open(struct inode *cwd, const char *path, int flags, struct file **out)
   if (err == 0)
     err = open_inode(f, ip, flags);
   if (err < 0)
-    inode_put(ip);
-  else
-    held_pop(HELD_INODE, ip);
+    return err;
+  held_pop(HELD_INODE, ip);
   held_pop(HELD_OBJECT, f);
-  if (err < 0)
-    kfree(f);
-  else
-    *out = f;
-  return err;
+  *out = f;
+  return 0;
 }
 
 struct file *file_console(void) {
@@ -95,14 +91,11 @@ int file_pipe(struct file **read_end, struct file **write_end) {
   struct file *w = kmalloc(sizeof(*w));
   held_push(HELD_OBJECT, w);
   struct pipe *pipe = r && w ? pipe_create() : NULL;
+  if (!pipe)
+    return -ENOMEM;
   held_pop(HELD_PIPE, pipe);
   held_pop(HELD_OBJECT, w);
   held_pop(HELD_OBJECT, r);
-  if (!pipe) {
-    kfree(r);
-    kfree(w);
-    return -ENOMEM;
-  }
   *r = (struct file){.readable = true, .refs = 1, .pipe = pipe};
   *w = (struct file){.writable = true, .refs = 1, .pipe = pipe};
   *read_end = r;

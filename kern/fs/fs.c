@@ -81,20 +81,18 @@ static int read_superblock(const char **why) {
   return 0;
 }
 
-// Keep a reference to the root for good, so that no path waits for memory at its first step.
 static int check_root(const char **why) {
-  struct inode *root;
   *why = "no memory for the root directory";
-  int err = inode_get(ROOT_INO, &root);
+  int err = inode_get(ROOT_INO, &fs.root);
   if (err < 0)
     return err;
-  held_pop(HELD_INODE, root);
+  held_pop(HELD_INODE, fs.root);
   *why = "the root directory is damaged";
-  err = inode_lock(root);
+  err = inode_lock(fs.root);
   if (err < 0)
     return err;
-  bool good = root->disk.type == T_DIR && root->disk.nlink > 0;
-  inode_unlock(root);
+  bool good = fs.root->disk.type == T_DIR && fs.root->disk.nlink > 0;
+  inode_unlock(fs.root);
   return good ? 0 : -EIO;
 }
 

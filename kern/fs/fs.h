@@ -10,6 +10,8 @@
 
 #include "kern/lib/types.h"
 
+struct inode;
+
 // The areas of the image, from a checked superblock.  [I] fixed after mount
 // What is in memory of it.  [a] atomic
 struct fs_geometry {
@@ -22,8 +24,9 @@ struct fs_geometry {
   uint32 bitmap_start;
   uint32 bitmap_blocks;
   uint32 data_start;
-  uint32 epoch;  // [a] what was copied from the disk in an earlier one is read again
-  bool dropped;  // [a] changes were given up, and those of open transactions come to nothing
+  uint32 epoch;        // [a] what was copied from the disk in an earlier one is read again
+  struct inode *root;  // referred to for good, so no path waits for memory at its first step
+  bool dropped;        // [a] changes were given up, and those of open transactions come to nothing
 };
 
 extern struct fs_geometry fs;

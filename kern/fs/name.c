@@ -139,25 +139,15 @@ static int path_step(struct inode **ip, const char *name) {
 // element; name gets that.
 static int path_walk(struct inode *cwd, const char *path, bool to_parent, char name[DIRSIZ],
                      struct inode **out) {
-  struct inode *ip;
-  int err = 0;
-  if (*path == '/')
-    err = inode_get(ROOT_INO, &ip);
-  else
-    ip = inode_hold(cwd);
-  if (err < 0)
-    return err;
+  *out = inode_hold(*path == '/' ? fs.root : cwd);
   path = next_element(path, name);
   if (to_parent && !path)
-    err = -EEXIST;
+    return -EEXIST;
+  int err = 0;
   while (err == 0 && path && (*path || !to_parent)) {
-    err = path_step(&ip, name);
+    err = path_step(out, name);
     path = next_element(path, name);
   }
-  if (err < 0)
-    inode_put(ip);
-  else
-    *out = ip;
   return err;
 }
 
@@ -168,12 +158,9 @@ int name_lookup(struct inode *cwd, const char *path, struct inode **out) {
 
 int name_lookup_directory(struct inode *cwd, const char *path, struct inode **out) {
   int err = name_lookup(cwd, path, out);
-  if (err < 0)
-    return err;
-  err = lock_directory(*out);
-  if (err < 0)
-    inode_put(*out);
-  else
+  if (err == 0)
+    err = lock_directory(*out);
+  if (err == 0)
     inode_unlock(*out);
   return err;
 }
@@ -184,27 +171,21 @@ int name_lookup_directory(struct inode *cwd, const char *path, struct inode **ou
 // transaction, `changing`, the lock of the directory.  name gets the element.
 static int begin_change(struct inode *cwd, const char *path, char name[DIRSIZ],
                         struct inode **out) {
-  struct inode *dir;
-  int err = path_walk(cwd, path, true, name, &dir);
+  int err = path_walk(cwd, path, true, name, out);
+  if (err == 0)
+    err = log_begin();
   if (err < 0)
     return err;
-  err = log_begin();
-  if (err < 0)
-    goto put;
   sleep_lock(&changing);
-  err = lock_directory(dir);
-  if (err == 0 && dir->disk.nlink == 0) {
-    inode_unlock(dir);
+  err = lock_directory(*out);
+  if (err == 0 && (*out)->disk.nlink == 0) {
+    inode_unlock(*out);
     err = -ENOENT;
   }
-  if (err == 0) {
-    *out = dir;
-    return 0;
+  if (err < 0) {
+    sleep_unlock(&changing);
+    log_end();
   }
-  sleep_unlock(&changing);
-  log_end();
-put:
-  inode_put(dir);
   return err;
 }
 

@@ -45,10 +45,8 @@ struct pipe *pipe_create(void) {
     p->size = PIPE_SIZE_SMALL;
     p->data = kmalloc(PIPE_SIZE_SMALL);
   }
-  if (!p->data) {
-    pipe_free(p);
+  if (!p->data)
     return NULL;
-  }
   spin_init(&p->lock, "pipe");
   waitq_init(&p->readers, &p->lock);
   waitq_init(&p->writers, &p->lock);

@@ -9,6 +9,7 @@
 #include "kern/lib/errno.h"
 #include "kern/lib/string.h"
 #include "kern/proc/elf.h"
+#include "kern/proc/give_back.h"
 #include "kern/proc/process.h"
 #include "kern/sched/fpu.h"
 #include "kern/sched/held.h"
@@ -32,11 +33,6 @@ int exec_args_init(struct exec_args *args) {
     return -ENOMEM;
   held_push(HELD_OBJECT, args->text);
   return 0;
-}
-
-void exec_args_free(struct exec_args *args) {
-  held_pop(HELD_OBJECT, args->text);
-  kfree(args->text);
 }
 
 // Count in a string of that length that lies behind the text: terminate and pad it.
@@ -94,11 +90,7 @@ static int build_program(struct program *program, struct inode *file,
     return -ENOMEM;
   held_push(HELD_SPACE, program->space);
   int err = elf_load(program->space, file, &program->entry);
-  if (err == 0)
-    err = push_args(program, args);
-  if (err < 0)
-    process_free_space(program->space);
-  return err;
+  return err < 0 ? err : push_args(program, args);
 }
 
 // The registers with which a program begins.
@@ -127,21 +119,19 @@ int process_exec(const char *path, struct exec_args *args) {
   struct program program = {0};
   struct inode *file;
   int err = name_lookup(process_current()->cwd, path, &file);
+  if (err == 0)
+    err = inode_lock(file);
   if (err < 0)
     return err;
-  err = inode_lock(file);
-  if (err == 0) {
-    err = build_program(&program, file, args);
-    inode_unlock(file);
-  }
-  inode_put(file);
+  err = build_program(&program, file, args);
+  inode_unlock(file);
   if (err < 0)
     return err;
   rename_process(path);
   process_replace_space(program.space);
   set_user_frame(thread_user_frame(thread_current()), &program, args->count);
   fpu_drop();
-  exec_args_free(args);
+  give_back_references();
   process_check_killed();  // an overflow on the way here may have doomed it
   user_return();
 }

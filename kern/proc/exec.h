@@ -15,10 +15,9 @@ struct exec_args {
   uint16 at[ARGS_MAX];  // where each string begins in text
 };
 
-// Begin with no arguments.  Returns 0, or -ENOMEM with nothing to free.  The text is in the call's
-// record (kern/sched/held.h).
+// Begin with no arguments.  Returns 0 or -ENOMEM.  The text is in the call's record until its end
+// (kern/sched/held.h).
 int exec_args_init(struct exec_args *args);
-void exec_args_free(struct exec_args *args);
 
 // Append a string of length bytes in the kernel, or a terminated one at a user address.  Return 0,
 // -E2BIG or -EFAULT.
@@ -26,6 +25,5 @@ int exec_args_add(struct exec_args *args, const char *string, uint64 length);
 int exec_args_add_user(struct exec_args *args, uva_t string);
 
 // Replace the running process's program by the one at path: a new space, a new user frame.  Files
-// stay open.  Sleeps.  Frees the arguments and does not return, or returns a negative errno with
-// the process unharmed.
+// stay open.  Sleeps.  Does not return, or returns a negative errno with the process unharmed.
 int process_exec(const char *path, struct exec_args *args);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// A killed call's transaction ends first, while nobody else can see what it has half changed; then
-// it lets go of its sleep locks, and then of its references, since giving them back may take locks.
+// A call that fails has ended its transaction and released its locks; its references are given back
+// here.  A killed one did neither.  So its transaction ends first, while nobody else can see what
+// it has half changed; then it lets go of its sleep locks, and then of its references, since giving
+// them back may take locks.
 #include "kern/proc/give_back.h"
 
 #include "kern/dev/console.h"
@@ -51,6 +53,14 @@ static void give_back(enum held_kind kind, void *object) {
   }
 }
 
+void give_back_references(void) {
+  struct thread *t = thread_current();
+  while (t->held_count > 0) {
+    uint64 entry = t->held[t->held_count - 1];
+    give_back(entry % 8, (void *)(entry & ~7UL));
+  }
+}
+
 void give_back_held(void) {
   struct thread *t = thread_current();
   if (t->gives_back && t->in_transaction) {
@@ -65,8 +75,5 @@ void give_back_held(void) {
     log_abandon();
   while (t->locks)
     sleep_unlock(t->locks);
-  while (t->held_count > 0) {
-    uint64 entry = t->held[t->held_count - 1];
-    give_back(entry % 8, (void *)(entry & ~7UL));
-  }
+  give_back_references();
 }

@@ -50,11 +50,10 @@ static void init_start(void *arg) {
   (void)arg;
   const char *why = "unknown reason";
   int err = fs_mount(&why);
-  if (err == 0)
-    err = inode_get(ROOT_INO, &process_current()->cwd);
-  held_pop(HELD_INODE, process_current()->cwd);
   if (err < 0)
     give_up("cannot mount the root file system", why, -err);
+  process_current()->cwd = inode_hold(fs.root);
+  held_pop(HELD_INODE, fs.root);
   provide_console(process_current());
   struct exec_args args;
   err = exec_args_init(&args);

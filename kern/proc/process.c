@@ -39,10 +39,8 @@ struct process *process_create(const char *name, void (*start)(void *)) {
   spin_unlock(&process_lock, irq);
   if (p->pid > 0)
     p->thread = thread_create(name, p->pid, start, NULL);
-  if (!p->thread) {
-    process_discard(p);
+  if (!p->thread)
     return NULL;
-  }
   p->thread->process = p;
   return p;
 }
@@ -116,10 +114,8 @@ int process_fork(void) {
   int pid = child->pid;
   struct thread *t = child->thread;
   t->space = space_create();
-  if (!t->space || space_fork(t->space, space_current(), parent == init) < 0) {
-    process_discard(child);
+  if (!t->space || space_fork(t->space, space_current(), parent == init) < 0)
     return -ENOMEM;
-  }
   struct trap_frame *frame = thread_user_frame(t);
   *frame = *thread_user_frame(thread_current());
   frame->sstatus &= ~(uint64)SSTATUS_FS;  // what fpu_fork copies is loaded at the first use

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the running thread's call holds, for the case that a fault kills it (docs/survival.md).
+// What the running thread's call holds, for the case that a fault kills it (docs/survival.md), or
+// that it fails.
 //
 // I1. A reference to which nothing that lasts points yet, or points any more, is in the record of
 //     the thread that has it.  Where a lock guards the reference, both change under that lock.
@@ -8,6 +9,9 @@
 // I3. A doomed thread may be ended by any interrupt, so between any two instructions.  So where no
 //     lock is held, an entry is taken out before something else points to the object or it is
 //     freed, and put in after: at worst an object is lost, but none is given back twice.
+// I4. A call that fails leaves its references in the record, and syscall() gives them back.  So a
+//     function that returns an error may leave in it whatever it got.  One that goes on after such
+//     an error gives back by itself what has come: thus buffers, and all that is locked.
 // Memory is the exception: what a function of vm/ has taken and not yet returned is in no record.
 // An overflow there goes on in the reserve until the function has returned.
 #pragma once

@@ -29,11 +29,9 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   memset(t, 0, offsetof(struct thread, fpu));
   struct account *account = pid ? thread_current()->kstack->account : &account_root;
   t->kstack = kstack_alloc(pid, name, STACK_THREAD, account);
-  held_pop(HELD_OBJECT, t);
-  if (!t->kstack) {
-    kfree(t);
+  if (!t->kstack)
     return NULL;
-  }
+  held_pop(HELD_OBJECT, t);
   t->stack_lo = kstack_mapped(t->kstack);
   uint64 room = pid ? thread_room(thread_current()) : KSTACK_SIZE;
   t->stack_hi = t->kstack->lo + room;

@@ -76,11 +76,7 @@ int64 sys_exec(const uint64 *arg) {
     return err;
   struct exec_args args;
   err = exec_args_init(&args);
-  if (err < 0)
-    return err;
-  err = copy_args(&args, arg[1]);
   if (err == 0)
-    err = process_exec(path, &args);
-  exec_args_free(&args);
-  return err;
+    err = copy_args(&args, arg[1]);
+  return err < 0 ? err : process_exec(path, &args);
 }
