@@ -30,6 +30,7 @@
 #include "vm/layout.h"
 #include "vm/page.h"
 #include "vm/pagetable.h"
+#include "vm/ram.h"
 #include "vm/space.h"
 #include "vm/tlb.h"
 #include "vm/vmalloc.h"
@@ -129,6 +130,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   number_harts(hart_id);
   map_ram_early();
   sbi_init();
+  ram_init();
   pagetable_init();
   kasan_init();
   vmalloc_init();

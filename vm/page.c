@@ -355,20 +355,17 @@ bool page_ask_hook(void) {
 #endif
 
 void page_init(void) {
-  pa_t start = 0, end, first, last = 0;
-  ram_next(&start);
-  for (first = start; (end = ram_next(&start)) != 0; start = end)
-    last = end;
-  uint64 count = (last - first) / PAGE_SIZE;
-  buddy_init(pa_to_ptr(boot_alloc(count * sizeof(struct page))), first / PAGE_SIZE, count);
-  ram_close();
+  uint64 first = ram_runs[0].base / PAGE_SIZE;
+  uint64 count = ram_runs[ram_run_count - 1].free_end / PAGE_SIZE - first;
+  buddy_init(pa_to_ptr(boot_alloc(count * sizeof(struct page))), first, count);
   for (uint32 i = 0; i < HART_MAX; i++)
     spin_init(&caches[i].lock, "page cache");
   irq_t irq = spin_lock(&buddy_lock);
-  for (start = 0; (end = ram_next(&start)) != 0; start = end) {
-    kasan_poison(pa_to_ptr(start), end - start, KASAN_PAGE_FREED);
-    buddy_add(start, end);
-    total += (end - start) / PAGE_SIZE;
+  for (struct ram_run *r = ram_runs; r < ram_runs + ram_run_count; r++) {
+    kasan_poison(pa_to_ptr(r->base), r->free_end - r->base, KASAN_PAGE_FREED);
+    buddy_add(r->base, r->free_end);
+    total += (r->free_end - r->base) / PAGE_SIZE;
+    r->free_end = r->base;
   }
   spin_unlock(&buddy_lock, irq);
   store_release(&avail, total);

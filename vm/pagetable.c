@@ -12,7 +12,6 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/csr.h"
 #include "kern/lib/hart.h"
-#include "kern/lib/machine.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
 #include "kern/lib/string.h"
@@ -159,43 +158,11 @@ static void map_image(char *begin, char *end, enum prot prot) {
   map_range((vaddr_t)begin, image_to_pa(begin), end - begin, prot, LEVEL_MEGA, boot_table);
 }
 
-static bool is_reserved(pa_t pa) {
-  for (uint32 i = 0; i < machine.reserved_count; i++) {
-    const struct pa_range *r = &machine.reserved[i];
-    if (pa >= ROUND_DOWN(r->base, PAGE_SIZE) && pa < r->base + r->size)
-      return true;
-  }
-  return false;
-}
-
-static pa_t nearer(pa_t limit, pa_t pa, pa_t candidate) {
-  return candidate > pa && candidate < limit ? candidate : limit;
-}
-
-// Return how far from pa, at most up to end, memory is of the same kind.
-static pa_t same_kind_end(pa_t pa, pa_t end) {
-  for (uint32 i = 0; i < machine.reserved_count; i++) {
-    const struct pa_range *r = &machine.reserved[i];
-    end = nearer(end, pa, ROUND_DOWN(r->base, PAGE_SIZE));
-    end = nearer(end, pa, ROUND_UP(r->base + r->size, PAGE_SIZE));
-  }
-  end = nearer(end, pa, image_to_pa(_start));
-  return nearer(end, pa, image_to_pa(data_start));
-}
-
-// Map one range of RAM into the direct map, leaving out what is reserved (I4, I5).
-static void map_ram(const struct pa_range *ram) {
-  pa_t end = ROUND_DOWN(ram->base + ram->size, PAGE_SIZE);
-  if (end > DIRECT_END - DIRECT_BASE)
-    panic("RAM at 0x%lx is beyond the direct map", end);
-  for (pa_t pa = ROUND_UP(ram->base, PAGE_SIZE), next; pa < end; pa = next) {
-    next = same_kind_end(pa, end);
-    if (is_reserved(pa))
-      continue;
-    bool constant = pa >= image_to_pa(_start) && pa < image_to_pa(data_start);
-    map_range(DIRECT_BASE + pa, pa, next - pa, constant ? PROT_KERNEL_R : PROT_KERNEL_RW,
-              LEVEL_ROOT, boot_table);
-  }
+// Map memory into the direct map.
+static void map_direct(pa_t pa, uint64 size, enum prot prot) {
+  if (pa + size > DIRECT_END - DIRECT_BASE)
+    panic("RAM at 0x%lx is beyond the direct map", pa + size);
+  map_range(DIRECT_BASE + pa, pa, size, prot, LEVEL_ROOT, boot_table);
 }
 
 void pagetable_init(void) {
@@ -204,8 +171,10 @@ void pagetable_init(void) {
   map_image(rodata_start, rodata_end, PROT_KERNEL_R);
   map_image(data_start, boot_stack_guard, PROT_KERNEL_RW);
   map_image(boot_stack_guard + PAGE_SIZE, image_end, PROT_KERNEL_RW);
-  for (uint32 i = 0; i < machine.ram_count; i++)
-    map_ram(&machine.ram[i]);
+  map_direct(image_to_pa(_start), data_start - _start, PROT_KERNEL_R);  // I4
+  map_direct(image_to_pa(data_start), image_end - data_start, PROT_KERNEL_RW);
+  for (const struct ram_run *r = ram_runs; r < ram_runs + ram_run_count; r++)  // I5
+    map_direct(r->base, r->end - r->base, PROT_KERNEL_RW);
   walk(kernel_pagetable, DEVICE_BASE, LEVEL_MEGA, boot_table);
   tlb_switch(pagetable_satp(kernel_pagetable));
   tlb_fence_all();

@@ -193,6 +193,7 @@ static void test_drains(void) {
 
 int main(void) {
   machine_make();
+  ram_init();
   test_boot();
   test_exhaust();
   test_promise();

@@ -367,6 +367,7 @@ static void test_harts(void) {
 
 int main(void) {
   machine_make();
+  ram_init();
   page_init();
   test_lazy();
   test_no_table(false);
