@@ -310,7 +310,7 @@ def test_make_help_names_every_command():
     ("kern/dev/disk.c", "pa_t pa = dma_map(p, size);", True),
     ("kern/dev/disk.c", "pa_t pa = ptr_to_pa(p);", False),
     ("kern/dev/disk.c", "char *p = pa_to_ptr(pa);", False),
-    ("kern/dev/disk.c", "pte_t pte = pagetable_leaf(kernel_pagetable, at, &level);", False),
+    ("kern/dev/disk.c", "pte_t pte = pagetable_leaf(at);", False),
     ("kern/fs/buf.h", "#define PHYSICAL(p) ((uint64)(p) - DIRECT_BASE)", False),
     ("kern/dev/queue.S", "li t0, DIRECT_END", False),
     ("kern/dev/disk.c", "pa_t pa = boot_alloc(PAGE_SIZE);", False),

@@ -113,7 +113,6 @@ static void collect(struct fault *f, const struct trap_frame *frame, const char 
   struct hart *h = this_hart();
   struct thread *t = h->current;
   uint64 stval = frame->stval, sp = frame_reg(frame, REG_SP);
-  int level;
   *f = (struct fault){
       .frame = frame,
       .hart = h,
@@ -128,7 +127,7 @@ static void collect(struct fault *f, const struct trap_frame *frame, const char 
     f->stack.lo = whole->lo;
   struct kstack_slot slot;
   kstack_describe(stval, &slot);
-  pte_t pte = stval < USER_END ? 0 : pagetable_leaf(kernel_pagetable, stval, &level);
+  pte_t pte = pagetable_leaf(stval);
   f->class = denied ? FAULT_GROWTH : classify(frame->scause, stval, sp, f->stack, slot, pte);
   f->past = fault_past(f->class, stval, sp, f->stack);
   // If the stack above a guard is not live, the guard is that of the stack below.

@@ -93,8 +93,7 @@ static bool refresh_stale_translation(const struct trap_frame *frame) {
       [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
   if (!is_page_fault(frame->scause) || frame->stval < USER_END)
     return false;
-  int level;
-  pte_t pte = pagetable_leaf(kernel_pagetable, frame->stval, &level);
+  pte_t pte = pagetable_leaf(frame->stval);
   return (pte & needed[fault_access(frame->scause)]) && tlb_refresh();
 }
 

@@ -176,8 +176,7 @@ static void check_shared(const struct pagetable *pt) {
 }
 
 void vm_check(void) {
-  int level;
-  pte_t guard = pagetable_leaf(kernel_pagetable, (vaddr_t)boot_stack_guard, &level);
+  pte_t guard = pagetable_leaf((vaddr_t)boot_stack_guard);
   if (guard)
     violation((vaddr_t)boot_stack_guard, guard, "is the boot stack's guard, and mapped");
   for (uint32 i = 0; i < PT_KERNEL_FIRST; i++)

@@ -53,9 +53,8 @@ static bool range_within(uint64 at, uint64 size, uint64 lo, uint64 hi) {
 // Return whether each byte is mapped for writing: none in a guard, text or constants, or behind
 // RAM.
 static bool is_writable(vaddr_t at, uint64 size) {
-  int level;
   for (vaddr_t va = ROUND_DOWN(at, PAGE_SIZE); va < at + size; va += PAGE_SIZE)
-    if (!(pagetable_leaf(kernel_pagetable, va, &level) & PTE_W))
+    if (!(pagetable_leaf(va) & PTE_W))
       return false;
   return true;
 }

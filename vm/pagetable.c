@@ -77,17 +77,16 @@ pte_t *pagetable_ensure(struct pagetable *pt, vaddr_t va) {
   return walk(pt, va, 0, page_alloc_zeroed);
 }
 
-pte_t pagetable_leaf(const struct pagetable *pt, vaddr_t va, int *level) {
+pte_t pagetable_leaf(vaddr_t va) {
+  const struct pagetable *pt = kernel_pagetable;
   if (va >= USER_END && va < DIRECT_BASE)  // not canonical
     return 0;
   for (int l = LEVEL_ROOT; l >= 0; l--) {
     pte_t pte = load_relaxed(&pt->pte[va_index(va, l)]);
     if (!(pte & PTE_V))
       return 0;
-    if (pte & PTE_LEAF) {
-      *level = l;
+    if (pte & PTE_LEAF)
       return pte;
-    }
     pt = pa_to_ptr(pte_to_pa(pte));
   }
   return 0;
@@ -130,20 +129,19 @@ static void *boot_table(void) {
   return pa_to_ptr(boot_alloc(PAGE_SIZE));
 }
 
-// Return the highest level, up to max, whose leaf fits size bytes at va and pa.
-static int fitting_level(vaddr_t va, pa_t pa, uint64 size, int max) {
-  int level = max;
+// Return the highest level whose leaf fits size bytes at va and pa.
+static int fitting_level(vaddr_t va, pa_t pa, uint64 size) {
+  int level = LEVEL_ROOT;
   while (level > 0 && (((va | pa) & (level_size(level) - 1)) || size < level_size(level)))
     level--;
   return level;
 }
 
-// Map size bytes at pa, in the largest leaves up to max_level that fit.  Nothing is mapped there.
-static void map_range(vaddr_t va, pa_t pa, uint64 size, enum prot prot, int max_level,
-                      void *(*alloc)(void)) {
+// Map size bytes at pa, in the largest leaves that fit.  Nothing is mapped there.
+static void map_range(vaddr_t va, pa_t pa, uint64 size, enum prot prot, void *(*alloc)(void)) {
   assert(((va | pa | size) & (PAGE_SIZE - 1)) == 0);
   while (size > 0) {
-    int level = fitting_level(va, pa, size, max_level);
+    int level = fitting_level(va, pa, size);
     pte_t *pte = walk(kernel_pagetable, va, level, alloc);
     if (!pte || *pte)
       panic("cannot map 0x%lx at 0x%lx", pa, va);
@@ -155,14 +153,14 @@ static void map_range(vaddr_t va, pa_t pa, uint64 size, enum prot prot, int max_
 }
 
 static void map_image(char *begin, char *end, enum prot prot) {
-  map_range((vaddr_t)begin, image_to_pa(begin), end - begin, prot, LEVEL_MEGA, boot_table);
+  map_range((vaddr_t)begin, image_to_pa(begin), end - begin, prot, boot_table);
 }
 
 // Map memory into the direct map.
 static void map_direct(pa_t pa, uint64 size, enum prot prot) {
   if (pa + size > DIRECT_END - DIRECT_BASE)
     panic("RAM at 0x%lx is beyond the direct map", pa + size);
-  map_range(DIRECT_BASE + pa, pa, size, prot, LEVEL_ROOT, boot_table);
+  map_range(DIRECT_BASE + pa, pa, size, prot, boot_table);
 }
 
 void pagetable_init(void) {
@@ -187,7 +185,7 @@ void pagetable_link(vaddr_t va, const pte_t *table) {
 }
 
 void pagetable_map_boot(vaddr_t va, pa_t pa, uint64 size) {
-  map_range(va, pa, size, PROT_KERNEL_RW, LEVEL_MEGA, boot_table);
+  map_range(va, pa, size, PROT_KERNEL_RW, boot_table);
 }
 
 volatile void *device_map(pa_t pa, uint64 size) {
@@ -199,7 +197,7 @@ volatile void *device_map(pa_t pa, uint64 size) {
     va = ROUND_UP(va, level_size(LEVEL_MEGA)) + (first & (level_size(LEVEL_MEGA) - 1));
   if (va + size > DEVICE_END)
     panic("no room to map the device at 0x%lx, %lu bytes", pa, size);
-  map_range(va, first, size, PROT_KERNEL_RW, LEVEL_MEGA, page_alloc_zeroed);
+  map_range(va, first, size, PROT_KERNEL_RW, page_alloc_zeroed);
   tlb_mapped();
   next = va + size + PAGE_SIZE;
   return (volatile void *)(va + (pa - first));

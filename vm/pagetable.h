@@ -91,9 +91,8 @@ pte_t *pagetable_lookup(struct pagetable *pt, vaddr_t va);
 // The same, but make missing tables.  Returns NULL on no memory, too.
 pte_t *pagetable_ensure(struct pagetable *pt, vaddr_t va);
 
-// Return the leaf that translates va, or 0.  *level gets the leaf's level.  Reads only: safe in a
-// fault handler.
-pte_t pagetable_leaf(const struct pagetable *pt, vaddr_t va, int *level);
+// Return the kernel's leaf that translates va, or 0.  Reads only: safe in a fault handler.
+pte_t pagetable_leaf(vaddr_t va);
 
 // Return the value of satp for pt with ASID 0.
 uint64 pagetable_satp(const struct pagetable *pt);
