@@ -89,12 +89,9 @@ static enum access fault_access(uint64 scause) {
 // access and there are mappings newer than our last fence, fence and retry: at most once per
 // change.  Returns whether to retry.
 static bool refresh_stale_translation(const struct trap_frame *frame) {
-  static const pte_t needed[] = {
-      [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
   if (!is_page_fault(frame->scause) || frame->stval < USER_END)
     return false;
-  pte_t pte = pagetable_leaf(frame->stval);
-  return (pte & needed[fault_access(frame->scause)]) && tlb_refresh();
+  return (pagetable_leaf(frame->stval) & fault_access(frame->scause)) && tlb_refresh();
 }
 
 void trap_kernel_exception(struct trap_frame *frame) {

@@ -347,12 +347,10 @@ static int fault_resolve(struct space *s, pte_t *pte, uva_t va, enum access acce
 // Not with what allocates (kernel.ld): when it runs out of stack, nothing has been taken.
 __attribute__((section(".text.fault"))) int space_fault(struct space *s, uva_t va,
                                                         enum access access) {
-  static const pte_t needs[] = {
-      [ACCESS_READ] = PTE_R, [ACCESS_WRITE] = PTE_W, [ACCESS_EXEC] = PTE_X};
   if (va >= USER_END)
     return -EFAULT;
   pte_t *pte = pagetable_lookup(s->pt, va);
-  bool stale = pte && *pte & PTE_V && *pte & needs[access];
+  bool stale = pte && *pte & PTE_V && *pte & access;
   int err = stale ? 0 : fault_resolve(s, pte, va, access);
   if (err != 0)
     return err;

@@ -12,7 +12,8 @@
 #include "kern/lib/types.h"
 #include "vm/pagetable.h"
 
-enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
+// What a program does at an address, by the bit that a leaf must have for it.
+enum access { ACCESS_READ = PTE_R, ACCESS_WRITE = PTE_W, ACCESS_EXEC = PTE_X };
 
 struct space;
 

@@ -100,10 +100,9 @@ struct process {
 
 // Do what hardware and trap handler do for one access; returns the byte's address or NULL.
 static unsigned char *touch(struct space *s, uva_t va, enum access access) {
-  static const pte_t needs[] = {PTE_R, PTE_W, PTE_X};
   for (int tries = 0; tries < 2; tries++) {
     pte_t *pte = va < USER_END ? pagetable_lookup(s->pt, va) : NULL;
-    if (pte && *pte & PTE_V && *pte & needs[access]) {
+    if (pte && *pte & PTE_V && *pte & access) {
       CHECK(access != ACCESS_WRITE || page_refs(pte_page(*pte)) == 1);
       return (unsigned char *)pte_page(*pte) + va % PAGE_SIZE;
     }
