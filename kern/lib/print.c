@@ -46,11 +46,6 @@ static void put_console(struct format_out *out, char c) {
   sink(c);
 }
 
-static void print_message(const char *fmt, va_list args) {
-  struct format_out out = {put_console};
-  format(&out, fmt, args);
-}
-
 // Set printing unless another hart reports.  Returns whether it is set.  Holds: print_lock.
 static bool try_console(void) {
   assert(spin_holding(&print_lock));
@@ -80,16 +75,18 @@ bool print_claim(void) {
 }
 
 void kvprintf(const char *fmt, va_list args) {
+  struct format_out out = {put_console};
   irq_t irq = irq_save();
-  if (load_relaxed(&reporting_hart) == this_hart()) {
-    print_message(fmt, args);
-  } else {
+  bool reports = load_relaxed(&reporting_hart) == this_hart();
+  if (!reports) {
     spin_lock(&print_lock);
     while (!try_console())
       while (load_relaxed(&reporting_hart))
         panic_poll();
     message_begin();
-    print_message(fmt, args);
+  }
+  format(&out, fmt, args);
+  if (!reports) {
     print_release();
     message_end();
   }
