@@ -116,9 +116,8 @@ static void boot_on_idle_stack(void) {
   irq_init();
   start_hart();
   console_init();
-#if PROVOKE
-  provoke_init();
-#endif
+  if (PROVOKE)
+    provoke_init();
   disk_init();
   process_init();
   start_other_harts();

@@ -47,11 +47,9 @@ extern struct vmalloc_arena kstack_window;  // a granule is a slot
 // Return the lowest byte of the stack that is mapped.  A hart sees it after a fence for the
 // generation, read later; else a fault has it fence.
 static inline vaddr_t kstack_mapped(const struct kstack *stack) {
-#if KSTACK_GROW
+  if (!KSTACK_GROW)
+    return stack->lo;
   return load_acquire(&kstack_window.areas[(stack->lo - KSTACK_BASE) >> KSTACK_SLOT_SHIFT].base);
-#else
-  return stack->lo;
-#endif
 }
 
 // What the window says about an address.

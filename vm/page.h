@@ -92,18 +92,13 @@ void page_drain(void);
 // added before.  Boot only.
 void page_add_reclaimer(void (*reclaim)(void));
 
-#if PROVOKE
 // A test's hook, called at each allocation (page, block, promise, object of kmalloc): returns
-// whether that must fail.  Null: there is none.
+// whether that must fail.  Null: there is none.  With PROVOKE=n there is no hook at all.
 extern bool (*page_fail_hook)(void);
-#define PAGE_HOOKED (!!page_fail_hook)
+#define PAGE_HOOKED (PROVOKE && page_fail_hook)
 
 // Ask the hook.  A failure counts as refused.
 bool page_ask_hook(void);
-#else
-#define PAGE_HOOKED     false
-#define page_ask_hook() false
-#endif
 
 // Return whether a test wants this allocation to fail.
 static inline bool page_must_fail(void) {

@@ -81,9 +81,7 @@ void irq_software(void) {
   csr_clear(sip, SIE_SSIE);
   panic_poll();
   kstack_refill();  // thread_ask_end raises this, perhaps before a switch
-#if PROVOKE
-  void (*test)(void) = load_acquire(&irq_software_test);
+  void (*test)(void) = PROVOKE ? load_acquire(&irq_software_test) : NULL;
   if (test)
     test();
-#endif
 }

@@ -18,7 +18,5 @@ void irq_external(void);
 // Handle a software interrupt that a hart sent to this one.  Holds: interrupts off.
 void irq_software(void);
 
-#if PROVOKE
-// While set, every software interrupt calls it.
+// While set, every software interrupt calls it.  Not there with PROVOKE=n.
 extern void (*irq_software_test)(void);  // [a]
-#endif

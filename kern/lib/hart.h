@@ -17,11 +17,7 @@
 #include "vm/layout.h"
 
 // Spare pages of a hart: for the reserve of a stack, and with KSTACK_GROW=y for stacks that grow.
-#if KSTACK_GROW
-#define KSTACK_POOL 8
-#else
-#define KSTACK_POOL (KSTACK_RESERVE / PAGE_SIZE)
-#endif
+#define KSTACK_POOL (KSTACK_GROW ? 8 : KSTACK_RESERVE / PAGE_SIZE)
 
 struct runqueue;
 struct space;
