@@ -98,7 +98,7 @@ EXPECTED = {
         "info breakpoints": r"^2\.\d +n .* in memcpy at user/lib/string\.c[\S\s]*"
                             r"^2\.\d +y .* in memcpy at kern/lib/string\.c",
         "frames": r"stack of pid 2 \(ls\): [\S\s]*  #1  +32 bytes  syscall\+.*\n.*trap_user\+",
-        "explain 0x1166": r"runs pid 2 \(ls\), where it is in the program\.\n.*that is main",
+        "explain main": r"runs pid 2 \(ls\), where it is in the program\.\n.*that is main",
         "lx-symbols cat": r"The symbols are those of cat, until you type `program`",
     },
 }
