@@ -363,7 +363,7 @@ test: kernel image $(HOST_TESTS)
 # for each other.
 grade grade-gdb: tools
 	@exec $(if $(filter grade,$@),test/tools/leash) env BUILD=$(B) \
-	  KASAN=$(KASAN) $(if $(LLVM),LLVM=$(LLVM)) \
+	  KASAN=$(KASAN) KSTACK_GROW=$(KSTACK_GROW) $(if $(LLVM),LLVM=$(LLVM)) \
 	  TEST_TIME_SCALE=$(or $(SCALE),$(if $(filter y,$(KASAN)),4,1)) $(PYTHON) test/grade/grade \
 	  $(if $(filter grade,$@),,--gdb) $(if $(JOBS),--jobs $(call quote,$(JOBS))) \
 	  $(if $(CASES),--only "$$CASES") \

@@ -230,7 +230,7 @@ def test_doctor_bad_choice():
     (["PROVOKE=n", "pictures"], "make pictures provokes faults"),
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
     (["VMAP_STACK=n", "KSTACK_GROW=y"], "KSTACK_GROW=y needs VMAP_STACK=y"),
-    (["KSTACK_GROW=y", "grade"], "make grade is for whole stacks"),
+    (["KSTACK_GROW=y", "mutants"], "make mutants makes those whose stacks grow so by itself"),
     (["EXTRA_PROGRAMS=a.c b.o"], "EXTRA_PROGRAMS=b.o: C sources"),
     (["EXTRA_PROGRAMS=a/x.c b/x.c"], "two of one name"),
     (["qmeu"], "there is no command qmeu"),

@@ -4,7 +4,7 @@
 //
 //   each TEST [, TEST]...    children run one test of /crash each; all must be killed, no page lost
 //   other ACCESS N           byte N below the kernel stack of another process, pid 4
-//   other sp                 sp in the middle of that stack
+//   other sp                 sp in the middle of that stack's upper page
 //   above ACCESS             a byte above another process's kernel stack, in a slot without a stack
 //   named TEST               the test, in a process with a strange name
 //   crash TEST               the test, in this process
@@ -14,7 +14,7 @@
 //   held TEST                the victim holds a pipe, a file, a directory, and has a child
 //   memory TEST              the victim shares memory with others, and changes its own
 //   secrets TEST             one child plants a secret on its stack, the next one looks at its own
-//   page-secrets             secrets in pages, which become stacks of many children
+//   page-secrets TEST        secrets in pages, which become stacks of many children
 //   stack-secrets            secrets on the stacks of many children, whose pages others get
 //   no-memory                each allocation of a fork fails in turn; no page may be lost
 //   no-memory limited        the same in an account with room for one child; the last fork succeeds
@@ -153,7 +153,7 @@ static void other(char *words[]) {
   sleeper();
   snprintf(pid, sizeof(pid), "%d", sleeper());
   sleeper();
-  snprintf(sp, sizeof(sp), "0x%lx", stack_of(atoi(pid))->hi - KSTACK_SIZE / 2);
+  snprintf(sp, sizeof(sp), "0x%lx", stack_of(atoi(pid))->hi - PAGE_SIZE / 2);
   if (strcmp(words[0], "sp") == 0)
     crash_words(ARGS("WILD_SP", sp));
   else
@@ -495,9 +495,9 @@ static void fill_all_memory(uint64 value) {
   exit(seen != 0);
 }
 
-static void page_secrets(void) {
+static void page_secrets(char *words[]) {
   check(run_child(fill_all_memory, secret()) == 0, "memory was not all zeros", 0);
-  crowd(ARGS("STACK_USE", "256"));
+  crowd(words);
 }
 
 static void stack_secrets(void) {
@@ -759,7 +759,7 @@ static bool run(const char *command, char *argv[], int argc) {
   else if (strcmp(command, "secrets") == 0)
     secrets(argv);
   else if (strcmp(command, "page-secrets") == 0)
-    page_secrets();
+    page_secrets(argv);
   else if (strcmp(command, "stack-secrets") == 0)
     stack_secrets();
   else if (strcmp(command, "storm") == 0)

@@ -5,6 +5,7 @@
 
 #include "kern/lib/print.h"
 #include "kern/provoke/faults.h"
+#include "kern/provoke/provoke.h"
 #include "kern/provoke/words.h"
 #include "kern/sched/thread.h"
 #include "vm/kstack.h"
@@ -56,6 +57,8 @@ void provoke_stack_use(char *words[]) {
   if (kstack_info((sp - KSTACK_BASE) >> KSTACK_SLOT_SHIFT, &info))
     kprintf("provoke: used %lu bytes of stack, to a depth of %lu, peak %lu\n", n, info.hi - sp + n,
             info.peak);
+  if (words[0] && words[1])
+    provoke_run(words + 1);
 }
 
 static __attribute__((noinline)) void overrun(volatile char *p, uint32 n) {

@@ -14,7 +14,7 @@
 #include "vm/usercopy.h"
 
 #define COMMAND_SIZE 128
-#define WORDS        6  // of a command
+#define WORDS        9  // of a command
 
 struct test {
   const char *name;
@@ -73,7 +73,7 @@ int provoke_run(char *words[]) {
 static int64 crash_write(uva_t src, uint64 n, uint64 offset) {
   (void)offset;
   char command[COMMAND_SIZE];
-  char *words[WORDS + WORDS] = {NULL};  // tests find null behind the last
+  char *words[WORDS + 3] = {NULL};  // tests find null behind the last
   if (n >= sizeof(command))
     return -EINVAL;
   if (copy_from_user(command, src, n) != 0)

@@ -43,7 +43,7 @@ enum outcome {
 #define FRAME_TESTS(X)                                                                             \
   X(PLANT, plant, STOPS, "[N [small|mixed]] load from null, N + 1 calls deep")                     \
   X(REGISTERS, set_registers, STOPS, "[SP [SEED]] set every xN to SEED + N, fault")                \
-  X(STACK_USE, stack_use, RETURNS, "N use N bytes of stack and go on")                             \
+  X(STACK_USE, stack_use, RETURNS, "N [TEST...] use N bytes of stack and go on")                   \
   X(CORRUPT_STACK, corrupt_stack, STOPS, "[N] overrun a local array by N bytes, return")           \
   X(CORRUPT_FRAME, corrupt_frame, RETURNS, "[mode] return to kernel code, or in kernel mode")
 

@@ -47,7 +47,7 @@ static uint64 place_named(const char *word) {
   if (word_is(word, "other"))
     return other_stack(&other, 0) ? other.hi - KSTACK_SIZE / 2 : 0;
   if (word_is(word, "odd"))
-    return me->stack_hi - KSTACK_SIZE / 2 + 8;
+    return ((uint64)__builtin_frame_address(0) & ~15UL) - 504;
   if (word_is(word, "lo"))
     return me->kstack->lo;
   if (word_is(word, "hi"))

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass, field
 
 from machine import (FRAME, GUARD, PROVOKE, PROVOKE_END, RENDEZVOUS, SLOT, STACK, WINDOW, Ended,
-                     Stop)
+                     Stop, born)
 from sv39 import PAGE, A, D, R, V, W
 
 INTERRUPT = 1 << 63
@@ -107,9 +107,21 @@ def mapped_stacks(table):
     return stacks
 
 
-def check_guarded(table, stack, whose):
-    """The stack is mapped for reading and writing, whole, and nothing on either side."""
-    for va in range(stack.lo, stack.hi, PAGE):
+def lowest(table, stack, least):
+    """Return from where on a stack must be mapped, if it has so many bytes from the start."""
+    first = stack.hi - least
+    return next((va for va in range(stack.lo, first, PAGE) if table.lookup(va)), first)
+
+
+def contents(guest, leaves):
+    """Return the bytes of a stack, which are zeros where it has yet to grow."""
+    return b"".join(guest.read_memory(leaf.pa, PAGE) for leaf in leaves).rjust(STACK, b"\0")
+
+
+def check_guarded(table, stack, whose, least=STACK):
+    """The stack is mapped for reading and writing, and nothing on either side: all of it, or of
+    one that grows no less than that, without a hole."""
+    for va in range(lowest(table, stack, least), stack.hi, PAGE):
         leaf = table.lookup(va)
         expect(leaf and leaf.flags & (V | R | W | A | D) == V | R | W | A | D,
                f"the {whose} mapped, readable and writable, at {va:#x}",
@@ -303,7 +315,7 @@ class Observer:
         memory, stacks = {}, mapped_stacks(table)
         expect(len(stacks) <= STACKS_MAX, f"at most {STACKS_MAX} stacks mapped", len(stacks))
         for stack, leaves in stacks.items():
-            memory[stack] = b"".join(self.guest.read_memory(leaf.pa, PAGE) for leaf in leaves)
+            memory[stack] = contents(self.guest, leaves)
         return memory
 
     def report(self):
@@ -545,7 +557,7 @@ def check_place(report):
     expect(report.emergency.lo < stop.sp <= report.emergency.hi and stop.sp % 16 == 0,
            "sp of the reporter on an emergency stack", f"{stop.sp:#x}")
     check_guarded(table, report.emergency, "emergency stack")
-    check_guarded(table, mark.stack, "victim's stack")
+    check_guarded(table, mark.stack, "victim's stack", born())
 
 
 def find_trap(report):
@@ -602,8 +614,7 @@ def check_unharmed(report):
     good sp, the victim's."""
     before, now = report.trap.stacks, {}
     for stack, leaves in mapped_stacks(report.table).items():
-        now[stack] = b"".join(
-            report.stop.guest.read_memory(leaf.pa, PAGE) for leaf in leaves)
+        now[stack] = contents(report.stop.guest, leaves)
     others = report.stop.guest.cpus > 1  # their harts go on
     for stack, data in before.items():
         if stack == report.emergency or (others and stack != report.mark.stack):

@@ -72,6 +72,17 @@ FILE_LIMIT = 64 << 20  # bytes of any file that QEMU writes
 watchpoints = True
 
 
+def grows():
+    """Whether the kernel's stacks grow: so it was made.  Asked when it counts, since a lab sets its
+    options late."""
+    return os.environ.get("KSTACK_GROW") == "y"
+
+
+def born():
+    """Return how many bytes a thread's stack has from the start."""
+    return PAGE if grows() else STACK
+
+
 class Ended(Exception):
     """The machine has ended; code is QEMU's exit code."""
 

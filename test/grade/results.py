@@ -212,12 +212,15 @@ def table(cases):
     """docs/cases.md."""
     out = ["# Cases of the graded suite", "",
            "Made by `test/grade/grade --table`; a test compares.",
-           f"Points in all: {sum(c.points for c in cases)}. [How grading works](grading.md)."]
-    for group in suite.GROUPS + suite.LAB_GROUPS:
+           f"Points in all: {sum(c.points for c in cases if c.group in suite.GROUPS)}. "
+           "[How grading works](grading.md)."]
+    for group in suite.EVERY_GROUP:
         mine = [c for c in cases if c.group == group]
         if mine:
-            out += ["", f"## {group}: {sum(c.points for c in mine)} points", "",
-                    "| case | what happens | points |", "|---|---|---|"]
+            out += ["", f"## {group}: {sum(c.points for c in mine)} points", ""]
+            out += ["With [`KSTACK_GROW=y`](growing-stacks.md), beyond the others.",
+                    ""] * (group in suite.GROWING)
+            out += ["| case | what happens | points |", "|---|---|---|"]
             out += [f"| `{c.id}`{' (stress)' if 'stress' in c.tags else ''} | {c.title} "
                     f"| {c.points} |" for c in mine]
     return "\n".join(out) + "\n"
@@ -272,7 +275,7 @@ def as_html(report):
            f"<title>Bulwark: {report.score()}/{report.max()}</title><style>{STYLE}</style>",
            f"<h1>Kernel stacks, graded: {report.score()} of {report.max()} points</h1>",
            *html_causes(outcomes)]
-    for group in suite.GROUPS + suite.LAB_GROUPS:
+    for group in suite.EVERY_GROUP:
         done = [o for o in outcomes if o.group == group]
         if done:
             out.append(f"<h2>{group} {sum(o.points for o in done)}/{sum(o.max for o in done)}</h2>")

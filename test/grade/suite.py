@@ -23,7 +23,9 @@ from machine import Broken, Busy, Crashed, Ended, Guest, NoStart, TimedOut
 
 GROUPS = ("layout", "overflow", "not_overflow", "wild_sp", "evidence", "survival", "hygiene", "dma",
           "lkdtm")
-LAB_GROUPS = ("tour", "life", "grow")  # which count in labs alone
+GROWING = ("grow",)  # which count where stacks grow
+LAB_GROUPS = ("tour", "life")  # which count in labs alone
+EVERY_GROUP = GROUPS + GROWING + LAB_GROUPS
 CASES = {}  # by id, in the order of declaration
 PREMISES = {}  # what premises of cases turned out to be in this run, by name
 
@@ -58,7 +60,7 @@ def case(id, title, points=1, hint="", tags=("core",)):
     """Declare a case.  id: group.name, which never changes once graded.  tags: core for what the
     mutants are run against, stress for what takes longer."""
     assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", id) and id not in CASES, id
-    assert id.split(".")[0] in GROUPS + LAB_GROUPS, id
+    assert id.split(".")[0] in EVERY_GROUP, id
 
     def declare(run):
         CASES[id] = Case(id, title, points, hint, tuple(tags), run)
@@ -67,9 +69,10 @@ def case(id, title, points=1, hint="", tags=("core",)):
     return declare
 
 
-def load(lab=False):
-    """Import every group, with those that only labs have if so.  Returns all their cases."""
-    groups = GROUPS + LAB_GROUPS if lab else GROUPS
+def load(lab=False, growing=False):
+    """Import every group, with those about stacks that grow if so, or all that labs have.  Returns
+    their cases."""
+    groups = EVERY_GROUP if lab else GROUPS + GROWING if growing else GROUPS
     for group in groups:
         importlib.import_module(f"cases.{group}")
     order = {group: i for i, group in enumerate(groups)}

@@ -238,7 +238,8 @@ def broken_links(t, depth, whither):
 
 def frame_in_itself(t):
     """A breakpoint seems to come in the handler of a trap whose frame has its own address as sp."""
-    watch = t.boot("provoke COPY_LOW here 0")
+    watch = t.boot("provoke STACK_USE 13000 COPY_LOW here 0")  # all of a stack that grows is there
+    watch.mark()
     stack, vectors = watch.mark().stack, watch.vectors()
     watch.quiet()
     first = watch.guest.until(*vectors).sp

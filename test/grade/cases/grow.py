@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""For the lab `grow` alone: stacks that begin with one page, in a kernel with KSTACK_GROW=y.
+"""Stacks that begin with one page: for kernels made with KSTACK_GROW=y, and the lab `grow`.
 
 A kernel whose stacks are born whole has nothing to grow.  So most cases here first ask for what
 they are about: that a stack begins with one page.
@@ -8,7 +8,10 @@ they are about: that a stack begins with one page.
 import re
 
 from cases.layout import SFENCE, SFENCE_MASK, instructions
-from facts import GUARD, KILLED, STORE, check_line, expect, find_trap, mapped_stacks
+from cases.hygiene import CROWD, SECRET
+from cases.overflow import FRAME, interrupts_of
+from facts import (GUARD, KILLED, STORE, check_line, contents, expect, find_trap, mapped_stacks,
+                   stack_of_sp)
 from gradeuser import SMALL, verdict
 from machine import STACK
 from suite import case
@@ -110,6 +113,67 @@ def fence(t):
     watch.alive_until_end(0)
 
 
+@case("grow.intact", "What the stack held, and the registers, are the same after it has grown", 2,
+      "Growth only maps: return by the frame as it was saved, and touch no byte of the stack.")
+def intact(t):
+    t.given(born_with_one_page)
+    watch = t.boot("provoke STACK_USE 12000")
+    guest, stack, vectors = watch.guest, watch.mark().stack, watch.vectors()
+    watch.quiet()
+    for pages in range(2, STACK // PAGE + 1):
+        guest.insert(*vectors)
+        fault = guest.go()
+        guest.remove(*vectors)
+        registers, before = list(fault.x), held_by(fault, stack)
+        again = guest.until(fault.csr("sepc"))
+        t.equal("pages after the growth", mapped(again, stack), pages)
+        t.expect(again.x == registers, "the registers as they were", "another value")
+        t.expect(held_by(again, stack) == before, "the stack as it was, and zeros in its new page",
+                 "another byte")
+    watch.loud()
+    watch.alive_until_end(0)
+
+
+def held_by(stop, stack):
+    """The bytes of that stack, of which those that are not mapped yet are zeros."""
+    return contents(stop.guest, mapped_stacks(stop.table())[stack])
+
+
+@case("grow.zeros", "The new pages of a stack show nothing of the program before", 2,
+      "A spare page must be all zeros before it is mapped as part of a stack.")
+def zeros(t):
+    t.given(born_with_one_page)
+    watch = t.boot("gradeuser page-secrets STACK_USE 9000", mem=SMALL)
+    watch.mark()
+    for _ in range(CROWD):
+        stop = watch.guest.until(t.build.provoke("provoke_use_end"))
+        stack = stack_of_sp(stop.sp)
+        t.equal("pages of a stack of which 9000 bytes were used", mapped(stop, stack), 3)
+        t.expect(SECRET not in held_by(stop, stack), "no secret on a stack that has grown",
+                 "the secret of the program before")
+    verdict(watch)
+    watch.alive_until_end(0)
+
+
+@case("grow.border", "An interrupt whose frame finds no room makes the stack grow, and comes", 2,
+      "sp is good down to the end of the 16 KiB; what must be mapped is the frame below it.")
+def border(t):
+    t.given(born_with_one_page)
+    for above, pages in ((FRAME, 1), (FRAME - 16, 2), (0, 2)):
+        watch = t.boot(f"provoke WILD_SP hi-{PAGE - above} interrupt")
+        stack = watch.mark().stack
+        interrupts_of(t, watch, 3, stack.hi - PAGE + above)
+        t.equal(f"pages with sp {above} bytes above one", mapped(watch.guest.at, stack), pages)
+    faulted(t, f"WILD_SP hi-{PAGE - FRAME + 8} break", "wild-sp", verdict="killed")
+
+
+@case("grow.interrupts", "Interrupts come as sp goes down through all pages of the stack", 1,
+      "Each finds room for its frame or makes the stack grow; at its end the stack overflows.")
+def interrupts(t):
+    t.given(born_with_one_page)
+    faulted(t, "WILD_SP hi-2048 sink", "overflow", pages=STACK // PAGE, verdict="killed")
+
+
 @case("grow.held", "A stack grows page by page under a spin lock, with no interrupt in between",
       hint="Tell the thread, too: the next growth compares what it knows with the hart's record.")
 def held(t):
@@ -137,6 +201,50 @@ def stray(t):
     report = faulted(t, f"STACK_GUARD_PAGE_LEADING write {2**64 - BELOW:#x}", "unmapped",
                      verdict="killed", owner="-")
     t.equal("the address", hex(report.trap.stval), hex(report.mark.stack.lo + BELOW))
+
+
+@case("grow.reserve", "A stack that has just grown to its end goes on in the reserve", 2,
+      "Three pages for the growth and two for the reserve: the hart has all of them at hand.")
+def reserve(t):
+    t.given(born_with_one_page)
+    watch = t.boot("provoke -n 3 SPARE 5 EXHAUST_SPINLOCK past", mem=SMALL)
+    for report in watch.reports(3):
+        find_trap(report)
+        check_line(report, "overflow", name="provoke", verdict="killed", reserve="spinlock")
+        t.equal("mapped pages of the stack", mapped(report.stop, report.mark.stack), STACK // PAGE)
+    watch.nothing_lost("provoke")
+    watch.alive_until_end(0)
+
+
+@case("grow.given_back", "The pages that a stack has grown by come back when its thread is gone", 2,
+      "Unmap and free all pages that the stack has, not those that it began with.")
+def given_back(t):
+    t.given(born_with_one_page)
+    watch = t.boot("provoke -n 6 -j 3 EXHAUST_STACK", mem=SMALL)
+    for _ in watch.reports(6, witness=False):
+        pass
+    watch.nothing_lost("provoke")
+    watch.alive_until_end(0)
+
+
+@case("grow.others", "Another hart fences before it runs on a stack that has grown", 2,
+      "The stack's generation is that of its last growth: a hart fences for it at the switch.")
+def others(t):
+    t.given(born_with_one_page)
+    watch = t.boot("provoke ON_HART 1 ON_HART 0 STACK_USE 8192 ON_HART 1 STACK_USE", cpus=2,
+                   icount=False)
+    guest, fenced = watch.guest, set()
+    fences = instructions(guest, SFENCE)
+    *_, grown = [watch.mark() for _ in range(4)]
+    guest.insert(watch.here, *fences)
+    while guest.go().pc != watch.here:
+        fenced.add(guest.at.hart)
+    there = watch.take_mark(guest.at)
+    guest.remove(watch.here, *fences)
+    t.equal("the stack", there.stack, grown.stack)
+    t.expect(there.hart != grown.hart, "the process on another hart", f"hart {there.hart}")
+    t.expect(there.hart in fenced, "an sfence.vma on that hart, for all addresses", "none")
+    watch.alive_until_end(0)
 
 
 @case("grow.refilled", "The spare pages are filled up after a stack has grown", hint=(

@@ -3,8 +3,9 @@
 
 import struct
 
-from facts import Spot, expect
+from facts import Spot, expect, lowest
 from gradeuser import SMALL, verdict
+from machine import born
 from suite import case
 
 SECRET = struct.pack("<II", 0x5EC4E7, 0x5EC4E7)  # kern/provoke/faults.S
@@ -15,9 +16,11 @@ ERASE = "Before you use a stack again, erase it down to the deepest byte that it
 def unused(watch):
     """Memory below sp of the stack on which the guest has stopped."""
     stop, stack = watch.guest.at, watch.marks[-1].stack
-    memory = stop.table().read_virtual(stack.lo, stop.sp - stack.lo)
-    expect(memory, f"the stack mapped from {stack.lo:#x} to sp", f"sp {stop.sp:#x}, not mapped")
-    return memory
+    table = stop.table()
+    lo = lowest(table, stack, born())
+    memory = table.read_virtual(lo, stop.sp - lo)
+    expect(memory, f"the stack mapped from {lo:#x} to sp", f"sp {stop.sp:#x}, not mapped")
+    return bytes(lo - stack.lo) + memory
 
 
 def look(watch):
@@ -75,7 +78,7 @@ def victim(t):
       "Zero pages before you map them as a stack.")
 def new_stacks(t):
     t.proof()
-    watch = t.boot("gradeuser page-secrets", mem=SMALL)
+    watch = t.boot("gradeuser page-secrets STACK_USE 256", mem=SMALL)
     for _ in range(CROWD):
         look(watch)
     verdict(watch)

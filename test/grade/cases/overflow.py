@@ -512,7 +512,8 @@ def on_the_way_out(t, watch, stack):
     """Run from the rendezvous to where interrupts are first on, on the victim's stack, by means of
     one that comes there, and is undone.  Returns whether they are: a kernel may leave them off."""
     guest, vectors = watch.guest, watch.vectors()
-    guest.write(guest.at, "sip", guest.at.csr("sip") | SSIP)
+    pending = guest.at.csr("sip")
+    guest.write(guest.at, "sip", pending | SSIP)
     guest.insert(*vectors)
     while (stop := watch.next_stop()).pc not in vectors:
         t.expect(stop.pc != RENDEZVOUS, "no further report", watch.another)
@@ -520,7 +521,7 @@ def on_the_way_out(t, watch, stack):
     trap = watch.record(stop)
     if not (trap.sstatus & SPP and stack.lo < trap.sp <= stack.hi):
         return False
-    guest.write(stop, "sip", stop.csr("sip") & ~SSIP)
+    guest.write(stop, "sip", stop.csr("sip") & ~SSIP | pending & SSIP)
     guest.write(stop, "sstatus", trap.sstatus | SIE)
     guest.write(stop, "pc", trap.sepc)
     guest.write(stop, "fp", 0)  # the backtrace is another case's business

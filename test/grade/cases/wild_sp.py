@@ -8,7 +8,7 @@ from facts import BREAKPOINT, LOAD, TIMER, judge
 from gradeuser import SMALL, each
 from machine import FRAME, GUARD, IMAGE_BASE, STACK, USER_END
 from suite import case
-from sv39 import U, W, X
+from sv39 import PAGE, U, W, X
 
 WILD = "Any sp outside the recorded stack and its guards is wild-sp, wherever it points."
 UNTOUCHED = "Compare sp with the recorded bounds before the first store through it."
@@ -85,7 +85,7 @@ def direct_map_load(t):
 def other_stack(t):
     sp, _, others = wild(t, "gradeuser other sp", mapped=(W, U | X), marks=4, process="gradeuser",
                          owner=4)
-    t.equal("sp", sp, others[1].hi - STACK // 2)
+    t.equal("sp", sp, others[1].hi - PAGE // 2)
 
 
 @case("wild_sp.past_upper_guard", "sp just past the guard above its stack", 1,
