@@ -239,94 +239,88 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
 
 // --- The blocks of a file ---
 
-static inline int get_data(uint32 block, struct buf **b) {
-  *b = NULL;
-  if (!fs_is_data(block))
-    return fs_damage("no data block", block);
-  *b = buf_get(block);
+// Get the block whose number is in *slot; if it has none and the file grows, allocate one.
+static inline int get_data(uint32 *slot, bool grows, struct buf **b) {
+  if (grows && *slot == 0) {
+    int err = bitmap_alloc(b);
+    if (err == 0)
+      *slot = (*b)->block;
+    return err;
+  }
+  if (!fs_is_data(*slot))
+    return fs_damage("no data block", *slot);
+  *b = buf_get(*slot);
   return *b ? 0 : -EIO;
 }
 
-// Like inode_block, with the indirect block kept in *indirect for the next call.
-static inline int walk_block(struct inode *ip, uint32 index, struct buf **indirect,
+// Like inode_block, but where the file grows, allocate what is missing, which may change the inode.
+// The indirect block is kept in *indirect for the next call.
+static inline int walk_block(struct inode *ip, uint32 index, bool grows, struct buf **indirect,
                              struct buf **b) {
   if (index < NDIRECT)
-    return get_data(ip->disk.addrs[index], b);
-  int err = *indirect ? 0 : get_data(ip->disk.addrs[NDIRECT], indirect);
-  return err < 0 ? err : get_data(((uint32 *)(*indirect)->data)[index - NDIRECT], b);
+    return get_data(&ip->disk.addrs[index], grows, b);
+  int err = *indirect ? 0 : get_data(&ip->disk.addrs[NDIRECT], grows, indirect);
+  if (err < 0)
+    return err;
+  uint32 *slot = (uint32 *)(*indirect)->data + index - NDIRECT;
+  if (grows && *slot == 0)
+    log_write(*indirect);
+  return get_data(slot, grows, b);
 }
 
 int inode_block(struct inode *ip, uint32 index, struct buf **b) {
   assert(sleep_holding(&ip->lock));
   struct buf *indirect = NULL;
-  int err = walk_block(ip, index, &indirect, b);
+  int err = walk_block(ip, index, false, &indirect, b);
   if (indirect)
     buf_put(indirect);
-  return err;
-}
-
-// Get the block whose number is in *slot; if it has none, allocate one.
-static int ensure_data(uint32 *slot, struct buf **b) {
-  if (*slot != 0)
-    return get_data(*slot, b);
-  int err = bitmap_alloc(b);
-  if (err == 0)
-    *slot = (*b)->block;
-  return err;
-}
-
-// Like inode_block, but allocate what is missing.  May change the inode.
-static int ensure_block(struct inode *ip, uint32 index, struct buf **b) {
-  if (index < NDIRECT)
-    return ensure_data(&ip->disk.addrs[index], b);
-  struct buf *indirect;
-  int err = ensure_data(&ip->disk.addrs[NDIRECT], &indirect);
-  if (err < 0)
-    return err;
-  uint32 *slot = (uint32 *)indirect->data + index - NDIRECT;
-  if (*slot == 0)
-    log_write(indirect);
-  err = ensure_data(slot, b);
-  buf_put(indirect);
   return err;
 }
 
 // --- Reading and writing ---
 
-// Read to kernel memory or, where that is null, to user memory.
-static int64 read_to(struct inode *ip, uint8 *kernel, uva_t user, uint64 off, uint64 n) {
+enum way { TO_KERNEL, TO_USER, OVER, GROW };  // the last two: from the kernel to the file
+
+// Move n bytes between memory and the file at off.  Returns n, or how many were written before an
+// error, or that error.
+static int64 inode_move(struct inode *ip, enum way way, uint64 memory, uint64 off, uint64 n) {
   assert(sleep_holding(&ip->lock));
-  if (off >= ip->disk.size)
-    return 0;
-  if (n > ip->disk.size - off)
-    n = ip->disk.size - off;
-  struct buf *indirect = NULL;
+  struct buf *indirect = NULL, *b;
+  uint64 at = off, end = off + n, step;
   int err = 0;
-  uint64 step;
-  for (uint64 done = 0; done < n && err == 0; done += step) {
-    uint64 within = (off + done) % BLOCK_SIZE;
-    step = BLOCK_SIZE - within < n - done ? BLOCK_SIZE - within : n - done;
-    struct buf *b;
-    err = walk_block(ip, (uint32)((off + done) / BLOCK_SIZE), &indirect, &b);
+  for (; at < end && err == 0; at += step, memory += step) {
+    err = walk_block(ip, (uint32)(at / BLOCK_SIZE), way == GROW, &indirect, &b);
     if (err < 0)
       break;
-    if (kernel)
-      memcpy(kernel + done, b->data + within, step);
-    else
-      err = copy_to_user(user + done, b->data + within, step);
+    uint8 *data = b->data + at % BLOCK_SIZE;
+    step = BLOCK_SIZE - at % BLOCK_SIZE;
+    step = step < end - at ? step : end - at;
+    if (way == TO_USER) {
+      err = copy_to_user(memory, data, step);
+    } else if (way == TO_KERNEL) {
+      memcpy((void *)memory, data, step);
+    } else {
+      log_write(b);
+      memcpy(data, (void *)memory, step);
+    }
     buf_put(b);
   }
   if (indirect)
     buf_put(indirect);
-  return err < 0 ? err : (int64)n;
+  return err < 0 && (way < OVER || at == off) ? err : (int64)(at - off);
+}
+
+static int64 read_to(struct inode *ip, enum way way, uint64 memory, uint64 off, uint64 n) {
+  uint64 left = off < ip->disk.size ? ip->disk.size - off : 0;
+  return inode_move(ip, way, memory, off, n < left ? n : left);
 }
 
 int64 inode_read(struct inode *ip, void *dst, uint64 off, uint64 n) {
-  return read_to(ip, dst, 0, off, n);
+  return read_to(ip, TO_KERNEL, (uint64)dst, off, n);
 }
 
 int64 inode_read_user(struct inode *ip, uva_t dst, uint64 off, uint64 n) {
-  return read_to(ip, NULL, dst, off, n);
+  return read_to(ip, TO_USER, dst, off, n);
 }
 
 // Return how many blocks of a file one transaction can write: beside them it changes the inode,
@@ -353,24 +347,14 @@ int64 inode_write(struct inode *ip, const void *src, uint64 off, uint64 n) {
   if (off >= SIZE_MAX_FILE && n > 0)
     return -EFBIG;
   n = clip_write(off, n);
-  int err = 0;
-  uint64 done = 0;
-  while (done < n) {
-    uint64 step = BLOCK_SIZE - (off + done) % BLOCK_SIZE;
-    step = step < n - done ? step : n - done;
-    struct buf *b;
-    err = ensure_block(ip, (uint32)((off + done) / BLOCK_SIZE), &b);
-    if (err < 0)
-      break;
-    log_write(b);
-    memcpy(b->data + (off + done) % BLOCK_SIZE, (const uint8 *)src + done, step);
-    buf_put(b);
-    done += step;
-  }
-  if (off + done > ip->disk.size)
-    ip->disk.size = (uint32)(off + done);
+  bool grows = off + n > ip->disk.size;
+  int64 done = inode_move(ip, grows ? GROW : OVER, (uint64)src, off, n);
+  if (!grows)
+    return done;
+  if (done > 0 && off + (uint64)done > ip->disk.size)
+    ip->disk.size = (uint32)(off + (uint64)done);
   inode_update(ip);
-  return done > 0 ? (int64)done : err;
+  return done;
 }
 
 // --- Truncation ---
@@ -399,8 +383,8 @@ static bool free_data(uint32 *slot, struct budget *budget) {
 static bool free_indirect(struct inode *ip, struct budget *budget) {
   if (ip->disk.addrs[NDIRECT] == 0)
     return true;
-  struct buf *b;
-  if (get_data(ip->disk.addrs[NDIRECT], &b) < 0) {
+  struct buf *b = NULL;
+  if (get_data(&ip->disk.addrs[NDIRECT], false, &b) < 0) {
     log_fail("an indirect block cannot be read");
     return true;
   }
