@@ -112,32 +112,36 @@ static struct buf *replace(uint32 block) {
   return b;
 }
 
-static struct buf *buf_find(uint32 block) {
+static inline struct buf *buf_find(uint32 block) {
   struct buf *b = *bucket_of(block);
   while (b && b->block != block)
     b = b->hash_next;
-  return b ? b : replace(block);
+  return b;
 }
 
-// Find the block's buffer, or wait until one is free.  Holds: the buffers' lock.
-static struct buf *await(uint32 block) {
+// Give the block a buffer, or wait until it has one.  Holds: the buffers' lock.
+static __attribute__((noinline)) struct buf *obtain(uint32 block) {
   assert(spin_holding(&bufs.lock));
-  for (;;) {
+  struct buf *b = replace(block);
+  while (!b) {
     store_relaxed(&bufs.starved, true);
     fence_all();  // before the references are read once more; see buf_put
-    struct buf *b = buf_find(block);
+    b = replace(block);
     if (b)
       return b;
     waitq_sleep_through(&bufs.free);
+    b = buf_find(block);
   }
+  return b;
 }
 
 // Return a reference to the block's buffer, valid or not.
 static inline struct buf *claim(uint32 block) {
+  assert(block != 0);
   irq_t irq = spin_lock(&bufs.lock);
   struct buf *b = buf_find(block);
-  if (!b)
-    b = await(block);
+  if (__builtin_expect(!b, 0))
+    b = obtain(block);
   buf_hold(b);
   held_push(HELD_BUF, b);
   b->used = true;
@@ -145,7 +149,8 @@ static inline struct buf *claim(uint32 block) {
   return b;
 }
 
-static int buf_fill(struct buf *b) {
+// Read the block if no other thread has.  Returns b, or NULL with the reference dropped.
+static __attribute__((noinline)) struct buf *buf_fill(struct buf *b) {
   int err = 0;
   sleep_lock(&b->filling);
   if (!b->valid) {
@@ -154,20 +159,18 @@ static int buf_fill(struct buf *b) {
       store_release(&b->valid, true);
   }
   sleep_unlock(&b->filling);
-  return err;
-}
-
-struct buf *buf_get(uint32 block) {
-  assert(block != 0);
-  struct buf *b = claim(block);
-  if (load_acquire(&b->valid) || buf_fill(b) == 0)
+  if (err == 0)
     return b;
   buf_put(b);
   return NULL;
 }
 
+struct buf *buf_get(uint32 block) {
+  struct buf *b = claim(block);
+  return __builtin_expect(load_acquire(&b->valid), 1) ? b : buf_fill(b);
+}
+
 struct buf *buf_get_zeroed(uint32 block) {
-  assert(block != 0);
   struct buf *b = claim(block);
   memset(b->data, 0, BLOCK_SIZE);
   store_release(&b->valid, true);
@@ -182,10 +185,10 @@ void buf_forget(struct buf *b) {
 }
 
 void buf_hold(struct buf *b) {
-  fetch_add(&b->refs, 1);
+  add_relaxed(&b->refs, 1);
 }
 
-static void end_famine(void) {
+static __attribute__((noinline)) void end_famine(void) {
   irq_t irq = spin_lock(&bufs.lock);
   bufs.starved = false;
   waitq_wake_all(&bufs.free);
