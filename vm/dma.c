@@ -37,7 +37,7 @@ static void dma_describe(vaddr_t at, char *buf, size_t size) {
   }
 }
 
-static _Noreturn void dma_refuse(const void *p, uint64 size, uint64 pc) {
+static __attribute__((noinline)) _Noreturn void dma_refuse(const void *p, uint64 size, uint64 pc) {
   char where[WHERE_SIZE];
   struct symbol caller = {"?", pc, 0};
   symbol_find(pc, &caller);

@@ -90,7 +90,8 @@ static struct slot *slot_take(bool wait) {
   }
 }
 
-// Show the device a request in the slot, with data unless that is null.  Holds: disk_lock.
+// Enter a request, with data unless that is null, among those of which request_end tells the
+// device.  Holds: disk_lock.
 static void request_begin(struct slot *s, enum virtio_block_type type, const struct disk_block *b) {
   assert(spin_holding(&disk_lock));
   uint16 head = (s - queue->slots) * SLOT_DESCS;
@@ -105,17 +106,19 @@ static void request_begin(struct slot *s, enum virtio_block_type type, const str
   queue->avail.ring[queue->avail.idx % VIRTIO_QUEUE_SIZE] = head;
   mmio_fence();
   *(volatile uint16 *)&queue->avail.idx = queue->avail.idx + 1;
-  mmio_fence();
-  reg_write(VIRTIO_QUEUE_NOTIFY, 0);
 }
 
 // Wait for the request and give its slot back.  Returns 0 or -EIO.  Holds: disk_lock.
 static int request_end(struct slot *s) {
   assert(spin_holding(&disk_lock));
-  while (!s->done)
+  while (!s->done) {
+    mmio_fence();
+    reg_write(VIRTIO_QUEUE_NOTIFY, 0);  // once for all begun since the last wait
     waitq_sleep_through(&s->finished);
+  }
   s->taken = false;
-  waitq_wake_one(&slot_free);
+  if (!list_empty(&slot_free.waiters))
+    waitq_wake_one(&slot_free);
   return s->status == 0 ? 0 : -EIO;
 }
 
@@ -124,15 +127,14 @@ static int transfer(enum virtio_block_type type, const struct disk_block *list, 
   struct slot *mine[WINDOW];
   uint32 begun = 0, ended = 0;
   int err = 0;
+  for (uint32 i = 0; i < n; i++)
+    if (list[i].block >= disk_size)
+      return -EIO;
   irq_t irq = spin_lock(&disk_lock);
-  while (err == 0 ? ended < n : ended < begun) {
+  while (ended < (err == 0 ? n : begun)) {
     // A thread that holds a slot does not wait for another: two such threads could wait for each
     // other.
     bool more = err == 0 && begun < n && begun - ended < WINDOW;
-    if (more && list[begun].block >= disk_size) {
-      err = -EIO;
-      continue;
-    }
     struct slot *s = more ? slot_take(begun == ended) : NULL;
     if (s) {
       request_begin(s, type, &list[begun]);
