@@ -169,10 +169,6 @@ int inode_lock(struct inode *ip) {
   return err;
 }
 
-void inode_unlock(struct inode *ip) {
-  sleep_unlock(&ip->lock);
-}
-
 void inode_update(struct inode *ip) {
   assert(sleep_holding(&ip->lock));
   struct buf *b = slot_buf(ip->inum);

@@ -43,7 +43,9 @@ void inode_put(struct inode *ip);
 // when it is free, as the parent of a removed directory can be, or -EIO when it cannot be read or
 // is damaged.
 int inode_lock(struct inode *ip);
-void inode_unlock(struct inode *ip);
+static inline void inode_unlock(struct inode *ip) {
+  sleep_unlock(&ip->lock);
+}
 
 // Allocate an inode without links; *out gets it referenced and locked.  Changes one block of the
 // open transaction.  Returns 0, -ENOSPC, -ENOMEM or -EIO.

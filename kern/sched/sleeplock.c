@@ -3,7 +3,6 @@
 // Sleep locks: an owner, guarded by a spin lock, and a wait queue.
 #include "kern/sched/sleeplock.h"
 
-#include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
 #include "kern/sched/watch.h"
@@ -46,11 +45,7 @@ void sleep_unlock(struct sleeplock *l) {
   *link = l->held_next;
   l->owner = NULL;
   thread_let_go(t);
-  waitq_wake_one(&l->waiters);
+  if (!list_empty(&l->waiters.waiters))
+    waitq_wake_one(&l->waiters);
   spin_unlock(&l->guard, irq);
-}
-
-bool sleep_holding(const struct sleeplock *l) {
-  // No lock: only the running thread itself makes this true or false.
-  return load_relaxed(&l->owner) == thread_current();
 }

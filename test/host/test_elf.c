@@ -39,8 +39,8 @@ struct page_at {
 static struct page_at pages[PAGES_MAX];
 static uint32 page_count;
 
-bool sleep_holding(const struct sleeplock *l) {
-  return l == &inode.lock;
+struct thread *thread_current(void) {
+  return NULL;  // the owner of the lock
 }
 
 _Noreturn void panic(const char *fmt, ...) {
