@@ -46,9 +46,9 @@ OPTIONS := BUILD GDBINIT HAVE_ARCH_VMAP_STACK VMAP_STACK KSTACK_GROW KASAN LOCKD
   MEM QEMU GDB HOSTCC PYTHON GDBPORT WATCHPORT CROSS LLVM MODERN APPEND ARGS EXTRA_FILES \
   EXTRA_PROGRAMS QEMU_ARGS GDB_ARGS V JOBS SCALE KEEP CASES MUTANTS DIR IMAGE RECORDING CUT STEP \
   CALLS ROUND MINUTES BASE NAME CALL $(CLASS) $(GRADED)
-COMMANDS := tools kernel image qemu watch demo bench profile stack-budget qemu-gdb gdb record \
-  replay reverse host model test crash fuzz fuzz-images soak storm fsck grade grade-gdb mutants \
-  lab labs handin class gradescope classroom50 pictures book lint lint-format lint-text \
+COMMANDS := tools kernel image qemu watch demo bench profile sharing stack-budget qemu-gdb gdb \
+  record replay reverse host model test crash fuzz fuzz-images soak storm fsck grade grade-gdb \
+  mutants lab labs handin class gradescope classroom50 pictures book lint lint-format lint-text \
   lint-size lint-style lint-warnings lint-layers lint-budget lint-instructions lint-headers \
   lint-clang lint-shell compile_commands.json doctor clean help
 
@@ -80,11 +80,11 @@ B := $(BUILD)$(if $(filter lint lint-%,$(MAKECMDGOALS)),/strict)
 
 # What test/tools/doctor has to look for, by command.
 NEEDS := build \
-  $(if $(filter qemu watch qemu-gdb bench profile crash demo pictures record replay reverse run-% \
-  record-%,$(MAKECMDGOALS)),qemu) \
+  $(if $(filter qemu watch qemu-gdb bench profile sharing crash demo pictures record replay \
+  reverse run-% record-%,$(MAKECMDGOALS)),qemu) \
   $(if $(filter %gdb reverse,$(MAKECMDGOALS)),gdb) $(filter watch,$(MAKECMDGOALS)) \
-  $(if $(filter test crash model grade% bench profile demo fuzz fuzz-images soak storm \
-  pictures class,$(MAKECMDGOALS)),test) \
+  $(if $(filter test crash model grade% bench profile sharing demo fuzz fuzz-images soak \
+  storm pictures class,$(MAKECMDGOALS)),test) \
   $(if $(filter test class,$(MAKECMDGOALS)),class) $(filter model stack-budget,$(MAKECMDGOALS)) \
   $(if $(filter test book,$(MAKECMDGOALS)),book) $(if $(filter test,$(MAKECMDGOALS)),browser) \
   $(if $(filter lint%,$(MAKECMDGOALS)),lint) $(if $(LLVM),llvm)
@@ -299,7 +299,7 @@ image: $(B)/fs.img $(B)/fsck
 # --- running -------------------------------------------------------------------------------------
 
 # These have the image read, and for each machine a copy of what is written.
-bench profile demo test pictures fuzz fuzz-images soak grade mutants: readable
+bench profile sharing demo test pictures fuzz fuzz-images soak grade mutants: readable
 readable:
 	@test/tools/unused -r $(B)/fs.img
 
@@ -355,7 +355,7 @@ host: $(HOST_TESTS)
 WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
 
 # What runs for long is started by exec, and on a leash: it ends with make, however make ends.
-test: kernel image $(HOST_TESTS)
+test: kernel image $(HOST_TESTS) $(B)/memory-trace.so
 	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
 
 # The script calls make again, since a kernel that does not build has a grade too: none.  Under

@@ -17,7 +17,8 @@ def figures(tmp_path_factory):
                             stdout=subprocess.PIPE).stdout.strip()
     command = guest.arguments(mem="1G", append="nproc=10100 -- /bench", extra=ICOUNT)
     return {**bench.guest_figures(tmp_path_factory.mktemp("bench") / "log", command),
-            **bench.entry_figures(f"{prefix}objdump", guest.KERNEL)}
+            **bench.entry_figures(f"{prefix}objdump", guest.KERNEL),
+            **bench.sharing_figures(guest.BUILD)}
 
 
 @pytest.mark.xdist_group("figures")

@@ -654,7 +654,7 @@ def test_everything_ends_with_make(family, sleeper, tmp_path, command, name):
     until(lambda: not one.members(), one.members)
 
 
-@pytest.mark.parametrize("command", ["bench", "demo", "crash", "storm", "profile"])
+@pytest.mark.parametrize("command", ["bench", "demo", "crash", "storm", "profile", "sharing"])
 def test_an_interrupt_prints_no_traceback(family, sleeper, command):
     """^C at a terminal: all get the signal."""
     one = family("make", command, f"BUILD={os.environ.get('BUILD', 'build')}", f"QEMU={sleeper}",

@@ -31,6 +31,7 @@ static const struct {
     {"ps", "[-m]  processes and memory; -m: only memory"},
     {"rm", "file...  remove files"},
     {"sh", "[file | -c commands]  another shell"},
+    {"sharing", "make the same calls on two harts: make sharing"},
     {"sleep", "ticks  wait that many tenths of a second"},
     {"storm", "[step...]  do things with little stack: make storm"},
     {"stressfs", "write files at once"},

@@ -26,6 +26,16 @@ def kind_of(word):
     return RETURN if opcode == 0x67 and rd == 0 and rs1 == 1 else PLAIN
 
 
+def signed(value, bits):
+    return value - (value >> (bits - 1) << bits)
+
+
+def jump_offset(word):
+    """Return how far a jal goes."""
+    return signed((word >> 31) << 20 | (word >> 12 & 0xFF) << 12 | (word >> 20 & 1) << 11 |
+                  (word >> 21 & 0x3FF) << 1, 21)
+
+
 class Code:
     """The kernel's functions and instructions."""
 
@@ -42,8 +52,25 @@ class Code:
         starts = sorted(functions)
         self.names = [functions[starts[bisect.bisect_right(starts, at) - 1]]
                       for at in range(self.start, self.end, 4)]
+        self.data = data
         self.kinds = [kind_of(int.from_bytes(data[i:i + 4], 'little'))
                       for i in range(0, len(data), 4)]
+
+    def word(self, at):
+        return int.from_bytes(self.data[at - self.start:at - self.start + 4], 'little')
+
+    def calls(self):
+        """Yield (address of the call, of the function), for each call of a function by its name."""
+        upper = {}  # by register, what auipc has set last
+        for at in range(self.start, self.end, 4):
+            word = self.word(at)
+            opcode, rd = word & 0x7F, word >> 7 & 31
+            if opcode == 0x17:
+                upper[rd] = at + signed(word & 0xFFFFF000, 32)
+            elif opcode == 0x6F and rd == 1:
+                yield at, at + jump_offset(word)
+            elif opcode == 0x67 and rd == 1 and word >> 15 & 31 in upper:
+                yield at, upper[word >> 15 & 31] + signed(word >> 20, 12)
 
     def is_function(self, symbol):
         if not self.start <= symbol['st_value'] < self.end:

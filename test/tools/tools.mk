@@ -5,7 +5,7 @@
 # On one hart, with room for ten thousand processes.
 bench: override CPUS := 1
 bench: MEM := 1G
-bench: kernel image
+bench: kernel image $(B)/memory-trace.so
 	@exec test/tools/leash $(PYTHON) test/tools/bench $(OBJDUMP) $(B) $(MACHINE) $(DISK) -snapshot \
 	  -display none -serial stdio -icount shift=0 -append 'nproc=10100 $(APPEND) -- /bench $(ARGS)'
 
@@ -18,6 +18,14 @@ profile: kernel image
 	@exec test/tools/leash env $(BUILT_WITH) $(PYTHON) test/tools/profile \
 	  $(if $(CALL),--call="$$CALL") $(if $(JSON),--json="$$JSON") \
 	  $(if $(BASE),--base="$$BASE") $(B) "$$NAME" $(ARGS)
+
+# Which memory two harts share: docs/sharing.md.  QEMU itself has what the plugin calls.
+$(B)/memory-trace.so: test/tools/memory-trace.c $(B)/options
+	$(call say,HOSTCC,$<)$(HOSTCC) $(STRICT) $(HOSTFLAGS) $(DEPS) -fPIC -shared \
+	  $(if $(filter Darwin,$(shell uname)),-undefined dynamic_lookup) -o $(new) $< $(put)
+
+sharing: kernel image $(B)/memory-trace.so
+	@exec test/tools/leash $(PYTHON) test/tools/sharing $(if $(JSON),--json="$$JSON") $(B)
 
 # As make qemu, with a page that shows the stacks meanwhile: docs/watch.md.
 watch: kernel image
