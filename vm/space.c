@@ -26,6 +26,7 @@
 #define TABLE_SPAN  ((uint64)PAGE_SIZE * PT_ENTRIES)  // bytes that a level-0 table maps
 #define ROOT_SPAN   (TABLE_SPAN * PT_ENTRIES)         // bytes that a root entry maps
 #define FRAME_LOCKS 16
+#define FRAME_RUN   32  // frames in a row, which are often one hart's (vm/page.c), have one lock
 
 // All: [o] the thread that runs the space
 struct space {
@@ -41,11 +42,12 @@ struct space {
 
 static bool overcommit;  // [I] fork promises nothing
 
-static struct spinlock frame_locks[FRAME_LOCKS] = {[0 ... FRAME_LOCKS - 1] =
-                                                       SPINLOCK_INIT("frame")};
+static struct {
+  struct spinlock lock;
+} __attribute__((aligned(64))) frame_locks[] = {[0 ... FRAME_LOCKS - 1] = {SPINLOCK_INIT("frame")}};
 
 static struct spinlock *frame_lock(pte_t pte) {
-  return &frame_locks[pte_to_pa(pte) >> PAGE_SHIFT & (FRAME_LOCKS - 1)];
+  return &frame_locks[pte_to_pa(pte) / (PAGE_SIZE * FRAME_RUN) % FRAME_LOCKS].lock;
 }
 
 static void *pte_page(pte_t pte) {

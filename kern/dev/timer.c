@@ -30,7 +30,7 @@ struct timer {
   struct list sleepers;  // [t] threads, by wait_node, the first due first
   uint64 slice_end;      // [h] NEVER: no slices
   bool short_slice;      // [h] it is one of a hart that is not idle
-};
+} __attribute__((aligned(64)));
 
 static struct timer timers[HART_MAX];
 static uint64 boot_time;  // [I]

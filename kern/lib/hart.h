@@ -51,9 +51,9 @@ struct hart {
   bool need_resched;        // [h] leave the running thread at the next chance
   bool online;              // [a]
 
-  void *spare[KSTACK_POOL];  // [h] pages for kstack_extend, all zeros
-  uint32 spares;             // [h] how many
-};
+  void *spare[KSTACK_POOL];      // [h] pages for kstack_extend, all zeros
+  uint32 spares;                 // [h] how many
+} __attribute__((aligned(64)));  // a cache line is of one hart
 
 extern struct hart harts[HART_MAX];  // [I] dense, by index
 extern uint32 hart_count;            // [I]

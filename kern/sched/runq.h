@@ -21,7 +21,7 @@ struct runqueue {
   struct hart *hart;    // [I]
   struct thread *dead;  // [s] left this hart for good; the next thread frees it
   struct thread idle;   // [I] runs when there is nothing to run; never on a list
-};
+} __attribute__((aligned(64)));
 
 // What thread_switch pops, lowest first.
 struct switch_frame {
