@@ -146,6 +146,7 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   hang_init();
   kstack_cache_init();
   space_init();
+  pagetable_share();
   for (uint32 i = 0; i < hart_count; i++)
     make_stacks(&harts[i]);
   vm_check_fault_stacks();

@@ -14,7 +14,6 @@
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
 #include "kern/lib/spinlock.h"
-#include "kern/lib/string.h"
 #include "vm/image.h"
 #include "vm/page.h"
 #include "vm/tlb.h"
@@ -26,6 +25,9 @@ struct pagetable *kernel_pagetable;
 
 static struct spinlock roots_lock = SPINLOCK_INIT("page tables");
 static struct list roots = LIST_INIT(roots);  // [roots_lock] the root pages of user page tables
+
+static uint16 kernel_roots[PT_ENTRIES - PT_KERNEL_FIRST];  // [I] root entries that are not empty
+static uint32 kernel_root_count;                           // [I]
 
 static const pte_t prot_table[] = {
     [PROT_KERNEL_R] = KERNEL_BITS | PTE_R,
@@ -97,12 +99,11 @@ uint64 pagetable_satp(const struct pagetable *pt) {
 }
 
 struct pagetable *pagetable_create(void) {
-  struct pagetable *pt = page_alloc();
+  struct pagetable *pt = page_alloc_zeroed();
   if (!pt)
     return NULL;
-  memset(pt->pte, 0, PT_KERNEL_FIRST * sizeof(pte_t));
-  memcpy(&pt->pte[PT_KERNEL_FIRST], &kernel_pagetable->pte[PT_KERNEL_FIRST],
-         (PT_ENTRIES - PT_KERNEL_FIRST) * sizeof(pte_t));
+  for (uint32 i = 0; i < kernel_root_count; i++)
+    pt->pte[kernel_roots[i]] = kernel_pagetable->pte[kernel_roots[i]];
   irq_t irq = spin_lock(&roots_lock);
   list_push_back(&roots, &page_of(pt)->node);
   spin_unlock(&roots_lock, irq);
@@ -115,7 +116,9 @@ void pagetable_destroy(struct pagetable *pt) {
   irq_t irq = spin_lock(&roots_lock);
   list_remove(&page_of(pt)->node);
   spin_unlock(&roots_lock, irq);
-  page_put(pt);
+  for (uint32 i = 0; i < kernel_root_count; i++)
+    pt->pte[kernel_roots[i]] = 0;
+  page_put_zeroed(pt);
 }
 
 void pagetable_each(void (*visit)(const struct pagetable *pt)) {
@@ -176,6 +179,12 @@ void pagetable_init(void) {
   walk(kernel_pagetable, DEVICE_BASE, LEVEL_MEGA, boot_table);
   tlb_switch(pagetable_satp(kernel_pagetable));
   tlb_fence_all();
+}
+
+void pagetable_share(void) {
+  for (uint32 i = PT_KERNEL_FIRST; i < PT_ENTRIES; i++)
+    if (kernel_pagetable->pte[i])
+      kernel_roots[kernel_root_count++] = i;
 }
 
 void pagetable_link(vaddr_t va, const pte_t *table) {

@@ -74,6 +74,9 @@ void pagetable_link(vaddr_t va, const pte_t *table);
 // Boot only, before any user page table exists.
 void pagetable_map_boot(vaddr_t va, pa_t pa, uint64 size);
 
+// Note which root entries every page table gets from the kernel.  Boot only, once all are filled.
+void pagetable_share(void);
+
 // Make a page table with an empty user half and the kernel's kernel half.  Returns NULL on no
 // memory.
 struct pagetable *pagetable_create(void);
