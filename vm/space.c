@@ -191,15 +191,13 @@ void space_init(void) {
 }
 
 struct space *space_create(void) {
-  struct space *s = kzalloc(sizeof(*s));
-  if (!s)
-    return NULL;
-  s->pt = pagetable_create();
-  if (!s->pt) {
+  struct space *s = kmalloc(sizeof(*s));
+  struct pagetable *pt = s ? pagetable_create() : NULL;
+  if (!pt) {
     kfree(s);
     return NULL;
   }
-  s->satp = pagetable_satp(s->pt);
+  *s = (struct space){.pt = pt, .satp = pagetable_satp(pt)};
   return s;
 }
 
@@ -216,20 +214,19 @@ void space_destroy(struct space *s) {
 }
 
 // Share with child, or copy for it if they are private, the pages at count entries of a level-0
-// table; to are the child's entries.
+// table; to are the child's entries.  Number hot, if private, is copied in any case.
 KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to, uint64 count,
-                                     bool copy) {
-  for (; count > 0; count--, from++, to++) {
+                                     bool copy, uint64 hot) {
+  for (uint64 i = 0; i < count; i++, from++, to++) {
     pte_t pte = *from;
     if (!(pte & PTE_V))
       continue;
-    void *page = pte_page(pte);
-    if (pte_private(pte) && copy) {
-      page = page_alloc_promised();
+    if (pte_private(pte) && (copy || i == hot)) {
+      void *page = page_alloc_promised();
       page_copy(page, pte_page(pte));
       pte = own_leaf(pte, page);
     } else {
-      page_get(page);
+      page_get(pte_page(pte));
       if (pte_private(pte))
         *from = pte = (pte & ~PTE_W) | PTE_COW;
     }
@@ -245,27 +242,27 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
 // Share every page of s with child, or copy the private ones, and make the child's tables.  The
 // caller has promised a page for each private one, unless it promises nothing.  Returns 0, or
 // -ENOMEM with a part shared.
-static int space_share(struct space *s, struct space *child, bool copy) {
+static int space_share(struct space *s, struct space *child, bool copy, uva_t hot) {
   uva_t stop;
   pte_t *from;
   for (uva_t va = 0; (from = table_next(s->pt, &va, s->top, &stop)); va = stop) {
     pte_t *to = pagetable_ensure(child->pt, va);
     if (!to)
       return -ENOMEM;
-    table_share(child, from, to, (stop - va) / PAGE_SIZE, copy);
+    table_share(child, from, to, (stop - va) / PAGE_SIZE, copy, (hot - va) / PAGE_SIZE);
   }
   return 0;
 }
 
-int space_fork(struct space *child, struct space *s, bool first) {
+int space_fork(struct space *child, uva_t sp, bool first) {
+  struct space *s = space_current();
   child->top = s->top;
   child->heap = s->heap;
   child->brk = s->brk;
-  bool copy = overcommit && first;
-  bool promises = !overcommit || copy;
+  bool promises = !overcommit || first;
   if (promises && promise_take(child, s->writable) < 0)
     return -ENOMEM;
-  int err = space_share(s, child, copy);
+  int err = space_share(s, child, overcommit && first, promises ? sp : ~0UL);
   tlb_fence_user();
   return err;
 }

@@ -27,11 +27,12 @@ struct space *space_create(void);
 // it in satp.  May be called again, also after a fault within itself.
 void space_destroy(struct space *s);
 
-// Make the empty space child a copy of s.  Both then share its pages, the private writable ones
-// copy-on-write.  With overcommit, first says that it is the first process, whose private writable
-// pages are copied at once.  Runs in the process that owns s; fences this hart.  Returns 0, or
-// -ENOMEM with a part in child.
-int space_fork(struct space *child, struct space *s, bool first);
+// Make the empty space child a copy of the running thread's.  Both then share its pages, the
+// private writable ones copy-on-write; but the one of the user's sp, which both write next, is
+// copied at once.  With overcommit it is shared, too, and first says that it is the first process,
+// all of whose private writable pages are copied.  Fences this hart.  Returns 0, or -ENOMEM with a
+// part in child.
+int space_fork(struct space *child, uva_t sp, bool first);
 
 // Add a segment of size bytes at va (page-aligned, below USER_END, overlapping nothing), zeroed.
 // Returns 0, -EINVAL or -ENOMEM.

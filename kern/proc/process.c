@@ -113,11 +113,11 @@ int process_fork(void) {
     return -ENOMEM;
   int pid = child->pid;
   struct thread *t = child->thread;
-  t->space = space_create();
-  if (!t->space || space_fork(t->space, space_current(), parent == init) < 0)
-    return -ENOMEM;
   struct trap_frame *frame = thread_user_frame(t);
   *frame = *thread_user_frame(thread_current());
+  t->space = space_create();
+  if (!t->space || space_fork(t->space, frame_reg(frame, REG_SP), parent == init) < 0)
+    return -ENOMEM;
   frame->sstatus &= ~(uint64)SSTATUS_FS;  // what fpu_fork copies is loaded at the first use
   frame_reg(frame, REG_A0) = 0;
   fpu_fork(t);

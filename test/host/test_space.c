@@ -7,6 +7,11 @@
 
 static uint64 fences;  // of everything
 
+static __thread struct space *current_space;
+
+static struct space *space_current(void) {
+  return current_space;
+}
 static inline void fence_instructions(void) {
 }
 static inline void tlb_fence_user(void) {
@@ -192,7 +197,8 @@ static void process_check(struct process *p) {
 
 static struct space *fork_space(struct space *s, bool first) {
   struct space *child = space_create();
-  if (!child || space_fork(child, s, first) == 0)
+  current_space = s;
+  if (!child || space_fork(child, random_below(HEAP), first) == 0)
     return child;
   discard(child);
   return NULL;
