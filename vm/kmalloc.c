@@ -41,13 +41,6 @@ void kmalloc_init(void) {
   }
 }
 
-static uint32 class_of(size_t size) {
-  uint32 i = 0;
-  while ((size_t)OBJECT_MIN << i < size)
-    i++;
-  return i;
-}
-
 // Make a page into a slab and put it on its list.  Holds: c->lock.
 static void slab_add(struct class *c, void *page) {
   assert(spin_holding(&c->lock));
@@ -80,7 +73,9 @@ void *kmalloc(size_t size) {
     return block_alloc(size, __builtin_return_address(0));
   if (page_must_fail())
     return NULL;
-  struct class *c = &classes[hart_index() * CLASS_COUNT + class_of(size)];
+  struct class *c = &classes[hart_index() * CLASS_COUNT];
+  for (size_t room = OBJECT_MIN; room < size; room *= 2)
+    c++;
   irq_t irq = spin_lock(&c->lock);
   if (list_empty(&c->slabs)) {
     spin_unlock(&c->lock, irq);
@@ -118,6 +113,7 @@ void kfree(void *p) {
     return;
   }
   struct class *c = &classes[slab->class];
+  asm("" : "+r"(c));  // else the compiler works this out again for each field
   irq_t irq = spin_lock(&c->lock);
   if ((uint64)p % (OBJECT_MIN << slab->class % CLASS_COUNT) != 0 || p == slab->private ||
       slab->count == 0)

@@ -54,6 +54,13 @@ struct page *page_of(const void *p) {
   return &frames.page[index];
 }
 
+// Return this hart's cache.
+static struct cache *cache_mine(void) {
+  struct cache *c = &caches[hart_index()];
+  asm("" : "+r"(c));  // else the compiler works this out again for each field
+  return c;
+}
+
 // Move n pages of the cache to the buddy.  Holds: c->lock.
 static __attribute__((noinline)) void cache_spill(struct cache *c, uint32 n) {
   assert(spin_holding(&c->lock));
@@ -174,7 +181,7 @@ static void *page_use(struct page *p, const void *pc) {
 
 // Return the page that the caller has taken from avail or from a promise.
 static void *page_claim(const void *pc) {
-  struct page *p = cache_take(&caches[hart_index()]);
+  struct page *p = cache_take(cache_mine());
   if (__builtin_expect(!p, 0))
     p = cache_steal();
   return page_use(p, pc);
@@ -186,29 +193,26 @@ void *page_alloc(void) {
 
 void page_zero(void *page) {
   KASAN_WRITES(page, PAGE_SIZE);
-  uint64 *end = (uint64 *)((char *)page + PAGE_SIZE);
-  for (uint64 *w = page; w < end; w += 8) {
-    w[0] = 0, w[1] = 0, w[2] = 0, w[3] = 0;
-    w[4] = 0, w[5] = 0, w[6] = 0, w[7] = 0;
-  }
+  uint64 *w = page;
+#pragma GCC unroll 32
+  for (int i = 0; i < PAGE_SIZE / 8; i++)
+    w[i] = 0;
 }
 
 void page_copy(void *restrict dst, const void *restrict src) {
   KASAN_READS(src, PAGE_SIZE);
   KASAN_WRITES(dst, PAGE_SIZE);
   uint64 *to = dst, *end = (uint64 *)((char *)dst + PAGE_SIZE);
-  for (const uint64 *from = src; to < end; to += 8, from += 8) {
-    uint64 a = from[0], b = from[1], c = from[2], d = from[3];
-    uint64 e = from[4], f = from[5], g = from[6], h = from[7];
-    to[0] = a, to[1] = b, to[2] = c, to[3] = d;
-    to[4] = e, to[5] = f, to[6] = g, to[7] = h;
-  }
+  for (const uint64 *from = src; to < end; to += 16, from += 16)
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+      to[i] = from[i];
 }
 
 void *page_alloc_zeroed(void) {
   if (!avail_take(1))
     return NULL;
-  struct page *p = cache_take_zero(&caches[hart_index()]);
+  struct page *p = cache_take_zero(cache_mine());
   if (p)
     return page_use(p, __builtin_return_address(0));
   void *page = page_claim(__builtin_return_address(0));
@@ -266,15 +270,18 @@ void *page_alloc_promised(void) {
   return page;
 }
 
-static __attribute__((noinline)) void page_free(struct page *p) {
+static __attribute__((noinline)) void page_free(struct page *p, bool zeros) {
   uint32 order = p->order;
   if (order == 0) {
-    struct cache *c = &caches[hart_index()];
+    struct cache *c = cache_mine();
     irq_t irq = spin_lock(&c->lock);
     if (__builtin_expect(c->count == CACHE_SIZE, 0))
       cache_spill(c, CACHE_BATCH);
     store_relaxed(&p->state, PAGE_CACHED);
-    c->page[c->count++] = p;
+    if (zeros && c->zero_count < CACHE_ZERO)
+      c->zero[c->zero_count++] = p;
+    else
+      c->page[c->count++] = p;
     spin_unlock(&c->lock, irq);
   } else {
     irq_t irq = spin_lock(&buddy_lock);
@@ -290,37 +297,29 @@ void page_get(void *ptr) {
     panic("page: %p is free, and gets a reference", ptr);
 }
 
-uint32 page_put(void *ptr) {
+// Drop a reference to a page, which is all zeros if zeros, for the caller, whose return address is
+// pc.
+static inline uint32 drop(void *ptr, bool zeros, const void *pc) {
   struct page *p = page_of(ptr);
   uint32 before = fetch_sub(&p->refs, 1);
   if (before == 0) {
-    kasan_bad_free(ptr, __builtin_return_address(0));
+    kasan_bad_free(ptr, pc);
     panic("page: %p freed twice (state %d)", ptr, p->state);
   }
   if (before == 1) {
-    kasan_page_free(p, __builtin_return_address(0));
-    page_free(p);
+    kasan_page_free(p, pc);
+    page_free(p, zeros);
   }
   return before - 1;
 }
 
+uint32 page_put(void *ptr) {
+  return drop(ptr, false, __builtin_return_address(0));
+}
+
 void page_put_zeroed(void *ptr) {
-  struct page *p = page_of(ptr);
-  struct cache *c = &caches[hart_index()];
-  assert(load_relaxed(&p->refs) == 1 && p->order == 0);
-  irq_t irq = spin_lock(&c->lock);
-  bool room = c->zero_count < CACHE_ZERO;
-  if (room) {
-    kasan_page_free(p, __builtin_return_address(0));
-    store_relaxed(&p->refs, 0);
-    store_relaxed(&p->state, PAGE_CACHED);
-    c->zero[c->zero_count++] = p;
-  }
-  spin_unlock(&c->lock, irq);
-  if (room)
-    fetch_add(&avail, 1);
-  else
-    page_put(ptr);
+  uint32 left = drop(ptr, true, __builtin_return_address(0));
+  assert(left == 0);
 }
 
 uint32 page_refs(void *ptr) {
