@@ -17,7 +17,7 @@
 #include "vm/tlb.h"
 
 #define CACHE_DEFAULT 2
-#define ERASE_CHUNK   64
+#define ERASE_CHUNK   128
 #define ERASE_GAP     FRAME_MAX  // what the compiler allows
 
 struct kstack_cache kstack_caches[HART_MAX];
@@ -35,9 +35,12 @@ KASAN_EXEMPT void kstack_erase(const struct kstack *stack) {
   for (uint64 gap = 0; p > lo && gap < ERASE_GAP;) {
     p -= ERASE_CHUNK / sizeof(uint64);
     gap += ERASE_CHUNK;
-    if (!(p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7]))
+    if (!(p[15] | p[14] | p[13] | p[12]) && !(p[11] | p[10] | p[9] | p[8]) &&
+        !(p[7] | p[6] | p[5] | p[4]) && !(p[3] | p[2] | p[1] | p[0]))
       continue;
-    p[0] = p[1] = p[2] = p[3] = p[4] = p[5] = p[6] = p[7] = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+      p[i] = 0;
     gap = 0;
   }
   irq_restore(irq);
