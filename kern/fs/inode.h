@@ -21,8 +21,8 @@ struct inode {
   uint32 refs;       // [t]
   struct list node;  // [t]
   struct sleeplock lock;
+  struct dinode disk;  // [l] at a multiple of 8, so that it is copied by words
   uint32 valid;        // [l] the epoch (kern/fs/fs.h) in which disk was copied and checked; 0: none
-  struct dinode disk;  // [l]
 };
 
 // Boot only, once the image is known to be good.

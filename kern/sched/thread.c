@@ -12,11 +12,10 @@
 // Where a new thread's first switch goes.  Implemented by: kern/sched/switch.S.
 void thread_entry(void);
 
-// Lay out t's stack: the user frame's room, zeroed, and what the first switch pops.
+// Lay out t's stack, which is all zeros: the user frame's room, and what the first switch pops.
 static void thread_stack_prepare(struct thread *t) {
   struct trap_frame *user = thread_user_frame(t);
   struct switch_frame *frame = (struct switch_frame *)user - 1;
-  memset(frame, 0, sizeof(*frame) + sizeof(*user));
   frame->ra = (uint64)thread_entry;
   t->sp = (uint64)frame;
 }
