@@ -28,18 +28,6 @@
 #define FRAME_LOCKS 16
 #define FRAME_RUN   32  // frames in a row, which are often one hart's (vm/page.c), have one lock
 
-// All: [o] the thread that runs the space
-struct space {
-  struct pagetable *pt;
-  uint64 satp;
-  uint64 pages;     // leaves
-  uint64 writable;  // leaves that are private and writable
-  uint64 promised;  // pages promised for what is being mapped
-  uva_t top;        // nothing user was ever mapped from here on
-  uva_t heap;       // where the break began
-  uva_t brk;        // the break
-};
-
 static bool overcommit;  // [I] fork promises nothing
 
 static struct {
@@ -401,10 +389,6 @@ int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old) {
   *old = s->brk;
   s->brk = brk;
   return 0;
-}
-
-uint64 space_satp(const struct space *s) {
-  return s->satp;
 }
 
 uint64 space_pages(const struct space *s) {

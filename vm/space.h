@@ -15,7 +15,17 @@
 // What a program does at an address, by the bit that a leaf must have for it.
 enum access { ACCESS_READ = PTE_R, ACCESS_WRITE = PTE_W, ACCESS_EXEC = PTE_X };
 
-struct space;
+// All: [o] the thread that runs the space
+struct space {
+  struct pagetable *pt;
+  uint64 satp;
+  uint64 pages;     // leaves
+  uint64 writable;  // leaves that are private and writable
+  uint64 promised;  // pages promised for what is being mapped
+  uva_t top;        // nothing user was ever mapped from here on
+  uva_t heap;       // where the break began
+  uva_t brk;        // the break
+};
 
 // Read the boot argument overcommit.  Boot only.
 void space_init(void);
@@ -55,6 +65,5 @@ int space_sbrk(struct space *s, int64 delta, bool lazy, uva_t *old);
 // Returns 0 (try again), -EFAULT (not allowed) or -ENOMEM.  May fence this hart.  Does not sleep.
 int space_fault(struct space *s, uva_t va, enum access access);
 
-// Return the value of satp for the space, and how many pages it has mapped.
-uint64 space_satp(const struct space *s);
+// Return how many pages the space has mapped.
 uint64 space_pages(const struct space *s);

@@ -68,12 +68,3 @@ void tlb_fence_harts(void) {
 uint64 tlb_fence_count(void) {
   return load_relaxed(&harts_fenced);
 }
-
-void tlb_switch(uint64 satp) {
-  struct hart *h = this_hart();
-  if (h->satp == satp)
-    return;
-  csr_write(satp, satp);
-  h->satp = satp;
-  tlb_fence_user();
-}

@@ -6,9 +6,11 @@
 //     mapping: the mapper at once, others when they see a newer generation.
 // I2. A frame or address that was mapped is not reused before every hart has fenced.
 //
-// this_hart() asserts that interrupts are off where a function here asks for that.
+// this_hart() asserts that interrupts are off where a function here asks for that, except in
+// tlb_switch, which every switch passes through.
 #pragma once
 
+#include "kern/lib/hart.h"
 #include "kern/lib/types.h"
 
 #if __riscv
@@ -31,6 +33,17 @@ static inline void tlb_fence_user(void) {
 // Fence this hart for everything.
 static inline void tlb_fence_all(void) {
   asm volatile("sfence.vma" : : : "memory");
+}
+
+// Switch this hart to the page table whose satp value this is, and fence user entries.
+// Does nothing when it is the current one.  Holds: interrupts off.
+static inline void tlb_switch(uint64 satp) {
+  struct hart *h = this_hart_unchecked();
+  if (h->satp == satp)
+    return;
+  csr_write(satp, satp);
+  h->satp = satp;
+  tlb_fence_user();
 }
 
 #endif
@@ -56,7 +69,3 @@ void tlb_fence_harts(void);
 
 // Return how many times tlb_fence_harts was called.
 uint64 tlb_fence_count(void);
-
-// Switch this hart to the page table whose satp value this is, and fence user entries.
-// Does nothing when it is the current one.  Holds: interrupts off.
-void tlb_switch(uint64 satp);

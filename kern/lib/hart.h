@@ -76,10 +76,14 @@ static inline struct hart *this_hart(void) {
 // Return a field of this hart by one load from tp, so whole whatever hart it happens on.
 #define HART_LOAD(load, field)                                                                     \
   ({                                                                                               \
-    __typeof__(((struct hart *)0)->field) field_;                                                  \
+    uint64 field_;                                                                                 \
     asm volatile(load " %0, %1(tp)" : "=r"(field_) : "i"(offsetof(struct hart, field)));           \
-    field_;                                                                                        \
+    (__typeof__(((struct hart *)0)->field))field_;                                                 \
   })
+
+// Set a field of this hart, likewise.  Holds: interrupts off.
+#define HART_STORE(store, field, value)                                                            \
+  asm volatile(store " %0, %1(tp)" : : "r"(value), "i"(offsetof(struct hart, field)) : "memory")
 
 // Return the running thread.
 static inline struct thread *thread_current(void) {
@@ -103,6 +107,12 @@ static inline struct spinlock *hart_held(void) {
   return HART_LOAD("ld", held);
 }
 
+// Return the queue of threads ready to run here.  Holds: interrupts off; not asserted, because each
+// switch passes through here.
+static inline struct runqueue *hart_queue(void) {
+  return HART_LOAD("ld", queue);
+}
+
 // Return this hart's index.  Stale as soon as the thread moves, so only for choosing among things
 // that any hart may use.
 static inline uint32 hart_index(void) {
@@ -112,4 +122,5 @@ static inline uint32 hart_index(void) {
 #else
 struct thread *thread_current(void);  // a host test has its own
 struct spinlock *hart_held(void);
+struct runqueue *hart_queue(void);
 #endif

@@ -40,13 +40,11 @@ void spin_wait(struct spinlock *l) {
 }
 
 void spin_unlink(struct spinlock *l) {
-  struct spinlock **link = &this_hart()->held;
+  struct hart *h = this_hart_unchecked();
+  if (load_relaxed(&l->owner) != h)
+    panic("hart %u releases the lock \"%s\" that it does not hold", h->index, l->name);
+  struct spinlock **link = &h->held;
   while (*link != l)
     link = &(*link)->held_next;
   *link = l->held_next;
-}
-
-void spin_not_held(const struct spinlock *l) {
-  irq_off();
-  panic("hart %u releases the lock \"%s\" that it does not hold", this_hart()->index, l->name);
 }

@@ -17,7 +17,7 @@
 
 // [I] fixed after spin_init  [h] the hart that holds the lock  [a] atomic
 struct spinlock {
-  uint32 taken;                // [a] 1: a hart holds it
+  uint64 taken;                // [a] 1: a hart holds it; a word, which a swap need not extend
   struct hart *owner;          // [a] that hart, or null
   struct spinlock *held_next;  // [h] next on its list
   const char *name;            // [I]
@@ -55,10 +55,9 @@ SPIN_INLINE void spin_unlock_irq_off(struct spinlock *l);
 SPIN_INLINE bool spin_holding(const struct spinlock *l);
 
 // The rare paths of the functions above: wait for a lock, or panic when this hart holds it; take a
-// lock off the middle of the list of those held; panic because it is not held.
+// lock off the middle of the list of those held, or panic when it is not there.
 void spin_wait(struct spinlock *l);
 void spin_unlink(struct spinlock *l);
-_Noreturn void spin_not_held(const struct spinlock *l);
 
 #if __riscv
 
@@ -66,10 +65,11 @@ static inline bool spin_try(struct spinlock *l) {
   return !__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE);
 }
 
-static inline void spin_taken(struct spinlock *l, struct hart *h) {
-  l->held_next = h->held;
-  h->held = l;
-  store_relaxed(&l->owner, h);
+static inline void spin_taken(struct spinlock *l) {
+  l->held_next = hart_held();
+  HART_STORE("sd", held, l);
+  asm volatile("sd tp, %0" : "=m"(l->owner));
+  lockdep_taken(l);
 }
 
 static inline irq_t spin_lock(struct spinlock *l) {
@@ -77,32 +77,32 @@ static inline irq_t spin_lock(struct spinlock *l) {
   lockdep_spin(l, irq);
   if (__builtin_expect(!spin_try(l), 0))
     spin_wait(l);
-  spin_taken(l, this_hart_unchecked());
-  lockdep_taken(l);
+  spin_taken(l);
   return irq;
 }
 
 static inline bool spin_trylock(struct spinlock *l, irq_t *irq) {
   *irq = irq_save();
   if (spin_try(l)) {
-    spin_taken(l, this_hart_unchecked());
-    lockdep_taken(l);
+    spin_taken(l);
     return true;
   }
   irq_restore(*irq);
   return false;
 }
 
-static inline void spin_unlock_irq_off(struct spinlock *l) {
-  struct hart *h = this_hart_unchecked();
-  if (__builtin_expect(load_relaxed(&l->owner) != h, 0))
-    spin_not_held(l);
-  if (__builtin_expect(h->held == l, 1))
-    h->held = l->held_next;
-  else
-    spin_unlink(l);
+// Release a lock that is off the list of those held.
+static inline void spin_free(struct spinlock *l) {
   store_relaxed(&l->owner, NULL);
   store_release(&l->taken, 0);
+}
+
+static inline void spin_unlock_irq_off(struct spinlock *l) {
+  if (__builtin_expect(hart_held() == l, 1))
+    HART_STORE("sd", held, l->held_next);
+  else
+    spin_unlink(l);
+  spin_free(l);
 }
 
 static inline void spin_unlock(struct spinlock *l, irq_t irq) {

@@ -11,10 +11,6 @@
 // Loops over TURN bytes at a time are unrolled.
 enum { WORD = sizeof(uint64), WORDS = 8, TURN = WORDS * WORD };
 
-static inline bool aligned(const void *a, const void *b) {
-  return (((uint64)a | (uint64)b) & (WORD - 1)) == 0;
-}
-
 void *memset(void *dst, int c, size_t n) {
   KASAN_WRITES(dst, n);
   uint8 *d = dst;
@@ -38,7 +34,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n) {
   KASAN_WRITES(dst, n);
   uint8 *d = dst;
   const uint8 *s = src;
-  if (aligned(d, s)) {
+  if (((uint64)d | (uint64)s) % WORD == 0) {
     uint64 *dw = dst;
     const uint64 *sw = src;
     for (; n >= TURN; n -= TURN, dw += WORDS, sw += WORDS) {

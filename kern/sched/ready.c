@@ -39,17 +39,17 @@ static __attribute__((noinline)) struct runqueue *follow(const struct thread *t,
   return q;
 }
 
-// Lock the queue that guards t.  Interrupts are off.
+// Lock the queue that guards t.
 // The second look is an acquire: t may just have come from another hart, under that one's lock.
-static inline struct runqueue *lock_of(const struct thread *t) {
+static inline struct runqueue *lock_of(const struct thread *t, irq_t *irq) {
   struct runqueue *q = load_relaxed(&t->hart)->queue;
-  spin_lock(&q->lock);
+  *irq = spin_lock(&q->lock);
   return __builtin_expect(load_acquire(&t->hart) == q->hart, 1) ? q : follow(t, q);
 }
 
 void thread_describe_wait(const struct thread *t, struct thread_wait *wait) {
-  irq_t irq = irq_save(), off;
-  struct runqueue *q = lock_of(t);  // now it stays asleep, so what it waits for stays, too
+  irq_t irq, off;
+  struct runqueue *q = lock_of(t, &irq);  // now it stays asleep, so what it waits for stays, too
   struct sleeplock *l = sleep_wanted(t);
   wait->lock = t->state == THREAD_SLEEPING ? t->waits->name : NULL;
   wait->owner[0] = 0;
@@ -58,13 +58,12 @@ void thread_describe_wait(const struct thread *t, struct thread_wait *wait) {
     string_copy(wait->owner, l->owner ? l->owner->name : "", sizeof(wait->owner));
     spin_unlock_irq_off(&l->guard);
   }
-  spin_unlock_irq_off(&q->lock);
-  irq_restore(irq);
+  spin_unlock(&q->lock, irq);
 }
 
 // Return the queue on which a thread that last was on last should wait.
-static struct runqueue *choose(struct runqueue *last) {
-  struct runqueue *mine = runq_mine();
+static inline struct runqueue *choose(struct runqueue *last) {
+  struct runqueue *mine = hart_queue();
   if (runq_is_idle(mine) || (mine->count == 0 && mine->hart->irq_depth == 0))  // I4
     return mine;
   uint64 idle = load_relaxed(&idle_mask);
@@ -73,31 +72,40 @@ static struct runqueue *choose(struct runqueue *last) {
   return harts[__builtin_ctzl(idle)].queue;
 }
 
+// Move t from from to to, whose lock is held on return instead.
+static void move(struct thread *t, struct runqueue *from, struct runqueue *to) {
+  store_relaxed(&t->state, THREAD_READY);
+  t->moved = true;
+  store_release(&t->hart, to->hart);
+  spin_unlock_irq_off(&from->lock);
+  spin_lock(&to->lock);
+}
+
+// Wake the hart of q, to which a thread was pushed, if it waits.
+static void wake_hart(const struct runqueue *q) {
+  fence_all();  // I1
+  uint64 bit = idle_bit(q);
+  if ((load_relaxed(&idle_mask) & bit) && (fetch_and(&idle_mask, ~bit) & bit))
+    sbi_send_ipi(q->hart->id);
+}
+
 // Make t, which is on no queue, ready on to, and wake that hart if it waits.  Holds: from->lock,
 // which guards t; its release here checks that it was held.
-static void make_ready(struct thread *t, struct runqueue *from, struct runqueue *to) {
-  if (to != from) {
-    store_relaxed(&t->state, THREAD_READY);
-    t->moved = true;
-    store_release(&t->hart, to->hart);
-    spin_unlock_irq_off(&from->lock);
-    spin_lock(&to->lock);
-  }
+static inline void make_ready(struct thread *t, struct runqueue *from, struct runqueue *to) {
+  if (to != from)
+    move(t, from, to);
   runq_push(to, t);
   spin_unlock_irq_off(&to->lock);
-  if (to == runq_mine())
-    return;
-  fence_all();  // I1
-  uint64 bit = idle_bit(to);
-  if ((load_relaxed(&idle_mask) & bit) && (fetch_and(&idle_mask, ~bit) & bit))
-    sbi_send_ipi(to->hart->id);
+  if (to != hart_queue())
+    wake_hart(to);
 }
 
 // Make t ready if it is new or asleep: on h, or where choose() says if h is null.  A kill wakes it
 // only from an interruptible sleep.
-static inline void thread_wake(struct thread *t, const struct hart *h, bool kill) {
-  irq_t irq = irq_save();
-  struct runqueue *q = lock_of(t);
+static inline __attribute__((always_inline)) void thread_wake(struct thread *t,
+                                                              const struct hart *h, bool kill) {
+  irq_t irq;
+  struct runqueue *q = lock_of(t, &irq);
   bool waits = t->state == THREAD_SLEEPING || t->state == THREAD_NEW;
   if (kill)
     store_relaxed(&t->killed, true);
@@ -151,7 +159,7 @@ void runq_balance(struct runqueue *q) {
 
 void thread_idle(void) {
   irq_off();
-  struct runqueue *q = runq_mine();  // an idle thread never moves
+  struct runqueue *q = hart_queue();  // an idle thread never moves
   uint64 bit = idle_bit(q);
   for (;;) {
     if (load_relaxed(&q->count) == 0)

@@ -30,11 +30,6 @@ struct switch_frame {
   uint64 pad;  // keeps sp a multiple of 16
 };
 
-// Return the queue of this hart.  Holds: interrupts off.
-static inline struct runqueue *runq_mine(void) {
-  return this_hart()->queue;
-}
-
 // Return whether q's hart runs its idle thread, which looks at q before it waits.
 static inline bool runq_is_idle(const struct runqueue *q) {
   return load_relaxed(&q->hart->current) == &q->idle;

@@ -31,7 +31,7 @@ static uint64 kernel_satp;  // [I]
 
 static void enter_space(struct hart *h, struct space *space) {
   h->space = space;
-  tlb_switch(space ? space_satp(space) : kernel_satp);
+  tlb_switch(space ? space->satp : kernel_satp);
 }
 
 // Make this hart ready for next: nothing of prev is left in it but what switch.S saves.
@@ -60,8 +60,8 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
 }
 
 // Finish the switch by which the running thread came back.
-static void finish_switch(void) {
-  struct runqueue *q = runq_mine();
+static inline void finish_switch(void) {
+  struct runqueue *q = hart_queue();
   struct thread *dead = q->dead;
   q->dead = NULL;
   spin_unlock_irq_off(&q->lock);
@@ -98,7 +98,7 @@ void thread_yield(void) {
   lockdep_waits(NULL);
   assert(!hart_held());
   irq_t irq = irq_save();
-  struct runqueue *q = runq_mine();
+  struct runqueue *q = hart_queue();
   spin_lock(&q->lock);
   runq_yield(q);
   irq_restore(irq);
@@ -106,26 +106,23 @@ void thread_yield(void) {
 
 int thread_block(struct spinlock *lock, bool interruptible) {
   lockdep_waits(lock);
-  assert(hart_held() == lock && !lock->held_next);
+  assert(hart_held() == lock);  // and no other: prepare
   struct thread *t = thread_current();
-  struct runqueue *q = runq_mine();
+  struct runqueue *q = hart_queue();
   spin_lock(&q->lock);
   // Under the lock that thread_kill takes: it comes before this look, or finds the thread asleep.
-  if (!interruptible) {
-    t->sleeps_through = true;
-  } else if (t->killed) {
+  if (interruptible && t->killed) {
     spin_unlock_irq_off(&q->lock);
     return -EINTR;
   }
+  t->sleeps_through = !interruptible;
   t->waits = lock;
   store_relaxed(&t->state, THREAD_SLEEPING);
-  spin_unlock_irq_off(lock);
+  q->lock.held_next = lock->held_next;  // in the list of locks held, which spin_unlock would search
+  spin_free(lock);
   switch_away(q);
   spin_lock(lock);
-  if (interruptible)
-    return load_relaxed(&t->killed) ? -EINTR : 0;
-  t->sleeps_through = false;
-  return 0;
+  return interruptible && load_relaxed(&thread_current()->killed) ? -EINTR : 0;
 }
 
 void thread_exit(void) {
@@ -133,7 +130,7 @@ void thread_exit(void) {
   assert(!hart_held() && thread_sleeplocks(t) == 0 && !t->in_transaction && !t->space);
   assert(t->pid == 0 || !t->kstack->account);  // kstack_disown
   irq_off();
-  struct runqueue *q = runq_mine();
+  struct runqueue *q = hart_queue();
   spin_lock(&q->lock);
   store_relaxed(&t->state, THREAD_DEAD);
   q->dead = t;
@@ -146,7 +143,7 @@ void thread_ask_end(void) {
 }
 
 bool thread_tick(void) {
-  struct runqueue *q = runq_mine();
+  struct runqueue *q = hart_queue();
   panic_poll();
   runq_balance(q);
   q->hart->need_resched = load_relaxed(&q->count) != 0;

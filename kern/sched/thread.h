@@ -100,7 +100,7 @@ void thread_ask_end(void);
 
 // The running thread t has let go of a sleep lock, or of what counts as one.
 static inline void thread_let_go(struct thread *t) {
-  if (__builtin_expect(--t->sleeplocks < 0, 0))
+  if (__builtin_expect(t->sleeplocks-- == 0, 0))
     thread_ask_end();
 }
 

@@ -12,12 +12,12 @@ void waitq_init(struct waitq *q, struct spinlock *lock) {
 }
 
 static inline int waitq_block(struct waitq *q, bool interruptible) {
-  struct thread *t = thread_current();
-  list_push_back(&q->waiters, &t->wait_node);
+  list_push_back(&q->waiters, &thread_current()->wait_node);
   int err = thread_block(q->lock, interruptible);  // asserts that the lock is held
-  if (list_empty(&t->wait_node))
+  struct list *node = &thread_current()->wait_node;
+  if (list_empty(node))
     return 0;  // a waker chose this thread: its wake-up is used even if a kill came as well
-  list_remove(&t->wait_node);
+  list_remove(node);
   return err;
 }
 

@@ -13,7 +13,6 @@
 
 #include "test/host/spin_host.h"
 
-static struct hart *this_hart(void);
 static irq_t irq_save(void);
 static void irq_restore(irq_t state);
 static void irq_on(void);
@@ -63,8 +62,8 @@ void panic_poll(void) {
     sched_yield();
 }
 
-static struct hart *this_hart(void) {
-  return self;
+struct runqueue *hart_queue(void) {
+  return self->queue;
 }
 
 static irq_t irq_save(void) {
