@@ -134,7 +134,7 @@ void file_close(struct file **at) {
 
 // --- Reading ---
 
-static int64 read_inode(struct file *f, uva_t dst, uint64 n) {
+static __attribute__((noinline)) int64 read_inode(struct file *f, uva_t dst, uint64 n) {
   int err = inode_lock(f->inode);
   if (err < 0)
     return err;
@@ -145,7 +145,7 @@ static int64 read_inode(struct file *f, uva_t dst, uint64 n) {
   return got;
 }
 
-static int64 read_device(struct file *f, uva_t dst, uint64 n) {
+static __attribute__((noinline)) int64 read_device(struct file *f, uva_t dst, uint64 n) {
   if (!f->device->read)
     return -ENODEV;
   int64 got = f->device->read(dst, n, load_relaxed(&f->offset));
@@ -207,7 +207,7 @@ static int64 write_pieces(struct file *f, uint8 *piece, uva_t src, uint64 n) {
   return (int64)done;
 }
 
-static int64 write_inode(struct file *f, uva_t src, uint64 n) {
+static __attribute__((noinline)) int64 write_inode(struct file *f, uva_t src, uint64 n) {
   if (n == 0)
     return 0;
   if (n > WRITE_PIECE && !user_readable(src, n))
@@ -222,7 +222,7 @@ static int64 write_inode(struct file *f, uva_t src, uint64 n) {
   return put;
 }
 
-static int64 write_device(struct file *f, uva_t src, uint64 n) {
+static __attribute__((noinline)) int64 write_device(struct file *f, uva_t src, uint64 n) {
   if (!f->device->write)
     return -ENODEV;
   return f->device->write(src, n, load_relaxed(&f->offset));

@@ -81,42 +81,45 @@ void pipe_close(struct pipe **end, bool write_end) {
 }
 
 // Copy n bytes from position pos of the ring on; at most two runs.
-static int copy_out(struct pipe *p, uint64 pos, uva_t dst, uint64 n) {
-  uint64 at = pos & (p->size - 1);
-  uint64 run = n < p->size - at ? n : p->size - at;
+static inline int copy_out(struct pipe *p, uint64 pos, uva_t dst, uint64 n) {
+  uint64 size = p->size, at = pos & (size - 1), run = size - at;
+  if (n <= run)
+    return copy_to_user(dst, p->data + at, n);
   int err = copy_to_user(dst, p->data + at, run);
-  if (err < 0 || run == n)
-    return err;
-  return copy_to_user(dst + run, p->data, n - run);
+  return err < 0 ? err : copy_to_user(dst + run, p->data, n - run);
 }
 
-static int copy_in(struct pipe *p, uint64 pos, uva_t src, uint64 n) {
-  uint64 at = pos & (p->size - 1);
-  uint64 run = n < p->size - at ? n : p->size - at;
+static inline int copy_in(struct pipe *p, uint64 pos, uva_t src, uint64 n) {
+  uint64 size = p->size, at = pos & (size - 1), run = size - at;
+  if (n <= run)
+    return copy_from_user(p->data + at, src, n);
   int err = copy_from_user(p->data + at, src, run);
-  if (err < 0 || run == n)
-    return err;
-  return copy_from_user(p->data, src + run, n - run);
+  return err < 0 ? err : copy_from_user(p->data, src + run, n - run);
 }
 
-static void wake(struct waitq *q) {
+static inline void wake(struct waitq *q) {
   if (!list_empty(&q->waiters))
     waitq_wake_all(q);
 }
 
 // Holds: the lock.
-static void take_turn(struct pipe *p, struct thread **turn) {
-  assert(spin_holding(&p->lock));
+static inline void take_turn(struct pipe *p, struct thread **turn) {
   *turn = thread_current();
   (*turn)->sleeplocks++;
   held_push(HELD_TURN, p);
 }
 
-// Give the turn back, with its position moved on by what was copied.
-static void end_turn(struct pipe *p, struct thread **turn, uint64 *position, uint64 copied) {
+// Give the turn back, to read or to write, with the position moved on by what was copied.
+static inline __attribute__((always_inline)) void end_turn(struct pipe *p, bool reads,
+                                                           uint64 copied) {
   irq_t irq = spin_lock(&p->lock);
-  *position += copied;
-  *turn = NULL;
+  if (reads) {
+    p->tail += copied;
+    p->reader = NULL;
+  } else {
+    p->head += copied;
+    p->writer = NULL;
+  }
   held_pop(HELD_TURN, p);
   thread_let_go(thread_current());
   wake(&p->readers);
@@ -125,18 +128,17 @@ static void end_turn(struct pipe *p, struct thread **turn, uint64 *position, uin
 }
 
 void pipe_give_turn(struct pipe *p) {
-  bool reads = p->reader == thread_current();
-  end_turn(p, reads ? &p->reader : &p->writer, &p->head, 0);
+  end_turn(p, p->reader == thread_current(), 0);
 }
 
 // Wait for something to read, and take the turn.  Returns how many bytes there are, 0 at the end,
 // or -EINTR.
-static int64 begin_read(struct pipe *p) {
-  int err = 0;
+static inline int64 begin_read(struct pipe *p) {
   irq_t irq = spin_lock(&p->lock);
-  while (err == 0 && (p->reader || p->head == p->tail) && (p->write_open || p->head != p->tail))
-    err = waitq_sleep(&p->readers);
-  int64 there = err < 0 ? err : (int64)(p->head - p->tail);
+  int64 there;
+  do
+    there = (int64)(p->head - p->tail);
+  while ((there > 0 ? !!p->reader : p->write_open) && (there = waitq_sleep(&p->readers)) == 0);
   if (there > 0)
     take_turn(p, &p->reader);
   spin_unlock(&p->lock, irq);
@@ -149,47 +151,42 @@ int64 pipe_read(struct pipe *p, uva_t dst, uint64 n) {
     return there;
   n = n < (uint64)there ? n : (uint64)there;
   int err = copy_out(p, p->tail, dst, n);
-  end_turn(p, &p->reader, &p->tail, err < 0 ? 0 : n);
+  end_turn(p, true, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
-}
-
-static uint64 pipe_room(const struct pipe *p) {
-  return p->size - (p->head - p->tail);
 }
 
 // Wait for room for at least n bytes, and take the turn.  Returns the room, -EPIPE or -EINTR.
-static int64 begin_write(struct pipe *p, uint64 n) {
-  int err = 0;
+static inline int64 begin_write(struct pipe *p, uint64 n) {
   irq_t irq = spin_lock(&p->lock);
-  while (err == 0 && p->read_open && (p->writer || pipe_room(p) < n))
-    err = waitq_sleep(&p->writers);
-  if (err == 0 && !p->read_open)
-    err = -EPIPE;
-  int64 free = err < 0 ? err : (int64)pipe_room(p);
-  if (free > 0)
+  int64 room;
+  do
+    room = !p->read_open ? -EPIPE : (int64)(p->size - (p->head - p->tail));
+  while (room >= 0 && (p->writer || (uint64)room < n) && (room = waitq_sleep(&p->writers)) == 0);
+  if (room > 0)
     take_turn(p, &p->writer);
   spin_unlock(&p->lock, irq);
-  return free;
+  return room;
 }
 
 // Write at least one byte and at most n; all n if they are at most PIPE_ATOMIC.
-static int64 write_some(struct pipe *p, uva_t src, uint64 n) {
-  int64 free = begin_write(p, n <= PIPE_ATOMIC ? n : 1);
-  if (free < 0)
-    return free;
-  n = n < (uint64)free ? n : (uint64)free;
+static inline __attribute__((always_inline)) int64 write_some(struct pipe *p, uva_t src, uint64 n) {
+  int64 room = begin_write(p, n <= PIPE_ATOMIC ? n : 1);
+  if (room < 0)
+    return room;
+  n = n < (uint64)room ? n : (uint64)room;
   int err = copy_in(p, p->head, src, n);
-  end_turn(p, &p->writer, &p->head, err < 0 ? 0 : n);
+  end_turn(p, false, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
 }
 
-int64 pipe_write(struct pipe *p, uva_t src, uint64 n) {
-  uint64 done = 0;
-  while (done < n) {
-    int64 put = write_some(p, src + done, n - done);
-    if (put < 0)
-      return done > 0 ? (int64)done : put;
+// Write on, of n bytes of which done are written, up to an error.  Returns how many are then.
+static __attribute__((noinline)) int64 write_on(struct pipe *p, uva_t src, uint64 n, uint64 done) {
+  for (int64 put; done < n && (put = write_some(p, src + done, n - done)) > 0;)
     done += (uint64)put;
-  }
   return (int64)done;
+}
+
+int64 pipe_write(struct pipe *p, uva_t src, uint64 n) {
+  int64 put = n > 0 ? write_some(p, src, n) : 0;
+  return put > 0 && (uint64)put < n ? write_on(p, src, n, (uint64)put) : put;
 }
