@@ -13,7 +13,7 @@
 
 // usercopy.S
 extern char usercopy_begin[], usercopy_end[], usercopy_fixup[];
-int64 usercopy_copy(uint64 to, uint64 from, uint64 bytes);
+int usercopy_copy(uint64 to, uint64 from, uint64 bytes);
 int64 usercopy_string(uint64 to, uint64 from, uint64 bytes);
 
 // A fault may allocate and take locks, so the caller holds none.
@@ -24,16 +24,16 @@ static bool user_range(uva_t va, uint64 n) {
 
 int copy_from_user(void *dst, uva_t src, uint64 n) {
   KASAN_WRITES(dst, n);
-  if (!user_range(src, n) || usercopy_copy((uint64)dst, src, n) != 0)
+  if (!user_range(src, n))
     return -EFAULT;
-  return 0;
+  return usercopy_copy((uint64)dst, src, n);
 }
 
 int copy_to_user(uva_t dst, const void *src, uint64 n) {
   KASAN_READS(src, n);
-  if (!user_range(dst, n) || usercopy_copy(dst, (uint64)src, n) != 0)
+  if (!user_range(dst, n))
     return -EFAULT;
-  return 0;
+  return usercopy_copy(dst, (uint64)src, n);
 }
 
 int64 copy_string_from_user(char *dst, uva_t src, uint64 size) {
@@ -44,9 +44,7 @@ int64 copy_string_from_user(char *dst, uva_t src, uint64 size) {
   uint64 room = USER_END - src;
   uint64 most = size < room ? size : room;
   int64 length = usercopy_string((uint64)dst, src, most);
-  if (length < 0)
-    return -EFAULT;
-  if ((uint64)length == most)
+  if (length == (int64)most)
     return most < size ? -EFAULT : -ENAMETOOLONG;
   return length;
 }
@@ -64,8 +62,10 @@ bool usercopy_fault(struct trap_frame *frame) {
   struct space *s = space_current();
   if (frame->sstatus & SSTATUS_SPIE)
     irq_on();
-  if (!s || space_fault(s, frame->stval, access) != 0)
+  if (!s || space_fault(s, frame->stval, access) != 0) {
+    frame_reg(frame, REG_A0) = (uint64)-EFAULT;
     frame->sepc = (uint64)usercopy_fixup;
+  }
   irq_off();
   return true;
 }
