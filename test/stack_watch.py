@@ -30,7 +30,8 @@ class Watch:
                                 **options)
         symbols = guest.Symbols()
         self.names = {symbols[name]: name for name in
-                      ("trap_user", "trap_kernel_interrupt", "kernel_fault", "kstack_free")}
+                      ("syscall", "trap_user", "trap_kernel_interrupt", "kernel_fault",
+                       "kstack_free")}
         self.first = symbols["boot_enter_stack"]
         self.image = symbols["boot_stack"], symbols["boot_stack_top"]
         self.entered = {}  # top of a stack: what it was entered for
@@ -90,7 +91,7 @@ class Watch:
         words = [int.from_bytes(frame[i: i + 8], "little") for i in range(0, len(frame), 8)]
         if name == "kernel_fault":
             return "fault"
-        mode = "user" if name == "trap_user" else "kernel"
+        mode = "kernel" if name == "trap_kernel_interrupt" else "user"
         if mode == "user" and words[SCAUSE] == ECALL:
             return f"call {words[A7]}"
         kind = "interrupt" if words[SCAUSE] & INTERRUPT else "exception"

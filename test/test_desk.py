@@ -152,7 +152,7 @@ def test_debugger_of_the_editor(tree):
         debugger.tell(f"-{setup['launchCompleteCommand']}", r"^\*stopped")
         assert 'reason="breakpoint-hit"' in debugger.said and 'func="sys_write"' in debugger.said
         debugger.tell("-stack-list-frames")
-        assert 'func="trap_user"' in debugger.said
+        assert 'func="syscall"' in debugger.said
     finally:
         if debugger:
             debugger.close()

@@ -140,7 +140,7 @@ def test_exhaust_stack(boot, symbols):
     frame, count = int(folded[1]), int(folded[2])
     # The folded frames, the innermost one, and what called them fill the stack.
     assert k["hi"] - k["sp"] - 2048 < frame * (count + 1) < k["hi"] - k["sp"]
-    for name in ("provoke_exhaust_stack", "crash_write", "file_write", "sys_write", "trap_user"):
+    for name in ("provoke_exhaust_stack", "crash_write", "file_write", "sys_write", "syscall"):
         assert re.search(rf"#\d+ +\d+ bytes  {name}\+", r.output), f"{name} in the backtrace"
     frames = re.findall(r"#\d+ +(\d+) bytes  \S+(?:  x(\d+))?", r.output)
     total = sum(int(size) * int(times or 1) for size, times in frames)

@@ -158,8 +158,7 @@ def test_in_an_interrupt(boot_checked, functions):
     check_finding(r, functions, ACCESS, "provoke_kasan_heap", None)
     assert f"an interrupt handler in pid {PID} (provoke) read 1 byte" in r.output
     callers = re.findall(r"^  (?:#\d+ +|-- )(\w+)", r.output, re.MULTILINE)
-    order = ["provoke_kasan_heap", "trap_kernel_interrupt", "interrupt", "crash_write",
-             "trap_user"]
+    order = ["provoke_kasan_heap", "trap_kernel_interrupt", "interrupt", "crash_write", "syscall"]
     assert callers[0] == order[0], "nothing of the checks"
     at = -1
     for name in order:

@@ -218,9 +218,9 @@ def test_any_wrong_step_is_noticed(title):
 
 
 @pytest.mark.parametrize("wrong, says", [
-    ("1. `trap/trap.c:trap_user`\n2. `trap/syscall.c:no_such`\n", "no_such is not there"),
-    ("1. `trap/trap.c:trap_user`\n2. `kern/fs/log.c:log_begin`\n", "does not lead to"),
-    ("1. `trap/trap.c:trap_user`\n2. `trap/syscall.c:syscall`\n"
+    ("1. `trap/entry.S:from_user`\n2. `trap/syscall.c:no_such`\n", "no_such is not there"),
+    ("1. `trap/entry.S:from_user`\n2. `kern/fs/log.c:log_begin`\n", "does not lead to"),
+    ("1. `trap/entry.S:from_user`\n2. `trap/syscall.c:syscall`\n"
      "3. `kern/sys/sys_file.c:sys_write`\n",
      "does not lead to"),
     ("1. `trap/syscall.c:syscall`\n"

@@ -15,12 +15,13 @@
 //    pushed must lie in the recorded stack.  From user mode: take sp from the record.
 //    With VMAP_STACK=n nothing is proven, and step 4 is never reached from here.
 // 3. Good: push the frame and call C.
-//      trap_user()              whatever came from user mode
+//      syscall()                a system call, which has no stval and saves none
+//      trap_user()              whatever else came from user mode
 //      trap_kernel_exception()  an exception of the kernel
 //      trap_kernel_interrupt()  an interrupt of the kernel: the record and sp move to this hart's
 //                               interrupt stack together, and back to the thread's stack, where the
 //                               frame is.  trap_preempt() may then switch to another thread.
-//    C preserves s0 to s11, so after trap_user() they still hold the user's values and are not
+//    C preserves s0 to s11, so after those two they still hold the user's values and are not
 //    reloaded.  Frames built by fork and exec leave through trap_user_return, which loads all.
 // 4. Bad: move the record and sp to this hart's emergency stack together, save everything as at
 //    the fault, call kernel_fault().  If that returns, the stack has been enlarged: go on there.
@@ -54,12 +55,14 @@
 .endm
 
 // Save sepc, stval, scause and sstatus in the frame at sp; clear SUM and FS.  Leaves scause in t0,
-// clobbers t1.
-.macro frame_save_csrs
+// clobbers t1.  With stval=0 that is left to the caller.
+.macro frame_save_csrs stval=1
   csrr t0, sepc
-  csrr t1, stval
   sd t0, FRAME_SEPC(sp)
+  .if \stval
+  csrr t1, stval
   sd t1, FRAME_STVAL(sp)
+  .endif
   csrr t0, scause
   li t1, SSTATUS_SUM | SSTATUS_FS
   csrrc t1, sstatus, t1
@@ -161,6 +164,12 @@ trap_kernel_interrupt_returns_to:
   lla ra, trap_kernel_returns_to          // returns there, where a backtrace expects the frame
   j trap_preempt
 
+other_from_user:                          // 3, of the next
+  csrr t0, stval
+  sd t0, FRAME_STVAL(sp)
+  lla ra, trap_user_returns_to            // returns there, likewise
+  j trap_user
+
 from_user:                                // 2
   sd sp, HART_SPILL_SP(tp)
   ld sp, HART_STACK_HI(tp)
@@ -170,9 +179,11 @@ from_user:                                // 2
   ld t1, HART_SPILL_SP(tp)
   sd t0, 8*4(sp)
   sd t1, 8*2(sp)
-  frame_save_csrs
+  frame_save_csrs stval=0
   mv a0, sp
-  call trap_user                          // 3
+  li t1, CAUSE_USER_ECALL
+  bne t0, t1, other_from_user
+  call syscall                            // 3
   .globl trap_user_returns_to
 trap_user_returns_to:
   frame_restore_csrs

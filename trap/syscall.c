@@ -6,8 +6,8 @@
 #include "kern/lib/abi.h"
 #include "kern/lib/print.h"
 #include "kern/proc/give_back.h"
-#include "kern/proc/process.h"
 #include "kern/sys/sys.h"
+#include "trap/trap.h"
 
 #define XV6_LAST SYS_close  // the calls up to here know one error, -1
 
@@ -23,6 +23,8 @@ static int64 unknown(uint64 number) {
 }
 
 void syscall(struct trap_frame *frame) {
+  frame->sepc += 4;  // go on behind the ecall
+  irq_on();
   uint64 number = frame_reg(frame, REG_A7);
   system_call call = number < ARRAY_SIZE(table) ? table[number] : NULL;
   int64 result = call ? call(&frame_reg(frame, REG_A0)) : unknown(number);
@@ -32,4 +34,6 @@ void syscall(struct trap_frame *frame) {
     if (frame_reg(frame, REG_A7) <= XV6_LAST)
       frame_reg(frame, REG_A0) = -1;
   }
+  irq_off();
+  check_user_return(frame);
 }

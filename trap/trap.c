@@ -9,7 +9,7 @@
 //      5 timer         |   timer_interrupt()        |   timer_interrupt()
 //      9 external      |   irq_external()           |   irq_external()
 //   exception          | trap_user()                | trap_kernel_exception()
-//      8 ecall         |   syscall()                |
+//      8 ecall         |   syscall() instead        |
 //      2 illegal       |   fpu_first_use(), or kill |   kernel_fault()
 //      12, 13, 15 page |   space_fault(), or kill   |   probe_read(), usercopy_fault(),
 //                      |                            |   refresh_stale_translation(),
@@ -28,18 +28,14 @@
 
 #include "kern/dev/irq.h"
 #include "kern/dev/timer.h"
-#include "kern/lib/atomic.h"
 #include "kern/lib/cause.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hang.h"
-#include "kern/lib/hart.h"
 #include "kern/lib/print.h"
-#include "kern/proc/process.h"
 #include "kern/sched/fpu.h"
 #include "kern/sched/ready.h"
 #include "kern/sched/switch.h"
 #include "trap/fault.h"
-#include "trap/syscall.h"
 #include "vm/kasan_shadow.h"
 #include "vm/pagetable.h"
 #include "vm/space.h"
@@ -47,8 +43,6 @@
 #include "vm/usercopy.h"
 
 extern char _start[], text_end[];
-
-enum { ECALL_SIZE = 4 };
 
 // Bytes of stack that a thread must have left to be preempted in the kernel.  The switch takes up
 // to 850 of them, with a dead thread to free.
@@ -149,45 +143,27 @@ static void user_fault(struct trap_frame *frame) {
   thread_kill(t);
 }
 
-// Handle what came from user mode and is not a system call.  Not inlined, so that the path of a
-// system call stays short.
-static __attribute__((noinline)) void user_interrupt_or_fault(struct trap_frame *frame) {
+void trap_user(struct trap_frame *frame) {
   if (frame->sstatus & SSTATUS_SPP)
     panic("trap in the kernel at 0x%lx (scause 0x%lx, stval 0x%lx) while sscratch says user mode",
           frame->sepc, frame->scause, frame->stval);
   if (frame->scause & SCAUSE_INTERRUPT) {
     interrupt(frame);
     kstack_refill();
-    return;
-  }
-  irq_on();
-  user_fault(frame);
-  irq_off();
-}
-
-void trap_user(struct trap_frame *frame) {
-  if (__builtin_expect(frame->scause == CAUSE_USER_ECALL, 1)) {
-    frame->sepc += ECALL_SIZE;
-    irq_on();
-    syscall(frame);
-    irq_off();
   } else {
-    user_interrupt_or_fault(frame);
-  }
-  if (__builtin_expect(hart_must_yield(), 0))
-    thread_yield();
-  if (__builtin_expect(load_relaxed(&thread_current()->killed), 0)) {
     irq_on();
-    process_exit(-1);
+    user_fault(frame);
+    irq_off();
   }
-  assert(!KASAN || thread_current()->held_count == 0);
-  assert(!(frame->sstatus & SSTATUS_SPP));  // I2
+  if (hart_must_yield())  // after a system call too, since the interrupt that says so comes here
+    thread_yield();
+  check_user_return(frame);
 }
 
 void user_return(void) {
   irq_off();
   assert(thread_current()->held_count == 0);
   struct trap_frame *frame = thread_user_frame(thread_current());
-  assert(!(frame->sstatus & SSTATUS_SPP));  // I2
+  check_user_return(frame);
   trap_user_return(frame);
 }

@@ -7,12 +7,14 @@
 
 #include "kern/lib/trapframe.h"
 #include "kern/lib/types.h"
+#include "kern/proc/process.h"
 
 // The trap vector, once a hart's record and emergency stack exist.
 void trap_entry(void);
 
-// Handle any trap from user mode, or an exception of the kernel.  entry.S calls these with
-// interrupts off and sp just below the frame, through which the trap returns.
+// Handle a trap from user mode that is no system call (trap/syscall.h), or an exception of the
+// kernel.  entry.S calls these with interrupts off and sp just below the frame, through which the
+// trap returns.
 void trap_user(struct trap_frame *frame);
 void trap_kernel_exception(struct trap_frame *frame);
 
@@ -55,9 +57,20 @@ bool probe_read(uint64 address, uint64 *value);
 // The load of probe_read that may fault, and where it goes on then.
 extern char probe_load[], probe_failed[];
 
-// Where in entry.S the handlers return to: trap_user; trap_kernel_exception and trap_preempt;
-// trap_kernel_interrupt.
+// Where in entry.S the handlers return to: syscall and trap_user; trap_kernel_exception and
+// trap_preempt; trap_kernel_interrupt.
 extern char trap_user_returns_to[], trap_kernel_returns_to[], trap_kernel_interrupt_returns_to[];
 
 // Return whether pc is in the kernel's text.
 bool is_kernel_text(uint64 pc);
+
+// Check a frame through which the running thread goes to user mode (trap/trap.c, I2), and end the
+// process instead if it is marked to die.  Called on every way there, with interrupts off.
+static inline void check_user_return(const struct trap_frame *frame) {
+  if (__builtin_expect(load_relaxed(&thread_current()->killed), 0)) {
+    irq_on();
+    process_exit(-1);
+  }
+  assert(!KASAN || thread_current()->held_count == 0);
+  assert(!(frame->sstatus & SSTATUS_SPP));
+}

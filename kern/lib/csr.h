@@ -20,6 +20,8 @@
 
 #define SATP_SV39 (8UL << 60)
 
+#define CAUSE_USER_ECALL 8  // among those of enum scause
+
 #define CSR_STIMECMP 0x14d
 
 #ifndef __ASSEMBLER__
@@ -37,7 +39,6 @@ enum scause {
   CAUSE_LOAD_ACCESS = 5,
   CAUSE_STORE_MISALIGNED = 6,
   CAUSE_STORE_ACCESS = 7,
-  CAUSE_USER_ECALL = 8,
   CAUSE_FETCH_PAGE = 12,
   CAUSE_LOAD_PAGE = 13,
   CAUSE_STORE_PAGE = 15,

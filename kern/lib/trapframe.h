@@ -9,7 +9,7 @@ struct trap_frame {
   uint64 sepc;   // at 0, where x0 would be
   uint64 x[31];  // x1 to x31, as at the trap: x[n - 1] is xn, see frame_reg
   uint64 scause;
-  uint64 stval;
+  uint64 stval;    // not of a system call
   uint64 sstatus;  // as at the trap, before the entry code cleared SUM and FS
   uint64 pad;      // keeps sp a multiple of 16
 };

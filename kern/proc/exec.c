@@ -132,6 +132,5 @@ int process_exec(const char *path, struct exec_args *args) {
   set_user_frame(thread_user_frame(thread_current()), &program, args->count);
   fpu_drop();
   give_back_references();
-  process_check_killed();  // an overflow on the way here may have doomed it
   user_return();
 }

@@ -102,7 +102,6 @@ void process_publish(struct process *p, struct process *parent) {
 
 static void child_start(void *arg) {
   (void)arg;
-  process_check_killed();
   user_return();
 }
 

@@ -13,7 +13,6 @@
 #pragma once
 
 #include "kern/lib/abi.h"
-#include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/limits.h"
 #include "kern/lib/list.h"
@@ -85,17 +84,11 @@ int process_wait(uva_t status, bool may_sleep);
 // is the first one.
 int process_kill(int pid);
 
-// End the running process if it is marked to die.  Called on every way to user mode, with no lock
-// held.
-static inline void process_check_killed(void) {
-  if (__builtin_expect(load_relaxed(&thread_current()->killed), 0))
-    process_exit(-1);
-}
-
 // Describe the process after *cursor, which begins at 0, and move *cursor on to it.  Returns false
 // after the last.  Any context.
 bool process_describe_next(uint64 *cursor, struct process_info *info);
 
-// Leave the kernel through the user frame at the top of the running thread's stack.
+// Leave the kernel through the user frame at the top of the running thread's stack; end the process
+// instead if it is marked to die.
 // Implemented by: trap/trap.c.
 _Noreturn void user_return(void);

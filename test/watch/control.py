@@ -19,11 +19,11 @@ import rsp
 
 REGISTERS = re.compile(r"\b(pc|mhartid|x2/sp)\s+([0-9a-f]{16})")
 CALL = ("syscall",)
-TRAP = ("trap_user", "trap_kernel_interrupt", "trap_kernel_exception")
+TRAP = ("syscall", "trap_user", "trap_kernel_interrupt", "trap_kernel_exception")
 PATIENCE = 20  # seconds for an answer of QEMU's
 CAUSES = {0: "misaligned fetch", 1: "fetch that has no access", 2: "illegal instruction",
           3: "breakpoint", 4: "misaligned load", 5: "load that has no access",
-          6: "misaligned store", 7: "store that has no access", 8: "system call",
+          6: "misaligned store", 7: "store that has no access",
           12: "page fault of a fetch", 13: "page fault of a load", 15: "page fault of a store"}
 INTERRUPTS = {1: "software interrupt", 5: "timer interrupt", 9: "interrupt of a device"}
 
@@ -236,8 +236,6 @@ class Control(threading.Thread):
             what = INTERRUPTS.get(cause & WORD, f"interrupt {cause & WORD}")
         else:
             what = CAUSES.get(cause, f"exception {cause}")
-        if cause == 8:
-            what += f" {self.call(words[17])}"
         where = "the kernel" if words[0] >> 63 else "user mode"
         return f"{who} takes a trap from {where} at {words[0]:#x}: {what}."
 

@@ -148,20 +148,19 @@ def ways(kernel, frame):
         found.append(Way(name, stack, before, path.split(), interrupts))
 
     for call in sorted(kernel.expand(('trap/syscall.c', 'call('))):
-        add(f'system call {call[4:]}', 'thread', user, f'trap_user syscall {call}', True)
-    add('system call of unknown number', 'thread', user, 'trap_user syscall unknown kprintf', True)
-    other = 'trap_user user_interrupt_or_fault '
-    add('user mode: page fault', 'thread', user, other + 'user_fault space_fault', True)
+        add(f'system call {call[4:]}', 'thread', user, f'syscall {call}', True)
+    add('system call of unknown number', 'thread', user, 'syscall unknown kprintf', True)
+    add('user mode: page fault', 'thread', user, 'trap_user user_fault space_fault', True)
     add('user mode: first use of floating point', 'thread', user,
-        other + 'user_fault fpu_first_use', True)
-    add('user mode: other exception', 'thread', user, other + 'user_fault kprintf', True)
+        'trap_user user_fault fpu_first_use', True)
+    add('user mode: other exception', 'thread', user, 'trap_user user_fault kprintf', True)
     add('user mode: killed', 'thread', user, 'trap_user process_exit', True)
     add('user mode: end of a time slice', 'thread', user, 'trap_user thread_yield', False)
     interrupts = [('timer', 'timer_interrupt'), ('software (IPI)', 'irq_software'),
                   ('UART', 'irq_external uart_interrupt'),
                   ('disk', 'irq_external disk_interrupt')]
     for name, path in interrupts:
-        add(f'user mode: interrupt, {name}', 'thread', user, f'{other}interrupt {path}', False)
+        add(f'user mode: interrupt, {name}', 'thread', user, f'trap_user interrupt {path}', False)
     for name in ('init_start', 'child_start'):
         add(f'thread: {name}', 'thread', room, f'thread_begin {name}', True)
     if kernel.find('end_victim'):
