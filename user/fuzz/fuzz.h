@@ -6,9 +6,13 @@
 #include "user/user.h"
 
 #define DIRECTORY "/fuzz.tmp"
-#define TEXT_FD   2   // the console: what is said goes there
-#define REPORT_FD 4   // a pipe: a record of each call goes there
-#define UNKNOWN   71  // stands for all numbers that no call has
+#define TEXT_FD   2  // the console: what is said goes there
+#define REPORT_FD 4  // a pipe: a record of each call goes there
+
+// UNKNOWN stands for all numbers that no call has.
+#define LAST(name, number) LAST_##name = number,
+enum { SYSTEM_CALLS(LAST) UNKNOWN };
+#undef LAST
 
 // What a record says of a call.  A call that may not return is announced before it is made.
 enum outcome { BEGUN, SUCCEEDED, FAILED, ANNOUNCED = 4 };
