@@ -11,6 +11,8 @@ import reverse
 import stacks
 import threads
 
+FRAMES = 12  # that are shown
+
 
 def where():
     return kernel.function("report_print")
@@ -76,7 +78,12 @@ broke.  Another breakpoint may stop the machine earlier: `overflow` again goes o
                                "on.")
         kernel.pages.clear()
         kernel.say(in_words(fault_now()))
-        gdb.execute("backtrace")
+        backtrace()
+
+
+def backtrace():
+    """The innermost frames: of a recursion there may be hundreds."""
+    gdb.execute(f"backtrace {FRAMES}", True)  # as if typed: it says when there are more
 
 
 class GuardBreakpoint(gdb.Breakpoint):

@@ -214,7 +214,7 @@ class Begin(kernel.Command):
         if came:
             kernel.pages.clear()
             kernel.say("\n" + faults.in_words(faults.fault_now()))
-            gdb.execute("backtrace")
+            faults.backtrace()
         else:
             kernel.say("\nThe kernel had no fault: this is the end of the recording.")
         kernel.say("\nThis is a recording: `overflow origin` and `last-write ADDRESS` go back in "
