@@ -12,7 +12,7 @@ import guest
 import pytest
 from test_gdb import debug
 
-PAGE = (guest.TOP / "docs/debugging.md").read_text()
+PAGE = (guest.TOP / "docs/gdb.md").read_text()
 MARK = "=== "
 LAST = "help bulwark"
 # A command that is refused must not end the script.

@@ -382,7 +382,7 @@ def test_origin(overflowed, tmp_path):
 
 # --- the page ------------------------------------------------------------------------------------
 
-PAGE = re.search(r"^## Back in time\n(.*?)^## ", (guest.TOP / "docs/debugging.md").read_text(),
+PAGE = re.search(r"^## Back in time\n(.*?)^## ", (guest.TOP / "docs/gdb.md").read_text(),
                  re.M | re.S)[1]
 
 

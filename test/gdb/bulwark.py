@@ -27,7 +27,7 @@ def summary():
     rows = [f"{command.name + ' ' + command.usage:28} {command.__doc__.splitlines()[0]}"
             for command in sorted(kernel.Command.every, key=lambda command: command.name)]
     return ("List the commands that know the kernel.\n\nUsage: bulwark\n\n" + "\n".join(rows) +
-            "\n\n`help COMMAND` says more; docs/debugging.md shows what each prints.")
+            "\n\n`help COMMAND` says more; docs/gdb.md shows what each prints.")
 
 
 class Bulwark(kernel.Command):

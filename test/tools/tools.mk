@@ -99,7 +99,7 @@ stack-budget: $(OBJECTS) $(CALLGRAPHS)
 	@exec env $(BUILT_WITH) $(BUDGET) $(if $(ARGS),--way="$(ARGS)") $(if $(JSON),--json="$$JSON") \
 	  $(if $(BASE),--base="$$BASE") $(OBJDUMP) $(B) $(SOURCES)
 
-# A run that can be shown again, and debugged backwards (docs/debugging.md).  QEMU records one hart.
+# A run that can be shown again, and debugged backwards (docs/gdb.md).  QEMU records one hart.
 RECORDED = $(call quote,$(or $(RECORDING),$(B)/recording))
 RECORD = exec test/tools/leash $(PYTHON) test/tools/replay record $(RECORDED) $(B) $(MACHINE) \
   -append
