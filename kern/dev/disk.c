@@ -58,21 +58,13 @@ static struct queue *queue;     // [d]
 static uint16 used_seen;        // [d]
 static struct waitq slot_free;  // [d]
 
-static uint32 reg_read(enum virtio_register reg) {
-  return mmio_read(regs, reg);
-}
-
-static void reg_write(enum virtio_register reg, uint32 value) {
-  mmio_write(regs, reg, value);
-}
-
-static void reg_write64(enum virtio_register reg, uint64 value) {
-  mmio_write(regs, reg, (uint32)value);
-  mmio_write(regs, reg + 4, value >> 32);
+static void write_address(enum virtio_register reg, pa_t pa) {
+  mmio_write(regs, reg, (uint32)pa);
+  mmio_write(regs, reg + 4, pa >> 32);
 }
 
 static void add_status(uint32 bit) {
-  reg_write(VIRTIO_STATUS, reg_read(VIRTIO_STATUS) | bit);
+  mmio_write(regs, VIRTIO_STATUS, mmio_read(regs, VIRTIO_STATUS) | bit);
 }
 
 // Take a free slot.  When there is none, wait for one, or return NULL.  Holds: disk_lock.
@@ -113,7 +105,7 @@ static int request_end(struct slot *s) {
   assert(spin_holding(&disk_lock));
   while (!s->done) {
     mmio_fence();
-    reg_write(VIRTIO_QUEUE_NOTIFY, 0);  // once for all begun since the last wait
+    mmio_write(regs, VIRTIO_QUEUE_NOTIFY, 0);  // once for all begun since the last wait
     waitq_sleep_through(&s->finished);
   }
   s->taken = false;
@@ -150,7 +142,7 @@ static int transfer(enum virtio_block_type type, const struct disk_block *list, 
 static void disk_interrupt(void) {
   irq_t irq = spin_lock(&disk_lock);
   // Acknowledge before reading the ring: a request that finishes later interrupts again.
-  reg_write(VIRTIO_INTERRUPT_ACK, reg_read(VIRTIO_INTERRUPT_STATUS));
+  mmio_write(regs, VIRTIO_INTERRUPT_ACK, mmio_read(regs, VIRTIO_INTERRUPT_STATUS));
   mmio_fence();
   while (used_seen != *(volatile uint16 *)&queue->used.idx) {
     mmio_fence();
@@ -186,27 +178,27 @@ uint64 disk_blocks(void) {
 
 // Agree on features.  Returns NULL, or what went wrong.  Virtio 1.2, 3.1.1.
 static const char *negotiate(bool legacy) {
-  reg_write(VIRTIO_STATUS, 0);
-  for (uint32 i = 0; reg_read(VIRTIO_STATUS) != 0; i++)
+  mmio_write(regs, VIRTIO_STATUS, 0);
+  for (uint32 i = 0; mmio_read(regs, VIRTIO_STATUS) != 0; i++)
     if (i == RESET_PATIENCE)
       return "it does not reset";
   add_status(STATUS_ACKNOWLEDGE);
   add_status(STATUS_DRIVER);
-  reg_write(VIRTIO_DEVICE_FEATURES_SEL, 0);
-  uint64 offered = reg_read(VIRTIO_DEVICE_FEATURES);
-  reg_write(VIRTIO_DEVICE_FEATURES_SEL, 1);
-  offered |= legacy ? 0 : (uint64)reg_read(VIRTIO_DEVICE_FEATURES) << 32;
+  mmio_write(regs, VIRTIO_DEVICE_FEATURES_SEL, 0);
+  uint64 offered = mmio_read(regs, VIRTIO_DEVICE_FEATURES);
+  mmio_write(regs, VIRTIO_DEVICE_FEATURES_SEL, 1);
+  offered |= legacy ? 0 : (uint64)mmio_read(regs, VIRTIO_DEVICE_FEATURES) << 32;
   if (!legacy && !(offered & FEATURE_VERSION_1))
     return "it is modern without VERSION_1";
   features = offered & (FEATURE_READ_ONLY | FEATURE_FLUSH | FEATURE_VERSION_1);
-  reg_write(VIRTIO_DRIVER_FEATURES_SEL, 0);
-  reg_write(VIRTIO_DRIVER_FEATURES, (uint32)features);
+  mmio_write(regs, VIRTIO_DRIVER_FEATURES_SEL, 0);
+  mmio_write(regs, VIRTIO_DRIVER_FEATURES, (uint32)features);
   if (legacy)
     return NULL;
-  reg_write(VIRTIO_DRIVER_FEATURES_SEL, 1);
-  reg_write(VIRTIO_DRIVER_FEATURES, features >> 32);
+  mmio_write(regs, VIRTIO_DRIVER_FEATURES_SEL, 1);
+  mmio_write(regs, VIRTIO_DRIVER_FEATURES, features >> 32);
   add_status(STATUS_FEATURES_OK);
-  return reg_read(VIRTIO_STATUS) & STATUS_FEATURES_OK ? NULL : "it refuses the features";
+  return mmio_read(regs, VIRTIO_STATUS) & STATUS_FEATURES_OK ? NULL : "it refuses the features";
 }
 
 // Allocate the queue, and fill in the parts of descriptors that never change.
@@ -230,25 +222,25 @@ static bool queue_alloc(void) {
 
 static const char *queue_init(bool legacy) {
   if (legacy)
-    reg_write(VIRTIO_GUEST_PAGE_SIZE, PAGE_SIZE);
-  reg_write(VIRTIO_QUEUE_SEL, 0);
-  if (reg_read(legacy ? VIRTIO_QUEUE_PFN : VIRTIO_QUEUE_READY) != 0)
+    mmio_write(regs, VIRTIO_GUEST_PAGE_SIZE, PAGE_SIZE);
+  mmio_write(regs, VIRTIO_QUEUE_SEL, 0);
+  if (mmio_read(regs, legacy ? VIRTIO_QUEUE_PFN : VIRTIO_QUEUE_READY) != 0)
     return "its queue is in use";
-  if (reg_read(VIRTIO_QUEUE_NUM_MAX) < VIRTIO_QUEUE_SIZE)
+  if (mmio_read(regs, VIRTIO_QUEUE_NUM_MAX) < VIRTIO_QUEUE_SIZE)
     return "its queue is too short";
   if (!queue_alloc())
     return "there is no memory for its queue";
-  reg_write(VIRTIO_QUEUE_NUM, VIRTIO_QUEUE_SIZE);
+  mmio_write(regs, VIRTIO_QUEUE_NUM, VIRTIO_QUEUE_SIZE);
   if (legacy) {
-    reg_write(VIRTIO_QUEUE_ALIGN, PAGE_SIZE);
-    reg_write(VIRTIO_QUEUE_PFN, dma_map(queue, sizeof(*queue)) / PAGE_SIZE);
+    mmio_write(regs, VIRTIO_QUEUE_ALIGN, PAGE_SIZE);
+    mmio_write(regs, VIRTIO_QUEUE_PFN, dma_map(queue, sizeof(*queue)) / PAGE_SIZE);
     return NULL;
   }
-  reg_write64(VIRTIO_QUEUE_DESC, dma_map(queue->desc, sizeof(queue->desc)));
-  reg_write64(VIRTIO_QUEUE_DRIVER, dma_map(&queue->avail, sizeof(queue->avail)));
-  reg_write64(VIRTIO_QUEUE_DEVICE, dma_map(&queue->used, sizeof(queue->used)));
+  write_address(VIRTIO_QUEUE_DESC, dma_map(queue->desc, sizeof(queue->desc)));
+  write_address(VIRTIO_QUEUE_DRIVER, dma_map(&queue->avail, sizeof(queue->avail)));
+  write_address(VIRTIO_QUEUE_DEVICE, dma_map(&queue->used, sizeof(queue->used)));
   mmio_fence();
-  reg_write(VIRTIO_QUEUE_READY, 1);
+  mmio_write(regs, VIRTIO_QUEUE_READY, 1);
   return NULL;
 }
 
@@ -257,14 +249,14 @@ static uint64 read_capacity(void) {
   uint32 generation;
   uint64 sectors;
   do {
-    generation = reg_read(VIRTIO_CONFIG_GENERATION);
-    sectors = reg_read(VIRTIO_CONFIG) | (uint64)mmio_read(regs, VIRTIO_CONFIG + 4) << 32;
-  } while (generation != reg_read(VIRTIO_CONFIG_GENERATION));
+    generation = mmio_read(regs, VIRTIO_CONFIG_GENERATION);
+    sectors = mmio_read(regs, VIRTIO_CONFIG) | (uint64)mmio_read(regs, VIRTIO_CONFIG + 4) << 32;
+  } while (generation != mmio_read(regs, VIRTIO_CONFIG_GENERATION));
   return sectors;
 }
 
 static int start(const struct virtio_slot *where) {
-  uint32 version = reg_read(VIRTIO_VERSION);
+  uint32 version = mmio_read(regs, VIRTIO_VERSION);
   bool legacy = version == 1;
   const char *why = version == 1 || version == 2 ? negotiate(legacy) : "its version is unknown";
   if (!why)
@@ -285,8 +277,8 @@ int disk_init(void) {
   for (uint32 i = 0; i < machine.virtio_count; i++) {
     const struct virtio_slot *where = &machine.virtio[i];
     regs = device_map(where->base, where->size);
-    if (reg_read(VIRTIO_MAGIC) == VIRTIO_MAGIC_VALUE &&
-        reg_read(VIRTIO_DEVICE_ID) == VIRTIO_DEVICE_BLOCK)
+    if (mmio_read(regs, VIRTIO_MAGIC) == VIRTIO_MAGIC_VALUE &&
+        mmio_read(regs, VIRTIO_DEVICE_ID) == VIRTIO_DEVICE_BLOCK)
       return start(where);
   }
   return -ENODEV;
