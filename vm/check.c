@@ -23,8 +23,10 @@
 
 #define TABLE_SHIFT (PAGE_SHIFT + LEVEL_BITS)  // a level-0 table translates 2 MiB
 
-static _Noreturn void violation(vaddr_t va, pte_t pte, const char *what) {
-  panic("address space: 0x%lx %s (entry 0x%lx)", va, what, pte);
+// Panic, unless the entry is good, and say what is wrong with it.
+static void require(bool good, vaddr_t va, pte_t pte, const char *what) {
+  if (!good)
+    panic("address space: 0x%lx %s (entry 0x%lx)", va, what, pte);
 }
 
 static bool overlaps_any(pa_t pa, uint64 size, const struct pa_range *range, uint32 count) {
@@ -35,41 +37,35 @@ static bool overlaps_any(pa_t pa, uint64 size, const struct pa_range *range, uin
 }
 
 static void check_rights(vaddr_t va, pte_t pte, uint64 size) {
-  if ((pte & (PTE_G | PTE_A | PTE_D)) != (PTE_G | PTE_A | PTE_D))
-    violation(va, pte, "lacks G, A or D");
-  if (pte & PTE_U)
-    violation(va, pte, "is open to user mode");
-  if (!(pte & PTE_R))
-    violation(va, pte, "is mapped but not readable");
-  if ((pte & PTE_W) && (pte & PTE_X))
-    violation(va, pte, "is writable and executable");
-  if ((pte & PTE_X) && (va < (vaddr_t)_start || va + size > (vaddr_t)text_end))
-    violation(va, pte, "is executable but not kernel text");
+  const pte_t always = PTE_G | PTE_A | PTE_D;
+  bool text = va >= (vaddr_t)_start && va + size <= (vaddr_t)text_end;
+  require((pte & always) == always, va, pte, "lacks G, A or D");
+  require(!(pte & PTE_U), va, pte, "is open to user mode");
+  require(pte & PTE_R, va, pte, "is mapped but not readable");
+  require(!(pte & PTE_W) || !(pte & PTE_X), va, pte, "is writable and executable");
+  require(!(pte & PTE_X) || text, va, pte, "is executable but not kernel text");
 }
 
 // Check which memory a leaf shows.  W^X is for the memory, whatever its address.
 static void check_target(vaddr_t va, pte_t pte, uint64 size) {
   pa_t pa = pte_to_pa(pte);
   const struct pa_range constant = {image_to_pa(_start), data_start - _start};
-  if (pa & (size - 1))
-    violation(va, pte, "is a large leaf that is not aligned");
-  if ((pte & PTE_W) && overlaps_any(pa, size, &constant, 1))
-    violation(va, pte, "is a writable alias of text or rodata");
+  bool alias = overlaps_any(pa, size, &constant, 1);
   bool ram = overlaps_any(pa, size, machine.ram, machine.ram_count);
-  if (va >= DEVICE_BASE && va < DEVICE_END) {
-    if (ram)
-      violation(va, pte, "shows RAM in the device window");
-    return;
-  }
-  if (!ram || overlaps_any(pa, size, machine.reserved, machine.reserved_count))
-    violation(va, pte, "shows memory that is reserved or not RAM");
+  bool reserved = overlaps_any(pa, size, machine.reserved, machine.reserved_count);
+  require((pa & (size - 1)) == 0, va, pte, "is a large leaf that is not aligned");
+  require(!(pte & PTE_W) || !alias, va, pte, "is a writable alias of text or rodata");
+  if (va >= DEVICE_BASE && va < DEVICE_END)
+    require(!ram, va, pte, "shows RAM in the device window");
+  else
+    require(ram && !reserved, va, pte, "shows memory that is reserved or not RAM");
 }
 
 static bool any_valid(const pte_t *pte) {
   pte_t all = 0;
-  for (uint32 i = 0; i < PT_ENTRIES; i += 8)
-    all |= pte[i] | pte[i + 1] | pte[i + 2] | pte[i + 3] | pte[i + 4] | pte[i + 5] | pte[i + 6] |
-           pte[i + 7];
+#pragma GCC unroll 8
+  for (uint32 i = 0; i < PT_ENTRIES; i++)
+    all |= pte[i];
   return all & PTE_V;
 }
 
@@ -85,9 +81,9 @@ static void check_table(const pte_t *table, uint32 first, int level, vaddr_t va)
     if (pte & PTE_LEAF) {
       check_rights(va, pte, size);
       check_target(va, pte, size);
-    } else if (level == 0 || (pte & (PTE_U | PTE_A | PTE_D | PTE_G))) {
-      violation(va, pte, "is neither a leaf nor a table");
     } else {
+      bool good = level > 0 && !(pte & (PTE_U | PTE_A | PTE_D | PTE_G));
+      require(good, va, pte, "is neither a leaf nor a table");
       check_table(pa_to_ptr(pte_to_pa(pte)), 0, level - 1, va);
     }
   }
@@ -111,15 +107,14 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
   vaddr_t base = area ? load_acquire(&area->base) : 0;
   vaddr_t va = arena->base + ((uint64)i << arena->shift), end = va + (1UL << arena->shift);
   const pte_t *pte = &arena->ptes[(va - arena->base) >> PAGE_SHIFT];
-  if (!kasan_shadow_fits(arena, i, area))
-    violation(va, *pte, "has a shadow that is not its own, or not the shared one");
+  require(kasan_shadow_fits(arena, i, area), va, *pte,
+          "has a shadow that is not its own, or not the shared one");
   for (; va < end; va += PAGE_SIZE, pte++) {
     bool inside = area && va >= base && va < base + area->pages * PAGE_SIZE;
     bool more = area && va < base && kstack_at(va) && va >= lowest(va);
-    if (!inside && !more && (*pte & PTE_V))
-      violation(va, *pte, "is a guard or free, and mapped");
-    if (inside && (*pte & (PTE_V | PTE_LEAF)) != (PTE_V | PTE_R | PTE_W))
-      violation(va, *pte, "is live, and not mapped RW");
+    bool mapped = (*pte & (PTE_V | PTE_LEAF)) == (PTE_V | PTE_R | PTE_W);
+    require(inside || more || !(*pte & PTE_V), va, *pte, "is a guard or free, and mapped");
+    require(!inside || mapped, va, *pte, "is live, and not mapped RW");
   }
 }
 
@@ -127,8 +122,8 @@ static void check_granule(const struct vmalloc_arena *arena, uint32 i) {
 static void check_arena_table(struct vmalloc_arena *arena, uint64 t) {
   vaddr_t va = arena->base + (t << TABLE_SHIFT);
   const pte_t *table = &arena->ptes[t * PT_ENTRIES];
-  if (pagetable_lookup(kernel_pagetable, va) != table)
-    violation(va, 0, "is not translated by the arena's own table");
+  require(pagetable_lookup(kernel_pagetable, va) == table, va, 0,
+          "is not translated by the arena's own table");
   uint32 granules = 1U << (TABLE_SHIFT - arena->shift);
   uint32 first = t * granules;
   irq_t irq = spin_lock(&arena->lock);
@@ -144,14 +139,6 @@ static void check_arena(struct vmalloc_arena *arena) {
   uint64 size = (uint64)arena->granules.count << arena->shift;
   for (uint64 t = 0; t < size >> TABLE_SHIFT; t++)
     check_arena_table(arena, t);
-}
-
-// With fewer slots than RAM could back, stacks would run out while there is memory.
-static void check_window_size(void) {
-  uint64 ram = ram_size(), slots = kstack_slots();
-  if (VMAP_STACK && slots < ram / KSTACK_SIZE)
-    panic("address space: %lu MiB of RAM could hold %lu kernel stacks, the window %lu", ram >> 20,
-          ram / KSTACK_SIZE, slots);
 }
 
 void vm_check_fault_stacks(void) {
@@ -176,16 +163,19 @@ static void check_shared(const struct pagetable *pt) {
 }
 
 void vm_check(void) {
+  uint64 ram = ram_size(), slots = kstack_slots();
   pte_t guard = pagetable_leaf((vaddr_t)boot_stack_guard);
-  if (guard)
-    violation((vaddr_t)boot_stack_guard, guard, "is the boot stack's guard, and mapped");
+  require(!guard, (vaddr_t)boot_stack_guard, guard, "is the boot stack's guard, and mapped");
   for (uint32 i = 0; i < PT_KERNEL_FIRST; i++)
     if (kernel_pagetable->pte[i])
       panic("address space: user half of the kernel's own page table, entry %u is not empty", i);
   check_table(kernel_pagetable->pte, PT_KERNEL_FIRST, LEVEL_ROOT, DIRECT_BASE);
   check_arena(&kstack_window);
   check_arena(&vmalloc_general);
-  check_window_size();
+  // With fewer slots than RAM could back, stacks would run out while there is memory.
+  if (VMAP_STACK && slots < ram / KSTACK_SIZE)
+    panic("address space: %lu MiB of RAM could hold %lu kernel stacks, the window %lu", ram >> 20,
+          ram / KSTACK_SIZE, slots);
   vm_check_fault_stacks();
   pagetable_each(check_shared);
 }
