@@ -125,16 +125,15 @@ static void collect(struct fault *f, const struct trap_frame *frame, const char 
   const struct kstack *whole = kstack_at(f->stack.lo);
   if (KSTACK_GROW && whole && f->stack.lo > whole->lo)
     f->stack.lo = whole->lo;
-  struct kstack_slot slot;
-  kstack_describe(stval, &slot);
+  struct kstack_slot slot = kstack_describe(stval);
   pte_t pte = pagetable_leaf(stval);
   f->class = denied ? FAULT_GROWTH : classify(frame->scause, stval, sp, f->stack, slot, pte);
   f->past = fault_past(f->class, stval, sp, f->stack);
   // If the stack above a guard is not live, the guard is that of the stack below.
   uint64 va = f->class == FAULT_WILD_SP ? sp : stval;
-  kstack_describe(va, &f->other);
+  f->other = kstack_describe(va);
   if (f->other.in_guard && !f->other.live)
-    kstack_describe(va - KSTACK_SLOT, &f->other);
+    f->other = kstack_describe(va - KSTACK_SLOT);
   f->nobody = h->irq_depth || !t || !t->process;
   if (may_go_on(f))
     f->reserve = why_later(h, t, frame, f->stack);

@@ -222,7 +222,7 @@ static uint64 frame_next(uint64 fp, uint64 *ra) {
 // a frame that keeps, as the frame pointer below it, the address of the thread's trap frame.
 static void find_stacks(struct finding *f, uint64 fp) {
   uint64 ra;
-  kstack_describe(fp, &f->stack);
+  f->stack = kstack_describe(fp);
   f->running = f->stack;
   if (f->stack.lo != this_hart()->interrupt_lo)
     return;
@@ -231,7 +231,7 @@ static void find_stacks(struct finding *f, uint64 fp) {
   if (fp != f->stack.hi)
     return;
   f->interrupted = (const struct trap_frame *)((const uint64 *)fp)[-2];
-  kstack_describe((uint64)f->interrupted, &f->running);
+  f->running = kstack_describe((uint64)f->interrupted);
 }
 
 // --- printing ------------------------------------------------------------------------------------

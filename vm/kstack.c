@@ -272,22 +272,22 @@ static bool is_live(vaddr_t va) {
   return stack && stack->kind != 0 && stack->lo == ROUND_DOWN(va, KSTACK_SLOT) + KSTACK_GUARD;
 }
 
-void kstack_describe(vaddr_t va, struct kstack_slot *slot) {
-  *slot = (struct kstack_slot){.pid = -1};
+struct kstack_slot kstack_describe(vaddr_t va) {
+  struct kstack_slot slot = {.pid = -1};
   if (va < KSTACK_BASE || va >= KSTACK_END)
-    return;
-  slot->in_window = true;
-  slot->in_guard = (va & (KSTACK_SLOT - 1)) < KSTACK_GUARD;
-  slot->lo = ROUND_DOWN(va, KSTACK_SLOT) + KSTACK_GUARD;
-  slot->hi = slot->lo + KSTACK_SIZE;
-  slot->live = is_live(va);
-  slot->below_live = is_live(va - KSTACK_SLOT);
+    return slot;
+  slot.in_window = true;
+  slot.in_guard = (va & (KSTACK_SLOT - 1)) < KSTACK_GUARD;
+  slot.lo = ROUND_DOWN(va, KSTACK_SLOT) + KSTACK_GUARD;
+  slot.hi = slot.lo + KSTACK_SIZE;
+  slot.live = is_live(va);
+  slot.below_live = is_live(va - KSTACK_SLOT);
   const struct kstack *stack = kstack_at(va);
-  if (!stack)  // beyond the slots that RAM can back
-    return;
-  slot->pid = stack->pid;
-  memcpy(slot->name, stack->name, sizeof(slot->name));
-  slot->name[sizeof(slot->name) - 1] = '\0';
+  if (stack) {  // not beyond the slots that RAM can back
+    slot.pid = stack->pid;
+    string_copy(slot.name, stack->name, sizeof(slot.name));
+  }
+  return slot;
 }
 
 void kstack_count(struct memory_info *info) {

@@ -119,7 +119,7 @@ void kstack_rename(struct kstack *stack, const char *name);
 struct kstack *kstack_at(vaddr_t va);
 
 // Describe the slot of va.  Takes no lock and reads no user memory: for the fault path.
-void kstack_describe(vaddr_t va, struct kstack_slot *slot);
+struct kstack_slot kstack_describe(vaddr_t va);
 
 // Count the stacks: sets stacks, cached, lazy, mapped, reused, unmapped and grown of info.  A stack
 // that changes meanwhile may be counted or not.
