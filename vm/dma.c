@@ -38,7 +38,7 @@ static void dma_describe(vaddr_t at, char *buf, size_t size) {
 
 static __attribute__((noinline)) _Noreturn void dma_refuse(const void *p, uint64 size, uint64 pc) {
   char where[WHERE_SIZE];
-  struct symbol caller = {"?", pc, 0};
+  struct symbol caller = {"?", pc};
   symbol_find(pc, &caller);
   dma_describe((vaddr_t)p, where, sizeof(where));
   panic("dma: %s+0x%lx asks for %lu bytes at %p, %s", caller.name, pc - caller.start, size, p,

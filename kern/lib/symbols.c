@@ -27,7 +27,7 @@ bool symbol_find(uint64 pc, struct symbol *s) {
     } else if (offset - e->start >= e->size) {
       low = middle + 1;
     } else {
-      *s = (struct symbol){&symbol_names[e->name], IMAGE_BASE + e->start, e->size};
+      *s = (struct symbol){&symbol_names[e->name], IMAGE_BASE + e->start};
       return true;
     }
   }

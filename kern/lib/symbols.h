@@ -8,7 +8,6 @@
 struct symbol {
   const char *name;
   uint64 start;  // first byte of the function
-  uint64 size;
 };
 
 // Fill *s with the function that contains address pc.  Returns whether there is one.  Any context.
