@@ -16,9 +16,7 @@ static bool is_taken(const struct arena *a, uint32 i) {
 }
 
 void arena_init(struct arena *a, uint64 *map, uint32 count) {
-  for (uint32 i = 0; i < (count + WORD_BITS - 1) / WORD_BITS; i++)
-    map[i] = 0;
-  *a = (struct arena){.map = map, .count = count, .next = 0, .free = count};
+  *a = (struct arena){.map = map, .count = count, .free = count};
 }
 
 // Return the first index of n free granules in [from, to), or -1.

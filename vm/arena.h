@@ -13,7 +13,8 @@ struct arena {
   uint32 free;   // granules free
 };
 
-// Lay out an arena of count granules, all free.  map has (count + 63) / 64 words.
+// Lay out an arena of count granules, all free.  map has (count + 63) / 64 words of
+// zeros.
 void arena_init(struct arena *a, uint64 *map, uint32 count);
 
 // Take n adjacent granules.  Returns the first one's index, or -1 when there is no such run.

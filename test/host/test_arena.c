@@ -22,7 +22,7 @@ static struct arena a;
 
 // Return an arena of count granules on the heap, sized exactly, so that a stray access is seen.
 static uint64 *fresh(uint32 count) {
-  uint64 *map = malloc((count + 63) / 64 * sizeof(*map));
+  uint64 *map = calloc((count + 63) / 64, sizeof(*map));
   arena_init(&a, map, count);
   return map;
 }
