@@ -67,11 +67,10 @@ bool print_claim(void) {
   irq_t irq;  // off, as asserted
   if (!spin_trylock(&print_lock, &irq))
     return false;
-  if (!try_console()) {
+  bool claimed = try_console();
+  if (!claimed)
     spin_unlock_irq_off(&print_lock);
-    return false;
-  }
-  return true;
+  return claimed;
 }
 
 void kvprintf(const char *fmt, va_list args) {
