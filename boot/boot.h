@@ -3,7 +3,6 @@
 // What boot/start.S and boot/main.c offer each other.
 #pragma once
 
-#include "kern/lib/hart.h"
 #include "kern/lib/types.h"
 #include "vm/pagetable.h"
 

@@ -22,7 +22,6 @@
 #include "kern/provoke/provoke.h"
 #include "kern/sched/ready.h"
 #include "kern/sched/switch.h"
-#include "trap/trap.h"
 #include "vm/check.h"
 #include "vm/kasan_shadow.h"
 #include "vm/kmalloc.h"

@@ -9,7 +9,6 @@
 #include "kern/lib/cause.h"
 #include "kern/lib/machine.h"
 #include "kern/lib/print.h"
-#include "kern/lib/string.h"
 #include "kern/lib/symbols.h"
 #include "kern/sched/thread.h"
 #include "trap/backtrace.h"

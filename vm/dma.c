@@ -10,8 +10,8 @@
 #include "kern/lib/symbols.h"
 #include "vm/image.h"
 #include "vm/kstack.h"
-#include "vm/page.h"
 #include "vm/pagetable.h"
+#include "vm/ram.h"
 #include "vm/vmalloc.h"
 
 #define WHERE_SIZE 128

@@ -12,7 +12,6 @@
 #include "kern/lib/list.h"
 #include "kern/lib/types.h"
 #include "vm/kasan_shadow.h"
-#include "vm/layout.h"
 #include "vm/ram.h"
 
 #define PAGE_ORDER_MAX 10  // largest block: 4 MiB

@@ -18,7 +18,6 @@
 #include "kern/lib/panic.h"
 #include "kern/lib/print.h"
 #include "kern/lib/spinlock.h"
-#include "kern/lib/string.h"
 #include "kern/sched/thread.h"
 #include "kern/sched/waitq.h"
 #include "vm/kmalloc.h"

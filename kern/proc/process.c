@@ -10,7 +10,6 @@
 #include "kern/fs/file.h"
 #include "kern/fs/inode.h"
 #include "kern/lib/errno.h"
-#include "kern/lib/print.h"
 #include "kern/lib/string.h"
 #include "kern/proc/pid.h"
 #include "kern/sched/fpu.h"

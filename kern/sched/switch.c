@@ -14,7 +14,6 @@
 #include "kern/sched/fpu.h"
 #include "kern/sched/ready.h"
 #include "kern/sched/runq.h"
-#include "vm/kmalloc.h"
 #include "vm/pagetable.h"
 #include "vm/space.h"
 #include "vm/tlb.h"

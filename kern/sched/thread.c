@@ -3,7 +3,6 @@
 // Threads made and freed.
 #include "kern/sched/thread.h"
 
-#include "kern/lib/errno.h"
 #include "kern/lib/string.h"
 #include "kern/sched/held.h"
 #include "kern/sched/runq.h"
