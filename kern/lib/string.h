@@ -13,12 +13,11 @@ size_t strnlen(const char *s, size_t max);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
-// Copy src to dst, at most size - 1 bytes, and terminate it.
-// Returns whether all of src fitted.  size must not be 0.  Inline, since names are short.
-static inline bool string_copy(char *dst, const char *src, size_t size) {
+// Copy src to dst, at most size - 1 bytes, and terminate it.  size must not be 0.  Inline, since
+// names are short.
+static inline void string_copy(char *dst, const char *src, size_t size) {
   const char *last = dst + size - 1;
   while (dst < last && *src)
     *dst++ = *src++;
   *dst = 0;
-  return *src == 0;
 }
