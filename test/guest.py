@@ -207,6 +207,21 @@ def build_variant(name, *options, build=BUILD):
     return directory / "kernel"
 
 
+def beside(kernel, folder):
+    """Put into the folder what a build of that kernel has, with programs and images of this one.
+    Returns it."""
+    for name in ("fs.img", "fsck", "mkfs", "bin", "user"):
+        (folder / name).symlink_to((BUILD / name).resolve())
+    for name in ("kernel", "kern", "options"):
+        (folder / name).symlink_to(kernel.parent.resolve() / name)
+    return folder
+
+
+def build_growing():
+    """Build the kernel whose stacks grow.  Returns its path."""
+    return build_variant("grow", "KSTACK_GROW=y", "KASAN=n", "VMAP_STACK=y")
+
+
 def build_unguarded(build=BUILD):
     """Build the kernel whose threads have stacks without guards.  Returns its path."""
     return build_variant("vmap-n", "VMAP_STACK=n", "KASAN=n", build=build)

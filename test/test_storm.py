@@ -11,8 +11,8 @@ import pytest
 storm = guest.load_script(guest.TOP / "test/tools/storm")
 
 
-def run(*options):
-    return subprocess.run([guest.TOP / "test/tools/storm", "--jobs=1", *options, guest.BUILD],
+def run(*options, build=guest.BUILD):
+    return subprocess.run([guest.TOP / "test/tools/storm", "--jobs=1", *options, build],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
 
@@ -33,6 +33,30 @@ def test_sample(cpus):
     assert done.returncode == 0, done.stdout
     faults, places, survived, _ = totals(done)
     assert faults >= 100 and places >= 40 and survived >= 98, done.stdout
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory):
+    return guest.beside(guest.build_growing(), tmp_path_factory.mktemp("growing"))
+
+
+@pytest.mark.long
+def test_sample_where_stacks_grow(growing):
+    """Some calls grow at the end of a page, some find no spare one, and some overflow."""
+    done = run("--overflows=10", "--cpus=3", build=growing)
+    assert done.returncode == 0, done.stdout
+    faults, _, survived, lost = totals(done)
+    assert faults >= 10 and survived >= 90 and lost < 100, done.stdout
+    assert int(re.search(r"stacks have grown (\d+) times", done.stdout)[1]) > 100, done.stdout
+
+
+@pytest.mark.parametrize("room, kind", [("4432", None), ("4432/4", "growth"), ("704", "overflow")])
+def test_end_of_a_page(growing, room, kind):
+    """create grows where its page ends, unless there is no spare one."""
+    done = run(f"--alone={room} create", "--cpus=1", build=growing)
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"^  (growth|overflow) +killed", done.stdout, re.MULTILINE) == \
+        ([kind] if kind else []), done.stdout
 
 
 @pytest.mark.long
@@ -85,7 +109,7 @@ def test_other_faults():
     assert len({row[0] for row in rows}) == 3 and "killed" in {row[1] for row in rows}, done.stdout
 
 
-DONE = {"bytes": 100, "promised": 0, "processes": 2, "stacks": 5, "sync": 0}
+DONE = {"bytes": 100, "promised": 0, "processes": 2, "stacks": 5, "sync": 0, "grown": 0}
 MACHINE = {"class": "overflow", "verdict": "panic", "why": "spinlock"}
 
 
@@ -129,7 +153,8 @@ def test_what_is_missing(now, leaked, lost, wrong):
     assert again.missing() == []
 
 
-@pytest.mark.parametrize("step", ["write", "400", "x write", "400 wriet", "null:fork: write"])
+@pytest.mark.parametrize("step", ["write", "400", "x write", "400 wriet", "400/x write",
+                                  "null:fork: write"])
 def test_errors(step):
     done = run(f"--alone={step}")
     assert done.returncode == 1 and re.match(r"storm: (a step is|there is no deed) ", done.stdout)
@@ -144,10 +169,13 @@ def test_make_storm():
     assert done.returncode == 0 and totals(done)[:3] == (1, 1, 100), done.stdout + done.stderr
 
 
-def test_provoke_room(boot):
+@pytest.mark.parametrize("grows", [False, True])
+def test_provoke_room(boot, growing, grows):
     """A program and its children have that much of their stacks; what they need less, works."""
-    r = boot("provoke room=2000 usertests -q fork-tree")
-    assert "ALL TESTS PASSED" in r.output and not r.records, r.explain()
-    r = boot("provoke room=400 ls")
+    kernel = (growing if grows else guest.BUILD) / "kernel"
+    for room in (2000, 9000):
+        r = boot(f"provoke room={room} usertests -q fork-tree", kernel=kernel)
+        assert "ALL TESTS PASSED" in r.output and not r.records, r.explain()
+    r = boot("provoke room=400 ls", kernel=kernel)
     assert r.code == 255 and r.records[0]["verdict"] == "killed", r.explain()
     assert r.records[0]["hi"] - r.records[0]["lo"] == 400

@@ -12,10 +12,10 @@
 
 #define BAR 44  // columns; a line has 79
 
-static const char *kinds[] = {"?", "thread", "idle", "emerg", "irq"};
+static const char *kinds[] = {"?", "thread", "idle", "emerg", "irq", "short"};
 
 static const char *kind_name(int kind) {
-  return kind < 0 || kind > STACK_INTERRUPT ? kinds[0] : kinds[kind];
+  return kind < 0 || kind > STACK_SHORT ? kinds[0] : kinds[kind];
 }
 
 static void show_table(const struct stack_info *s, int n) {

@@ -6,12 +6,13 @@
 //
 //   ROOM NAME...   do the deeds NAME (user/storm/deeds.c) at the same time, each with ROOM bytes of
 //                  its kernel stack, or with all of it if ROOM is 0; test:NAME is that test of
-//                  usertests.  If ROOM is at, the device of provoke is called just before the deed,
-//                  where a debugger can wait.
+//                  usertests.  If ROOM is N/SPARE, the hart has so many spare pages when the stack
+//                  gets that small.  If ROOM is at, the device of provoke is called just before the
+//                  deed, where a debugger can wait.
 //
 // Then all other processes are killed and the files removed, so that nothing may be missing.  A
 // line "storm: done ..." ends the step: deeds that were killed, bytes of memory free and promised,
-// processes, stacks in use, and what sync has returned.
+// processes, stacks in use, what sync has returned, and how often stacks have grown so far.
 
 #include "user/storm/storm.h"
 
@@ -28,7 +29,7 @@ static int guard;                    // the process that ends what takes too lon
 
 // Write to the device that provokes faults.  Returns its descriptor.
 static int ask_kernel(const char *what, const char *bytes) {
-  char command[32];
+  char command[48];
   int n = snprintf(command, sizeof(command), "%s %s", what, bytes);
   int fd = open("/crash", O_WRONLY);
   if (fd < 0 || write(fd, command, n) != n)
@@ -77,8 +78,13 @@ static _Noreturn void do_deed(const char *room, const char *name, const char *fo
   chdir(folder);
   if (d->prepare)
     d->prepare();
+  const char *spare = strchr(room, '/');
+  char command[32];
+  snprintf(command, sizeof(command), "%s STACK_ROOM %d", spare ? spare + 1 : "", atoi(room));
   if (strcmp(room, "at") == 0)
     ask_kernel("STACK_USE", "16");
+  else if (spare)
+    ask_kernel("SPARE", command);
   else if (atoi(room) > 0)
     ask_kernel("STACK_ROOM", room);
   d->run();
@@ -165,8 +171,9 @@ static void settle(int killed) {
   for (int i = 0; is_missing(&m) && i < PATIENCE; i++)
     sleep(1);
   expected = m;
-  printf("storm: done killed=%d bytes=%lu promised=%lu processes=%d stacks=%lu sync=%d\n", killed,
-         m.free, m.reserved, procinfo(processes, PROCESSES_MAX), stacks_used(&m), synced);
+  printf("storm: done killed=%d bytes=%lu promised=%lu processes=%d stacks=%lu sync=%d grown=%lu\n",
+         killed, m.free, m.reserved, procinfo(processes, PROCESSES_MAX), stacks_used(&m), synced,
+         m.grown);
 }
 
 // Run on each hart once: when it is idle again, it has the spare pages that a hart keeps.

@@ -72,12 +72,12 @@ static uint64 pages(const struct kstack *stack) {
 static struct kstack *make_whole(struct kstack *stack) {
   irq_t irq = irq_save();
   kstack_refill();
-  const char *lacks = kstack_grow(stack, stack->lo, 0);
+  bool whole = !kstack_grow(stack, stack->lo, 0);
+  kstack_refill();
   irq_restore(irq);
-  if (!lacks)
-    return stack;
-  kstack_free(stack);
-  return NULL;
+  if (!whole)
+    kstack_free(stack);
+  return whole ? stack : NULL;
 }
 
 struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,

@@ -71,7 +71,7 @@ struct dirent {
 
 // One kernel stack.
 #define STACK_PAGES 4
-enum stack_kind { STACK_THREAD = 1, STACK_IDLE, STACK_EMERGENCY, STACK_INTERRUPT };
+enum stack_kind { STACK_THREAD = 1, STACK_IDLE, STACK_EMERGENCY, STACK_INTERRUPT, STACK_SHORT };
 struct stack_info {
   uint64 lo, hi;  // bounds
   uint64 sp;      // saved stack pointer, or 0 while the stack is running

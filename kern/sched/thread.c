@@ -26,12 +26,12 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   held_push(HELD_OBJECT, t);
   memset(t, 0, offsetof(struct thread, fpu));
   struct account *account = pid ? thread_current()->kstack->account : &account_root;
-  t->kstack = kstack_alloc(pid, name, STACK_THREAD, account);
+  uint64 room = pid ? thread_room(thread_current()) : KSTACK_SIZE;
+  t->kstack = kstack_alloc(pid, name, room == KSTACK_SIZE ? STACK_THREAD : STACK_SHORT, account);
   if (!t->kstack)
     return NULL;
   held_pop(HELD_OBJECT, t);
   t->stack_lo = kstack_mapped(t->kstack);
-  uint64 room = pid ? thread_room(thread_current()) : KSTACK_SIZE;
   t->stack_hi = t->kstack->lo + room;
   if (room != KSTACK_SIZE)
     kstack_distrust(t->kstack);  // zeros are above what is used (kstack_cache.c, I4)

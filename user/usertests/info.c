@@ -15,7 +15,7 @@ static void stacks_known(void) {
     struct stack_info *s = &stacks[i];
     check(s->hi - s->lo == KSTACK_SIZE && s->lo % KSTACK_SIZE == 0);
     check(s->depth <= s->peak && s->peak <= KSTACK_SIZE);
-    check(s->kind >= STACK_THREAD && s->kind <= STACK_INTERRUPT);
+    check(s->kind >= STACK_THREAD && s->kind <= STACK_SHORT);
     for (int k = 0; k < i; k++)
       check(s->hi <= stacks[k].lo || s->lo >= stacks[k].hi);
     found |= s->pid == getpid() && s->running && strcmp(s->name, "usertests") == 0;
