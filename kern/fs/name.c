@@ -269,23 +269,6 @@ int name_create(struct inode *cwd, const char *path, enum file_type type, short 
   return err;
 }
 
-// Add by, 1 or -1, to the links of the inode.
-static int change_links(struct inode *ip, int by) {
-  int err = inode_lock(ip);
-  if (err < 0)
-    return err;
-  if (by > 0 && ip->disk.type == T_DIR)
-    err = -EISDIR;
-  else if (by > 0 && (ip->disk.nlink == 0 || ip->disk.nlink == LINK_MAX))
-    err = ip->disk.nlink == 0 ? -ENOENT : -EMLINK;
-  if (err == 0) {
-    ip->disk.nlink = (short)(ip->disk.nlink + by);
-    inode_update(ip);
-  }
-  inode_unlock(ip);
-  return err;
-}
-
 static int link_in(struct inode *dir, const char *name, struct inode *ip) {
   struct place at;
   if (ip == dir)
@@ -293,12 +276,20 @@ static int link_in(struct inode *dir, const char *name, struct inode *ip) {
   int err = find_entry(dir, name, &at);
   if (err != -ENOENT)
     return err < 0 ? err : -EEXIST;
-  err = change_links(ip, 1);
+  err = inode_lock(ip);
   if (err < 0)
     return err;
-  err = add_entry(dir, name, ip->inum);
-  if (err < 0)
-    change_links(ip, -1);
+  if (ip->disk.type == T_DIR)
+    err = -EISDIR;
+  else if (ip->disk.nlink == 0 || ip->disk.nlink == LINK_MAX)
+    err = ip->disk.nlink == 0 ? -ENOENT : -EMLINK;
+  else
+    err = add_entry(dir, name, ip->inum);
+  if (err == 0) {
+    ip->disk.nlink++;
+    inode_update(ip);
+  }
+  inode_unlock(ip);
   return err;
 }
 
