@@ -135,17 +135,18 @@ void log_write(struct buf *b) {
   spin_unlock(&log.lock, irq);
 }
 
-static void say_failed(const char *what) {
-  kprintf("fs: %s; the file system is read-only from now on\n", what);
+// Holds: log.lock.
+static void fail(const char *what) {
+  assert(spin_holding(&log.lock));
+  if (!log.failed)
+    kprintf("fs: %s; the file system is read-only from now on\n", what);
+  log.failed = true;
 }
 
 void log_fail(const char *what) {
   irq_t irq = spin_lock(&log.lock);
-  bool first = !log.failed;
-  log.failed = true;
+  fail(what);
   spin_unlock(&log.lock, irq);
-  if (first)
-    say_failed(what);
 }
 
 // Write the collected blocks to where log.list says.
@@ -221,9 +222,9 @@ void log_abandon(void) {
   irq_t irq = spin_lock(&log.lock);
   bool whole = !log.committing && (!t->changed || !t->locks);
   bool alone = log.open == 1 && !log.shared && !log.failed;
-  bool fails = !whole && !alone && !log.failed;
   if (!whole) {
-    log.failed |= !alone;
+    if (!alone)
+      fail("what a killed call has changed cannot be undone");
     if (!log.committing) {
       store_relaxed(&fs.dropped, !alone);
       drop();
@@ -237,8 +238,6 @@ void log_abandon(void) {
   spin_unlock(&log.lock, irq);
   if (whole)
     log_end();
-  if (fails)
-    say_failed("what a killed call has changed cannot be undone");
 }
 
 int log_sync(void) {
