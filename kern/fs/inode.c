@@ -277,10 +277,13 @@ int inode_block(struct inode *ip, uint32 index, struct buf **b) {
 
 enum way { TO_KERNEL, TO_USER, OVER, GROW };  // the last two: from the kernel to the file
 
-// Move n bytes between memory and the file at off.  Returns n, or how many were written before an
-// error, or that error.
+// Move n bytes between memory and the file at off, or read those that there are.  Returns how many,
+// those written before an error, or the error.
 static int64 inode_move(struct inode *ip, enum way way, uint64 memory, uint64 off, uint64 n) {
   assert(sleep_holding(&ip->lock));
+  uint64 there = off < ip->disk.size ? ip->disk.size - off : 0;
+  if (way < OVER && n > there)
+    n = there;
   struct buf *indirect = NULL, *b;
   uint64 at = off, end = off + n, step;
   int err = 0;
@@ -306,31 +309,21 @@ static int64 inode_move(struct inode *ip, enum way way, uint64 memory, uint64 of
   return err < 0 && (way < OVER || at == off) ? err : (int64)(at - off);
 }
 
-static int64 read_to(struct inode *ip, enum way way, uint64 memory, uint64 off, uint64 n) {
-  uint64 left = off < ip->disk.size ? ip->disk.size - off : 0;
-  return inode_move(ip, way, memory, off, n < left ? n : left);
-}
-
 int64 inode_read(struct inode *ip, void *dst, uint64 off, uint64 n) {
-  return read_to(ip, TO_KERNEL, (uint64)dst, off, n);
+  return inode_move(ip, TO_KERNEL, (uint64)dst, off, n);
 }
 
 int64 inode_read_user(struct inode *ip, uva_t dst, uint64 off, uint64 n) {
-  return read_to(ip, TO_USER, dst, off, n);
+  return inode_move(ip, TO_USER, dst, off, n);
 }
 
-// Return how many blocks of a file one transaction can write: beside them it changes the inode,
-// the indirect block, one block of the caller's, and of the bitmap at most all, or one for each of
-// these blocks and the indirect one.
-static uint32 blocks_per_write(void) {
-  uint32 room = LOG_OP_MAX - 3;
-  uint32 spread = (room - 1) / 2;
-  return fs.bitmap_blocks > spread ? spread : room - fs.bitmap_blocks;
-}
-
-// Return n cut to what one transaction can write, and to the largest file.
+// Return n cut to what one transaction can write, and to the largest file.  Beside blocks of the
+// file it changes the inode, the indirect block, one block of the caller's, and of the bitmap at
+// most all, or one for each of these blocks and the indirect one.
 static uint64 clip_write(uint64 off, uint64 n) {
-  uint64 end = ROUND_DOWN(off, BLOCK_SIZE) + blocks_per_write() * BLOCK_SIZE;
+  uint32 room = LOG_OP_MAX - 3, spread = (room - 1) / 2;
+  uint32 blocks = fs.bitmap_blocks > spread ? spread : room - fs.bitmap_blocks;
+  uint64 end = ROUND_DOWN(off, BLOCK_SIZE) + blocks * BLOCK_SIZE;
   if (end > SIZE_MAX_FILE)
     end = SIZE_MAX_FILE;
   return n < end - off ? n : end - off;
@@ -355,28 +348,21 @@ int64 inode_write(struct inode *ip, const void *src, uint64 off, uint64 n) {
 
 // --- Truncation ---
 
-// What one transaction may still change of the bitmap.
-struct budget {
-  uint32 home;  // block of the bitmap changed last
-  uint32 left;  // others that may be
-};
-
-// Free the block whose number is in *slot.  Returns false when the budget is spent.
-static bool free_data(uint32 *slot, struct budget *budget) {
+// Free the block whose number is in *slot if its bit is in the block *home of the bitmap, which the
+// first one sets.  Returns whether there is none any more.
+static bool free_data(uint32 *slot, uint32 *home) {
   if (*slot == 0)
     return true;
-  if (bitmap_home(*slot) != budget->home) {
-    if (budget->left == 0)
-      return false;
-    budget->left--;
-    budget->home = bitmap_home(*slot);
-  }
+  uint32 its = bitmap_home(*slot);
+  *home = *home ? *home : its;
+  if (*home != its)
+    return false;
   bitmap_free(*slot);
   *slot = 0;
   return true;
 }
 
-static bool free_indirect(struct inode *ip, struct budget *budget) {
+static bool free_indirect(struct inode *ip, uint32 *home) {
   if (ip->disk.addrs[NDIRECT] == 0)
     return true;
   struct buf *b = NULL;
@@ -386,19 +372,20 @@ static bool free_indirect(struct inode *ip, struct budget *budget) {
   }
   bool all = true;
   log_write(b);
-  for (uint32 i = 0; i < NINDIRECT && all; i++)
-    all = free_data((uint32 *)b->data + i, budget);
+  for (uint32 i = 0; i < NINDIRECT; i++)
+    all &= free_data((uint32 *)b->data + i, home);
   buf_put(b);
-  return all && free_data(&ip->disk.addrs[NDIRECT], budget);
+  return all && free_data(&ip->disk.addrs[NDIRECT], home);
 }
 
-// Free blocks until the transaction is full.  Returns whether none is left.
+// Free those that have their bits in one block of the bitmap: what one transaction frees.  Returns
+// whether none is left.
 static bool free_blocks(struct inode *ip) {
-  struct budget budget = {.home = 0, .left = LOG_OP_MAX - 2};
+  uint32 home = 0;
   ip->disk.size = 0;
-  bool all = free_indirect(ip, &budget);
-  for (uint32 i = 0; i < NDIRECT && all; i++)
-    all = free_data(&ip->disk.addrs[i], &budget);
+  bool all = free_indirect(ip, &home);
+  for (uint32 i = 0; i < NDIRECT; i++)
+    all &= free_data(&ip->disk.addrs[i], &home);
   inode_update(ip);
   return all;
 }
