@@ -30,7 +30,7 @@
 
 #define SLOT_DESCS     3
 #define SLOTS          (VIRTIO_QUEUE_SIZE / SLOT_DESCS)
-#define WINDOW         8  // requests of one caller that are under way
+#define WINDOW         8  // requests of one caller that are under way at once
 #define RESET_PATIENCE 1000000
 
 // [I] fixed after boot  [d] disk_lock  [v] written by the device
@@ -82,8 +82,8 @@ static struct slot *slot_take(bool wait) {
   }
 }
 
-// Enter a request, with data unless that is null, among those of which request_end tells the
-// device.  Holds: disk_lock.
+// Enter a request, with data unless that is null, for which the device will be notified.
+// Holds: disk_lock.
 static void request_begin(struct slot *s, enum virtio_block_type type, const struct disk_block *b) {
   assert(spin_holding(&disk_lock));
   uint16 head = (s - queue->slots) * SLOT_DESCS;
@@ -103,37 +103,35 @@ static void request_begin(struct slot *s, enum virtio_block_type type, const str
 // Wait for the request and give its slot back.  Returns 0 or -EIO.  Holds: disk_lock.
 static int request_end(struct slot *s) {
   assert(spin_holding(&disk_lock));
-  while (!s->done) {
-    mmio_fence();
-    mmio_write(regs, VIRTIO_QUEUE_NOTIFY, 0);  // once for all begun since the last wait
+  while (!s->done)
     waitq_sleep_through(&s->finished);
-  }
   s->taken = false;
   if (!list_empty(&slot_free.waiters))
     waitq_wake_one(&slot_free);
   return s->status == 0 ? 0 : -EIO;
 }
 
-// Do n requests, in any order, several at a time.
+// Do n requests, in any order, up to WINDOW at a time.
 static int transfer(enum virtio_block_type type, const struct disk_block *list, uint32 n) {
-  struct slot *mine[WINDOW];
-  uint32 begun = 0, ended = 0;
+  struct slot *mine[WINDOW], *s;
   int err = 0;
   for (uint32 i = 0; i < n; i++)
     if (list[i].block >= disk_size)
       return -EIO;
   irq_t irq = spin_lock(&disk_lock);
-  while (ended < (err == 0 ? n : begun)) {
+  for (uint32 begun = 0; begun < n && err == 0;) {
     // A thread that holds a slot does not wait for another: two such threads could wait for each
     // other.
-    bool more = err == 0 && begun < n && begun - ended < WINDOW;
-    struct slot *s = more ? slot_take(begun == ended) : NULL;
-    if (s) {
-      request_begin(s, type, &list[begun]);
-      mine[begun++ % WINDOW] = s;
-    } else if (request_end(mine[ended++ % WINDOW]) < 0) {
-      err = -EIO;
+    uint32 taken = 0;
+    while (taken < WINDOW && begun < n && (s = slot_take(taken == 0))) {
+      request_begin(s, type, &list[begun++]);
+      mine[taken++] = s;
     }
+    mmio_fence();
+    mmio_write(regs, VIRTIO_QUEUE_NOTIFY, 0);
+    while (taken > 0)  // the last first: when it is done, so are the others in most cases
+      if (request_end(mine[--taken]) < 0)
+        err = -EIO;
   }
   spin_unlock(&disk_lock, irq);
   return err;
