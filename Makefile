@@ -137,7 +137,7 @@ CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globa
   sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
 UFLAGS := $(COMMON) -Wframe-larger-than=1024 -ffunction-sections -fdata-sections \
   -march=rv64gc -mabi=lp64d
-HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra $(REFUSED) -I. -DKSTACK_GROW=0 -DPROVOKE=0
+HOSTFLAGS := -std=gnu11 -O1 -g -Wall -Wextra $(REFUSED) -I. -DKSTACK_GROW=0 -DPROVOKE=0 -DKASAN=0
 SANITIZE = $(eval SANITIZE := $(shell HOSTCC='$(HOSTCC)' test/tools/doctor --sanitize))$(SANITIZE)
 DEPS = -MMD -MP -MT $@ -MF $(@:.o=).d
 LDFLAGS := -nostdlib -static --build-id=none

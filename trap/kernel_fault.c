@@ -13,8 +13,8 @@
 // I5. With KSTACK_GROW=y most that comes here is a stack that is to grow.  It does, from the hart's
 //     spare pages, and a software interrupt fills these up as soon as that may allocate.
 // I6. A victim's record says what its call holds (kern/sched/held.h), but not what a function that
-//     allocates has taken and not returned yet.  So an overflow in one of those goes on, too, and
-//     no doomed thread is ended in one.
+//     allocates has taken and not returned yet, or what an UNDIVIDED one moves.  So an overflow in
+//     one of those goes on, too, and no doomed thread is ended in one.
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"

@@ -28,6 +28,15 @@ static void call_pipe(void) {
   pipe(fd);
 }
 
+static void call_close(void) {
+  int fd[2];
+  if (pipe(fd) < 0)
+    die("victim: no pipe");
+  close(fd[0]);
+  uptime();
+  close(fd[1]);
+}
+
 static void call_lazy(void) {
   int fd[2];
   char *page = sbrklazy(1 << 22);
@@ -75,9 +84,9 @@ static const struct {
   const char *name;
   void (*make)(void);
 } calls[] = {
-    {"fork", call_fork},     {"exit", call_exit},   {"pipe", call_pipe},     {"lazy", call_lazy},
-    {"exec", call_exec},     {"open", call_open},   {"create", call_create}, {"mkdir", call_mkdir},
-    {"unlink", call_unlink}, {"write", call_write}, {"turn", call_turn},
+    {"fork", call_fork},   {"exit", call_exit},     {"pipe", call_pipe},   {"close", call_close},
+    {"lazy", call_lazy},   {"exec", call_exec},     {"open", call_open},   {"create", call_create},
+    {"mkdir", call_mkdir}, {"unlink", call_unlink}, {"write", call_write}, {"turn", call_turn},
 };
 
 static void (*find(const char *name))(void) {

@@ -7,7 +7,7 @@
 #include "vm/layout.h"
 
 extern char _start[];                  // first byte, at IMAGE_BASE
-extern char vm_text[], vm_text_end[];  // functions that allocate
+extern char vm_text[], vm_text_end[];  // what allocates or moves references
 extern char text_end[], rodata_start[], rodata_end[], data_start[], bss_start[], bss_end[];
 extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
 extern char image_end[];

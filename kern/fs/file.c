@@ -16,7 +16,6 @@
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
 #include "kern/sched/held.h"
-#include "vm/kmalloc.h"
 #include "vm/layout.h"
 #include "vm/usercopy.h"
 
@@ -40,6 +39,7 @@ static int open_inode(struct file *f, struct inode *ip, int flags) {
   int err = inode_lock(ip);
   if (err < 0)
     return err;
+  held_pop(HELD_INODE, ip);
   f->inode = ip;
   f->refs = 1;
   f->readable = !(flags & O_WRONLY);
@@ -57,71 +57,63 @@ static int open_inode(struct file *f, struct inode *ip, int flags) {
 }
 
 int file_open(struct inode *cwd, const char *path, int flags, struct file **out) {
-  struct file *f = kzalloc(sizeof(*f));
+  struct file *f = held_alloc(HELD_FILE, sizeof(*f));
   if (!f)
     return -ENOMEM;
-  held_push(HELD_OBJECT, f);
-  struct inode *ip = NULL;
+  struct inode *ip;
   int err =
       flags & O_CREATE ? name_create(cwd, path, T_FILE, 0, 0, &ip) : name_lookup(cwd, path, &ip);
   if (err == 0)
     err = open_inode(f, ip, flags);
   if (err < 0)
     return err;
-  held_pop(HELD_INODE, ip);
-  held_pop(HELD_OBJECT, f);
+  held_pop(HELD_FILE, f);
   *out = f;
   return 0;
 }
 
-struct file *file_console(void) {
+void file_console(struct file **out) {
   static struct inode nowhere = {
       .refs = 1, .valid = true, .disk = {.type = T_DEVICE, .major = DEV_CONSOLE, .nlink = 1}};
-  struct file *f = kzalloc(sizeof(*f));
+  struct file *f = held_alloc(HELD_FILE, sizeof(*f));
   sleep_init(&nowhere.lock, "console");
-  if (f)
+  if (f) {
     open_inode(f, inode_hold(&nowhere), O_RDWR);
-  held_pop(HELD_INODE, &nowhere);
-  return f;
+    held_pop(HELD_FILE, f);
+    *out = f;
+  }
 }
 
 int file_pipe(struct file **read_end, struct file **write_end) {
-  struct file *r = kmalloc(sizeof(*r));
-  held_push(HELD_OBJECT, r);
-  struct file *w = kmalloc(sizeof(*w));
-  held_push(HELD_OBJECT, w);
-  struct pipe *pipe = r && w ? pipe_create() : NULL;
-  if (!pipe)
+  struct file *r = held_alloc(HELD_FILE, sizeof(*r));
+  struct file *w = held_alloc(HELD_FILE, sizeof(*w));
+  if (!r || !w)
     return -ENOMEM;
-  held_pop(HELD_PIPE, pipe);
-  held_pop(HELD_OBJECT, w);
-  held_pop(HELD_OBJECT, r);
-  *r = (struct file){.readable = true, .refs = 1, .pipe = pipe};
-  *w = (struct file){.writable = true, .refs = 1, .pipe = pipe};
-  *read_end = r;
+  r->readable = w->writable = true;
+  r->refs = w->refs = 1;
+  int err = pipe_create(&r->pipe, &w->pipe);
+  if (err < 0)
+    return err;
+  held_pop(HELD_FILE, w);
   *write_end = w;
+  held_pop(HELD_FILE, r);
+  *read_end = r;
   return 0;
 }
 
-struct file *file_dup(struct file *f) {
+UNDIVIDED void file_dup(struct file *f, struct file **at) {
   fetch_add(&f->refs, 1);
-  return f;
+  *at = f;
 }
 
 void file_end(struct file *f) {
-  struct inode *ip = f->inode;
   if (f->pipe)
     pipe_close(&f->pipe, f->writable);
-  if (ip) {
-    f->inode = NULL;
-    held_push(HELD_INODE, ip);
-    inode_put(ip);
-  }
-  held_pop(HELD_FILE, f);
-  kfree(f);
+  inode_close(&f->inode);
+  held_free(HELD_FILE, f);
 }
 
-void file_close(struct file **at) {
+UNDIVIDED void file_close(struct file **at) {
   struct file *f = *at;
   *at = NULL;
   uint32 before = fetch_sub(&f->refs, 1);
@@ -212,13 +204,11 @@ static __attribute__((noinline)) int64 write_inode(struct file *f, uva_t src, ui
     return 0;
   if (n > WRITE_PIECE && !user_readable(src, n))
     return -EFAULT;
-  uint8 *piece = kmalloc(n < WRITE_PIECE ? n : WRITE_PIECE);
+  uint8 *piece = held_alloc(HELD_OBJECT, n < WRITE_PIECE ? n : WRITE_PIECE);
   if (!piece)
     return -ENOMEM;
-  held_push(HELD_OBJECT, piece);
   int64 put = write_pieces(f, piece, src, n);
-  held_pop(HELD_OBJECT, piece);
-  kfree(piece);
+  held_free(HELD_OBJECT, piece);
   return put;
 }
 

@@ -14,14 +14,14 @@ struct inode;
 // Returns 0 or negative errno.  Sleeps.
 int file_open(struct inode *cwd, const char *path, int flags, struct file **out);
 
-// Open the console without a name on the disk.  Boot only.  Returns NULL on no memory.
-struct file *file_console(void);
+// Open the console without a name on the disk.  Boot only.  On no memory *out stays as it is.
+void file_console(struct file **out);
 
 // Make a pipe with its two ends, likewise.  Returns 0 or -ENOMEM.
 int file_pipe(struct file **read_end, struct file **write_end);
 
-// Take another reference.
-struct file *file_dup(struct file *f);
+// Take another reference, which *at is from now on.
+void file_dup(struct file *f, struct file **at);
 
 // Drop the reference that *at is, and clear that; the last one closes the file.  Sleeps.
 void file_close(struct file **at);

@@ -79,6 +79,13 @@ struct inode *inode_hold(struct inode *ip) {
   return ip;
 }
 
+void inode_dup(struct inode *ip, struct inode **at) {
+  irq_t irq = spin_lock(&inodes.lock);
+  ip->refs++;
+  *at = ip;
+  spin_unlock(&inodes.lock, irq);
+}
+
 static int shrink(struct inode *ip, bool release);
 
 // Return whether the caller has the last reference to an inode without links.  Holds: inodes.lock.
@@ -107,6 +114,14 @@ void inode_put(struct inode *ip) {
   spin_unlock(&inodes.lock, irq);
   if (last)
     kfree(ip);
+}
+
+UNDIVIDED void inode_close(struct inode **at) {
+  struct inode *ip = *at;
+  *at = NULL;
+  if (ip)
+    held_push(HELD_INODE, ip);
+  inode_put(ip);
 }
 
 // --- The slot on the disk ---

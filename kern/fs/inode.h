@@ -32,12 +32,16 @@ void inode_init(void);
 // or until the caller keeps it.  Returns 0, -ENOMEM or -EIO (no such inode).
 int inode_get(uint32 inum, struct inode **out);
 
-// Take another reference.  It is in the call's record, too (kern/sched/held.h).
+// Take another reference, in the call's record, too; or one that *at is from now on.
 struct inode *inode_hold(struct inode *ip);
+void inode_dup(struct inode *ip, struct inode **at);
 
 // Drop a reference; the last one to an inode without links frees it.  Sleeps; no transaction is
 // open and no inode is locked.  NULL is allowed.
 void inode_put(struct inode *ip);
+
+// The same with the reference that *at is, if there is one, and clear that.
+void inode_close(struct inode **at);
 
 // Lock the inode and load it if needed.  Returns 0, or an error with the inode not locked: -ENOENT
 // when it is free, as the parent of a removed directory can be, or -EIO when it cannot be read or

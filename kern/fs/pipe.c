@@ -34,11 +34,10 @@ struct pipe {
   uint8 *data;                 // [c]
 };
 
-struct pipe *pipe_create(void) {
-  struct pipe *p = kzalloc(sizeof(*p));
+int pipe_create(struct pipe **read_end, struct pipe **write_end) {
+  struct pipe *p = held_alloc(HELD_PIPE, sizeof(*p));
   if (!p)
-    return NULL;
-  held_push(HELD_PIPE, p);
+    return -ENOMEM;
   p->size = PIPE_SIZE;
   p->data = kmalloc(PIPE_SIZE);
   if (!p->data) {
@@ -46,20 +45,23 @@ struct pipe *pipe_create(void) {
     p->data = kmalloc(PIPE_SIZE_SMALL);
   }
   if (!p->data)
-    return NULL;
+    return -ENOMEM;
   spin_init(&p->lock, "pipe");
   waitq_init(&p->readers, &p->lock);
   waitq_init(&p->writers, &p->lock);
+  irq_t irq = spin_lock(&p->lock);
   p->read_open = p->write_open = true;
-  return p;
+  *read_end = *write_end = p;
+  held_pop(HELD_PIPE, p);
+  spin_unlock(&p->lock, irq);
+  return 0;
 }
 
 void pipe_free(struct pipe *p) {
   void *data = p->data;
   p->data = NULL;
   kfree(data);
-  held_pop(HELD_PIPE, p);
-  kfree(p);
+  held_free(HELD_PIPE, p);
 }
 
 void pipe_close(struct pipe **end, bool write_end) {

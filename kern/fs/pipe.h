@@ -7,9 +7,8 @@
 
 struct pipe;
 
-// Make a pipe with both ends open, in the call's record (kern/sched/held.h) until the caller keeps
-// it.  NULL on no memory.
-struct pipe *pipe_create(void);
+// Make a pipe with both ends open: what the pointers are from now on.  Returns 0 or -ENOMEM.
+int pipe_create(struct pipe **read_end, struct pipe **write_end);
 
 // Free a pipe that has no end any more, or a part of one.
 void pipe_free(struct pipe *p);

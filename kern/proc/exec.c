@@ -13,7 +13,6 @@
 #include "kern/proc/process.h"
 #include "kern/sched/fpu.h"
 #include "kern/sched/held.h"
-#include "vm/kmalloc.h"
 #include "vm/space.h"
 #include "vm/usercopy.h"
 
@@ -28,11 +27,8 @@ struct program {
 int exec_args_init(struct exec_args *args) {
   args->used = 0;
   args->count = 0;
-  args->text = kmalloc(PAGE_SIZE);
-  if (!args->text)
-    return -ENOMEM;
-  held_push(HELD_OBJECT, args->text);
-  return 0;
+  args->text = held_alloc(HELD_OBJECT, PAGE_SIZE);
+  return args->text ? 0 : -ENOMEM;
 }
 
 // Count in a string of that length that lies behind the text: terminate and pad it.

@@ -18,7 +18,6 @@
 #include "kern/proc/process.h"
 #include "kern/sched/held.h"
 #include "kern/sched/sleeplock.h"
-#include "vm/kmalloc.h"
 
 // Give back one object.  It leaves the record there where it cannot be given back twice.
 static void give_back(enum held_kind kind, void *object) {
@@ -48,8 +47,7 @@ static void give_back(enum held_kind kind, void *object) {
     process_free_space(object);
     break;
   default:
-    held_pop(kind, object);
-    kfree(object);
+    held_free(kind, object);
   }
 }
 

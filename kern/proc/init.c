@@ -14,7 +14,6 @@
 #include "kern/proc/exec.h"
 #include "kern/proc/pid.h"
 #include "kern/proc/process.h"
-#include "kern/sched/held.h"
 
 #define INIT_PATH "/init"
 
@@ -43,7 +42,7 @@ static void provide_console(struct process *p) {
   }
   kprintf("cannot make or open /console (is the disk full?); " INIT_PATH " goes on without it\n");
   for (int fd = 0; fd < 3; fd++)
-    p->files[fd] = file_console();
+    file_console(&p->files[fd]);
 }
 
 static void init_start(void *arg) {
@@ -52,8 +51,7 @@ static void init_start(void *arg) {
   int err = fs_mount(&why);
   if (err < 0)
     give_up("cannot mount the root file system", why, -err);
-  process_current()->cwd = inode_hold(fs.root);
-  held_pop(HELD_INODE, fs.root);
+  inode_dup(fs.root, &process_current()->cwd);
   provide_console(process_current());
   struct exec_args args;
   err = exec_args_init(&args);

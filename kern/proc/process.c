@@ -22,14 +22,13 @@
 
 static struct process *init;  // [I] adopts orphans; the first one published
 
-struct process *process_create(const char *name, void (*start)(void *)) {
-  struct process *p = kzalloc(sizeof(*p));
+UNDIVIDED struct process *process_create(const char *name, void (*start)(void *)) {
+  struct process *p = held_alloc(HELD_PROCESS, sizeof(*p));
   if (!p)
     return NULL;
   list_init(&p->children);
   list_init(&p->zombies);
   list_init(&p->sibling);
-  held_push(HELD_PROCESS, p);
   waitq_init(&p->child_exited, &process_lock);
   string_copy(p->name, name, sizeof(p->name));
   bool limited = thread_current()->kstack->account != &account_root;
@@ -46,20 +45,14 @@ struct process *process_create(const char *name, void (*start)(void *)) {
 
 void process_free_space(struct space *space) {
   space_destroy(space);
-  held_pop(HELD_SPACE, space);
-  kfree(space);
+  held_free(HELD_SPACE, space);
 }
 
 static void give_back_files(struct process *p) {
   for (int i = 0; i < FILES_MAX; i++)
     if (p->files[i])
       file_close(&p->files[i]);
-  struct inode *cwd = p->cwd;
-  if (cwd) {
-    p->cwd = NULL;
-    held_push(HELD_INODE, cwd);
-    inode_put(cwd);
-  }
+  inode_close(&p->cwd);
 }
 
 void process_discard(struct process *p) {
@@ -80,8 +73,7 @@ void process_discard(struct process *p) {
     pid_release(p->pid);
   p->pid = 0;
   spin_unlock(&process_lock, irq);
-  held_pop(HELD_PROCESS, p);
-  kfree(p);
+  held_free(HELD_PROCESS, p);
 }
 
 void process_publish(struct process *p, struct process *parent) {
@@ -121,9 +113,8 @@ int process_fork(void) {
   fpu_fork(t);
   for (int i = 0; i < FILES_MAX; i++)
     if (parent->files[i])
-      child->files[i] = file_dup(parent->files[i]);
-  held_pop(HELD_INODE, inode_hold(parent->cwd));
-  child->cwd = parent->cwd;
+      file_dup(parent->files[i], &child->files[i]);
+  inode_dup(parent->cwd, &child->cwd);
   process_publish(child, parent);
   return pid;
 }

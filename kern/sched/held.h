@@ -8,7 +8,8 @@
 // I2. The record is empty on every way to user mode.
 // I3. A doomed thread may be ended by any interrupt, so between any two instructions.  So where no
 //     lock is held, an entry is taken out before something else points to the object or it is
-//     freed, and put in after: at worst an object is lost, but none is given back twice.
+//     freed, and put in after: at worst memory is lost, but nothing is given back twice.  Where
+//     others would wait for what is lost, as for the end of a pipe, the function is UNDIVIDED.
 // I4. A call that fails leaves its references in the record, and syscall() gives them back.  So a
 //     function that returns an error may leave in it whatever it got.  One that goes on after such
 //     an error gives back by itself what has come: thus buffers, and all that is locked.
@@ -18,6 +19,7 @@
 
 #include "kern/lib/hart.h"
 #include "kern/sched/thread.h"
+#include "vm/kmalloc.h"
 
 // kern/proc/give_back.c says how each is given back.
 enum held_kind {
@@ -42,6 +44,9 @@ static inline void held_push(enum held_kind kind, const void *object) {
   t->held_count++;
 }
 
+// A function in which, and in what it calls, no doomed thread is ended.
+#define UNDIVIDED __attribute__((noinline, section(".text.undivided")))
+
 // What held_pop does when the entry is not the last one.
 void held_remove(uint64 entry);
 
@@ -54,4 +59,19 @@ static inline void held_pop(enum held_kind kind, const void *object) {
   else
     held_remove(entry);
   __atomic_signal_fence(__ATOMIC_SEQ_CST);  // I3
+}
+
+// Allocate an object, in the record.  It is filled with zeros, since it may be given back at any
+// time, unless its kind is HELD_OBJECT.  Returns NULL on no memory.
+static inline void *held_alloc(enum held_kind kind, size_t size) {
+  void *object = kind == HELD_OBJECT ? kmalloc(size) : kzalloc(size);
+  if (object)
+    held_push(kind, object);
+  return object;
+}
+
+// Take an object out of the record, and free its memory.
+static inline void held_free(enum held_kind kind, void *object) {
+  held_pop(kind, object);
+  kfree(object);
 }

@@ -20,10 +20,9 @@ static void thread_stack_prepare(struct thread *t) {
 }
 
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg) {
-  struct thread *t = kmalloc(sizeof(*t));
+  struct thread *t = held_alloc(HELD_OBJECT, sizeof(*t));
   if (!t)
     return NULL;
-  held_push(HELD_OBJECT, t);
   memset(t, 0, offsetof(struct thread, fpu));
   struct account *account = pid ? thread_current()->kstack->account : &account_root;
   uint64 room = pid ? thread_room(thread_current()) : KSTACK_SIZE;

@@ -52,7 +52,7 @@ int64 sys_dup(const uint64 *arg) {
     return -EBADF;
   int fd = fd_free(0);
   if (fd >= 0)
-    process_current()->files[fd] = file_dup(f);
+    file_dup(f, &process_current()->files[fd]);
   return fd;
 }
 
@@ -94,11 +94,9 @@ int64 sys_chdir(const uint64 *arg) {
     err = name_lookup_directory(p->cwd, path, &directory);
   if (err < 0)
     return err;
-  struct inode *old = p->cwd;
+  inode_close(&p->cwd);
   held_pop(HELD_INODE, directory);
   p->cwd = directory;
-  held_push(HELD_INODE, old);
-  inode_put(old);
   return 0;
 }
 
