@@ -10,6 +10,7 @@
 // Locks: page_drain_lock, then those of what it drains; a cache's, then the buddy's.
 #include "vm/page.h"
 
+#include "kern/lib/abi.h"
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
 #include "kern/lib/hart.h"
@@ -334,12 +335,11 @@ uint64 page_available(void) {
   return load_relaxed(&avail);
 }
 
-uint64 page_promised(void) {
-  return load_relaxed(&promised);
-}
-
-uint64 page_refused(void) {
-  return load_relaxed(&refused);
+void page_count(struct memory_info *info) {
+  info->total = total * PAGE_SIZE;
+  info->free = page_available() * PAGE_SIZE;
+  info->reserved = load_relaxed(&promised) * PAGE_SIZE;
+  info->refused = load_relaxed(&refused);
 }
 
 #if PROVOKE

@@ -16,6 +16,8 @@
 
 #define PAGE_ORDER_MAX 10  // largest block: 4 MiB
 
+struct memory_info;
+
 enum page_state {
   PAGE_RESERVED,  // not the allocator's, or inside a free block
   PAGE_FREE,      // first page of a free block
@@ -104,10 +106,9 @@ static inline bool page_must_fail(void) {
   return __builtin_expect(PAGE_HOOKED, 0) && page_ask_hook();
 }
 
-// Return how many pages are managed, available (I1), promised.
+// Return how many pages are managed, available (I1).
 uint64 page_total(void);
 uint64 page_available(void);
-uint64 page_promised(void);
 
-// Return how many allocations and promises have failed since boot.
-uint64 page_refused(void);
+// Count the pages: sets total, free, reserved and refused of info.
+void page_count(struct memory_info *info);

@@ -60,9 +60,6 @@ int64 sys_meminfo(const uint64 *arg) {
   struct memory_info info = {.fences = tlb_fence_count()};
   kstack_count(&info);
   page_drain();  // what caches hold is free
-  info.total = page_total() * PAGE_SIZE;
-  info.free = page_available() * PAGE_SIZE;
-  info.reserved = page_promised() * PAGE_SIZE;
-  info.refused = page_refused();
+  page_count(&info);
   return copy_to_user(arg[0], &info, sizeof(info));
 }

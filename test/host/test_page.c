@@ -95,7 +95,7 @@ static void test_exhaust(void) {
 // Pages left over in another hart's cache serve the last allocations, and promises are kept.
 static void test_promise(void) {
   uint64 n = page_available(), left = 10;
-  CHECK(page_promise(left) == 0 && page_promised() == left);
+  CHECK(page_promise(left) == 0 && promised == left);
   uint64 *chain = NULL, *p;
   for (; (p = page_alloc()); chain = p)
     *p = (uint64)chain;
@@ -105,14 +105,14 @@ static void test_promise(void) {
     *p = (uint64)chain;
     chain = p;
   }
-  CHECK(page_promised() == 0 && page_available() == 0);
+  CHECK(promised == 0 && page_available() == 0);
   for (; chain; chain = p) {
     p = (uint64 *)*chain;
     page_put(chain);
   }
   CHECK(page_promise(5) == 0);
   page_unpromise(5);
-  CHECK(page_available() == n && page_promised() == 0);
+  CHECK(page_available() == n && promised == 0);
 }
 
 static void *take_random(struct held *h) {

@@ -232,7 +232,7 @@ static void check_promises(struct process *all) {
   uint64 pages = 0;
   for (uint32 i = 0; i < PROCESSES; i++)
     pages += all[i].s ? space_pages(all[i].s) : 0;
-  CHECK(pages == leaves && expected == page_promised() * 27720);
+  CHECK(pages == leaves && expected == promised * 27720);
 }
 
 static void test_model(uint64 memory) {
@@ -270,7 +270,7 @@ static void test_model(uint64 memory) {
   }
   while (hoarded > 0)
     page_put(hoard[--hoarded]);
-  CHECK(page_available() == before && page_promised() == 0);
+  CHECK(page_available() == before && promised == 0);
 }
 
 // Lazy memory is address space only; the ends of the user half hold.
@@ -313,11 +313,11 @@ static void test_no_table(bool first) {
   uint64 fenced = fences;
   CHECK(space_sbrk(p.s, 6 * PAGE_SIZE, false, &old) == -ENOMEM);
   CHECK(fences > fenced);  // two pages were mapped, for a moment
-  CHECK(page_available() == 6 && page_promised() == 0 && space_pages(p.s) == 6);
+  CHECK(page_available() == 6 && promised == 0 && space_pages(p.s) == 6);
   CHECK(space_sbrk(p.s, 5 * PAGE_SIZE, false, &old) == 0 && old == TABLE_SPAN - 2 * PAGE_SIZE);
   struct space *child;
   for (uint64 left = 0; !(child = fork_space(p.s, first)); left++) {
-    CHECK(page_available() == left && page_promised() == 0);
+    CHECK(page_available() == left && promised == 0);
     page_put(hoard[--hoarded]);
   }
   discard(child);
@@ -367,7 +367,7 @@ static void test_harts(void) {
   for (uint32 i = 0; i < 4; i++)
     pthread_join(thread[i], NULL);
   discard(atomic_swap(&mailbox, NULL));
-  CHECK(page_available() == before && page_promised() == 0);
+  CHECK(page_available() == before && promised == 0);
 }
 
 int main(void) {
