@@ -187,13 +187,8 @@ const char *kstack_grow(struct kstack *stack, vaddr_t to, uint32 keep) {
   return NULL;
 }
 
-// Return the entries of the part of the guard below that the reserve goes to.
-static pte_t *reserve_ptes(const struct kstack *stack) {
-  return pte_at(stack->lo - KSTACK_RESERVE);
-}
-
 void kstack_close_reserve(const struct kstack *stack) {
-  pte_t *pte = reserve_ptes(stack);
+  pte_t *pte = pte_at(stack->lo - KSTACK_RESERVE);
   for (uint32 i = 0; i < RESERVE_PAGES; i++)
     pte[i] &= ~PTE_V;
   tlb_fence_all();  // harts it has left may still see what is its own until it is freed
@@ -201,7 +196,7 @@ void kstack_close_reserve(const struct kstack *stack) {
 
 // Take the reserve back, if the stack has it.  Not inlined, so that kstack_free stays short.
 static __attribute__((noinline)) void take_back_reserve(struct kstack *stack) {
-  pte_t *pte = reserve_ptes(stack);
+  pte_t *pte = pte_at(stack->lo - KSTACK_RESERVE);
   if (!VMAP_STACK || !pte[0])
     return;
   kstack_close_reserve(stack);
