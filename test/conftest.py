@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the tests that boot guests."""
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -81,6 +82,12 @@ def boot(request):
     if report is not None and report.passed:
         for result in results:
             result.log.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def boot_other(boot, kernel):
+    """The same with the kernel that the file's fixture makes."""
+    return functools.partial(boot, kernel=kernel)
 
 
 @pytest.hookimpl(hookwrapper=True)

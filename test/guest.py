@@ -6,7 +6,6 @@ given.  Its time is limited by the CPU time that QEMU has used, which a loaded m
 stretch; wall clock is the last resort.
 """
 
-import fcntl
 import importlib.machinery
 import importlib.util
 import os
@@ -16,12 +15,11 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
-from grade.host import cpu_seconds, die_with_parent
+from grade.host import cpu_seconds, die_with_parent, hold
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / os.environ.get("BUILD", "build")
@@ -178,17 +176,6 @@ def environment(**more):
     return {**clean, **more}
 
 
-@contextmanager
-def folder_lock(directory):
-    """Hold a folder.  Nothing is put into it, since make fills none that holds others' files."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def build_variant(name, *options, build=BUILD):
     """Build the kernel with other options in a directory of its own.  Returns the kernel's path.
 
@@ -199,12 +186,20 @@ def build_variant(name, *options, build=BUILD):
     given = chosen("CROSS", "LLVM", "HOSTCC")
     place = directory.relative_to(TOP) if directory.is_relative_to(TOP) else directory
     command = [MAKE, "-C", str(TOP), "kernel", f"BUILD={place}", *options, *given]
-    with folder_lock(directory):
+    with hold(directory):
         made = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if made.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{made.stdout[-2000:]}")
     return directory / "kernel"
+
+
+def make_disk(path, *files, options=()):
+    """Make an image of the programs, README, and these files.  Returns its path."""
+    programs = sorted((BUILD / "bin").iterdir())
+    subprocess.run([BUILD / "mkfs", *options, path, *programs, *files, BUILD / "README"],
+                   check=True, stdout=subprocess.DEVNULL)
+    return path
 
 
 def beside(kernel, folder):

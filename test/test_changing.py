@@ -2,12 +2,11 @@
 """docs/changing.md is true: its steps are carried out on a copy of this tree."""
 
 import re
-import shutil
 import subprocess
 
 import guest
 import pytest
-from test_tools import SKIPPED, SOURCES, copy_source
+from test_tools import copy_built
 
 PAGE = guest.TOP / "docs" / "changing.md"
 
@@ -34,10 +33,7 @@ def make(tree, *words):
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory):
     """A copy with all that the page adds, and built."""
-    tree = tmp_path_factory.mktemp("changed")
-    for name in SOURCES:
-        copy_source(name, tree)
-    guest.copy_tree(guest.BUILD, tree / "build", ignore=SKIPPED)
+    tree = copy_built(tmp_path_factory.mktemp("changed"))
     for path, old, new in changes():
         before = (tree / path).read_text() if (tree / path).exists() else ""
         there, put = ("".join(f"{line}\n" for line in lines) for lines in (old, new))

@@ -12,7 +12,7 @@ import guest
 import pytest
 from test_gdb import free_port
 from test_gdb_commands import MARK, TRY, plain
-from test_tools import SKIPPED, SOURCES, copy_source
+from test_tools import copy_built
 from test_watch import Client, Watch
 
 PAGE = (guest.TOP / "docs/debugging.md").read_text()
@@ -50,9 +50,7 @@ class Tree:
 
     def __init__(self, path):
         self.path, self.applied = path, []
-        for name in SOURCES:
-            copy_source(name, path)
-        guest.copy_tree(guest.BUILD, path / "build", ignore=SKIPPED)
+        copy_built(path)
         self.git("init", "-q")
         (path / ".git/info/exclude").write_text("/build/\n")
         self.git("add", "-A")

@@ -164,10 +164,7 @@ def test_what_readme_types_in_the_shell(boot, tmp_path):
     assert "poweroff" in lines
     script = "".join(f"{line} -c true\n" if line.endswith(" sh") else f"{line}\n" for line in lines)
     (tmp_path / "script").write_text(script)
-    programs = sorted((guest.BUILD / "bin").iterdir())
-    subprocess.run([guest.BUILD / "mkfs", tmp_path / "fs.img", *programs, tmp_path / "script"],
-                   check=True)
-    r = boot("sh script", image=tmp_path / "fs.img")
+    r = boot("sh script", image=guest.make_disk(tmp_path / "fs.img", tmp_path / "script"))
     assert r.code == 0 and "class=overflow" in r.output, r.explain()
     assert not re.search(r"not found|cannot|usage", r.output), r.explain()
 

@@ -30,14 +30,6 @@ def kernel():
     return guest.build_growing()
 
 
-@pytest.fixture
-def boot_growing(boot, kernel):
-    def run(program, **options):
-        return boot(program, kernel=kernel, **options)
-
-    return run
-
-
 def enlarged(result):
     """How many stacks have been enlarged, as of each `ps -m`."""
     return [int(n) for n in re.findall(r"(\d+) stacks enlarged", result.output)]
@@ -46,10 +38,10 @@ def enlarged(result):
 @pytest.mark.long
 @pytest.mark.parametrize("options, cpus, mem", [("", 3, "128M"), ("-q", 1, "64M")],
                          ids=["all-3", "quick-1"])
-def test_usertests(boot_growing, options, cpus, mem):
+def test_usertests(boot_other, options, cpus, mem):
     """All that do not count stacks of an account."""
     names = guest.MEMORY.replace("account-", " ".join(f"account-{name}" for name in OTHERS))
-    r = boot_growing(f"usertests {options} {names}", cpus=cpus, mem=mem)
+    r = boot_other(f"usertests {options} {names}", cpus=cpus, mem=mem)
     assert "ALL TESTS PASSED" in r.output and r.code == 0, r.explain()
     assert "grow=account" in r.output, r.explain()
 
@@ -59,9 +51,9 @@ def test_every_account_test_is_known():
     assert sorted(WHOLE + OTHERS) == sorted(re.findall(r'\{"account-(\w+)"', text))
 
 
-def test_begins_with_one_page(boot_growing):
+def test_begins_with_one_page(boot_other):
     """kstacks draws what is mapped: all of a hart's stacks, a quarter of a thread's."""
-    r = boot_growing("kstacks", cpus=2)
+    r = boot_other("kstacks", cpus=2)
     bars = re.findall(r"^ *\d+ (\S+) +\|xxx\|(.{44})\|xxx\|", r.output, re.MULTILINE)
     assert len(bars) == 8, r.explain()
     for name, bar in bars:
@@ -74,29 +66,26 @@ def disk_with(tmp_path):
     """A disk with the programs and a script."""
     def make(script):
         (tmp_path / "script").write_text(script)
-        programs = sorted((guest.BUILD / "bin").iterdir())
-        subprocess.run([guest.BUILD / "mkfs", tmp_path / "fs.img", *programs, tmp_path / "script",
-                        guest.BUILD / "README"], check=True, stdout=subprocess.DEVNULL)
-        return tmp_path / "fs.img"
+        return guest.make_disk(tmp_path / "fs.img", tmp_path / "script")
 
     return make
 
 
 @pytest.mark.parametrize("used, pages", [(2500, 0), (3000, 1), (8192, 2), (12000, 3)])
-def test_grows_as_it_is_used(boot_growing, disk_with, used, pages):
+def test_grows_as_it_is_used(boot_other, disk_with, used, pages):
     """A page at a time, also where only an interrupt's frame lacks room.  The next process begins
     with one page again."""
     use = f"provoke STACK_USE {used}"
-    r = boot_growing("sh script", image=disk_with(f"ps -m\n{use}\nps -m\n{use}\nps -m\n"))
+    r = boot_other("sh script", image=disk_with(f"ps -m\n{use}\nps -m\n{use}\nps -m\n"))
     before, after, again = enlarged(r)
     assert after - before == again - after == pages, r.explain()
 
 
 @pytest.mark.parametrize("test", OVERFLOWS)
-def test_overflows_as_ever(boot, boot_growing, test):
+def test_overflows_as_ever(boot, boot_other, test):
     """The machine line is that of the other kernel but for addresses of code."""
     lines = []
-    for r in (boot(f"provoke {test}"), boot_growing(f"provoke {test}")):
+    for r in (boot(f"provoke {test}"), boot_other(f"provoke {test}")):
         [k] = r.records
         assert k["hi"] - k["lo"] == STACK and k["class"] == "overflow", r.explain()
         lines.append([k["verdict"], k["why"], k["reserve"], k["owner"], k["hi"] % PAGE, r.code])
@@ -110,9 +99,9 @@ def test_overflows_as_ever(boot, boot_growing, test):
     (0, "EXHAUST_SPINLOCK 10", "panic", "spinlock"),
     (0, "EXHAUST_KTHREAD 10", "panic", "kernel-thread"),
 ])
-def test_no_page_is_spare(boot_growing, spare, test, verdict, why):
+def test_no_page_is_spare(boot_other, spare, test, verdict, why):
     """The process dies of that, and of nothing else; the machine, where there is none to die."""
-    r = boot_growing(f"provoke SPARE {spare} {test}")
+    r = boot_other(f"provoke SPARE {spare} {test}")
     [k] = r.records
     assert (k["class"], k["grow"], k["past"]) == ("growth", "memory", 0), r.explain()
     assert (k["verdict"], k["why"], k["reserve"]) == (verdict, why, "-")
@@ -123,42 +112,42 @@ def test_no_page_is_spare(boot_growing, spare, test, verdict, why):
 
 @pytest.mark.parametrize("spare, test", [(3, "STACK_USE 4096"), (2, "EXHAUST_SPINLOCK 10"),
                                          (1, "EXHAUST_SLEEPLOCK 5")])
-def test_few_pages_are_spare(boot_growing, spare, test):
+def test_few_pages_are_spare(boot_other, spare, test):
     """What is left is for those that cannot be killed, to the last page."""
-    r = boot_growing(f"provoke SPARE {spare} {test}")
+    r = boot_other(f"provoke SPARE {spare} {test}")
     assert r.records == [] and "SPARE survived" in r.output, r.explain()
 
 
-def test_pool_is_refilled(boot_growing):
+def test_pool_is_refilled(boot_other):
     """As often as stacks grow: three pages each, 40 times, six at once, on three harts."""
-    r = boot_growing("provoke -n 40 -j 6 EXHAUST_STACK", cpus=3)
+    r = boot_other("provoke -n 40 -j 6 EXHAUST_STACK", cpus=3)
     assert "provoke: 40 of 40 killed, 0 pages lost" in r.output, r.explain()
     assert {k["class"] for k in r.records} == {"overflow"}
 
 
-def test_stray_pointer_into_what_is_not_mapped(boot, boot_growing):
+def test_stray_pointer_into_what_is_not_mapped(boot, boot_other):
     """That part of a stack is no guard, and nothing grows by a pointer.  The other kernel has
     memory there, and sees nothing."""
     stray = f"provoke STACK_GUARD_PAGE_LEADING write {2**64 - 5000:#x}"
-    r = boot_growing(stray)
+    r = boot_other(stray)
     [k] = r.records
     assert (k["class"], k["stval"], k["owner"]) == ("unmapped", k["lo"] + 5000, "-"), r.explain()
     assert k["lo"] + STACK - PAGE < k["sp"] and k["verdict"] == "killed"
     assert boot(stray).records == []
 
 
-def test_self_check(boot_growing):
+def test_self_check(boot_other):
     """What has grown is as it must be; a guard that is mapped is still found."""
-    r = boot_growing("provoke -n 20 -j 4 VM_CHECK", cpus=3)
+    r = boot_other("provoke -n 20 -j 4 VM_CHECK", cpus=3)
     assert r.output.count("the address space is as it must be") == 20, r.explain()
-    r = boot_growing("provoke VM_CHECK guard")
+    r = boot_other("provoke VM_CHECK guard")
     assert r.code == PANIC and "is a guard or free, and mapped" in r.output, r.explain()
 
 
-def test_moves_after_growth(boot_growing):
+def test_moves_after_growth(boot_other):
     """A stack grows on one hart and is used on another, which fences first: the switch asserts
     it, and the kernel's other stacks of that generation are as new there."""
-    r = boot_growing("provoke ON_HART 1 ON_HART 2 STACK_USE 8192", cpus=3)
+    r = boot_other("provoke ON_HART 1 ON_HART 2 STACK_USE 8192", cpus=3)
     assert r.records == [] and "used 8192 bytes" in r.output, r.explain()
 
 

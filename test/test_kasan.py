@@ -4,7 +4,6 @@ of the ELF file; what guards see stays theirs; and the kernel still does its wor
 
 import os
 import re
-import subprocess
 
 import guest
 import pytest
@@ -34,18 +33,7 @@ def functions(kernel):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk that is soon full: each byte that is written costs checks."""
-    programs = sorted((guest.BUILD / "bin").iterdir())
-    subprocess.run([guest.BUILD / "mkfs", "-s", "1000", "-i", "150", tmp_path / "fs.img", *programs,
-                    guest.BUILD / "README"], check=True, stdout=subprocess.DEVNULL)
-    return tmp_path / "fs.img"
-
-
-@pytest.fixture
-def boot_checked(boot, kernel):
-    def run(program, **options):
-        return boot(program, kernel=kernel, **options)
-
-    return run
+    return guest.make_disk(tmp_path / "fs.img", options=("-s", "1000", "-i", "150"))
 
 
 def findings(result):
@@ -116,9 +104,9 @@ def check_finding(r, functions, pc, alloc, free):
 
 @pytest.mark.parametrize("how", ["read", "write"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c[0])
-def test_bad_access(boot_checked, functions, case, how):
+def test_bad_access(boot_other, functions, case, how):
     test, name, where, pc, alloc, free, says = case
-    r = boot_checked(f"provoke KASAN_{test} {how}", cpus=2)
+    r = boot_other(f"provoke KASAN_{test} {how}", cpus=2)
     k = check_finding(r, functions, pc, alloc, free)
     assert k["class"] == name and k["size"] == 1 and k["write"] == (how == "write")
     assert where(k, functions), r.explain()
@@ -130,31 +118,31 @@ def test_bad_access(boot_checked, functions, case, how):
     ("memset", 1, 46), ("memcmp", 0, 46), ("strncmp", 0, 46), ("strnlen", 0, 46),
     ("ksnprintf", 1, 46), ("copy_to_user", 0, 46), ("copy_string_from_user", 1, 46),
     ("page_zero", 1, 4096), ("dma_map", 1, 46)])
-def test_bad_range(boot_checked, functions, called, write, size):
+def test_bad_range(boot_other, functions, called, write, size):
     """Functions compiled without checks check on behalf of their callers."""
     caller = "provoke_kasan_call"
-    k = check_finding(boot_checked(f"provoke KASAN_CALL {called}"), functions, caller, caller, None)
+    k = check_finding(boot_other(f"provoke KASAN_CALL {called}"), functions, caller, caller, None)
     assert k["class"] == "heap-out-of-bounds" and k["size"] == size and k["write"] == write
 
 
 @pytest.mark.parametrize("what", ["FREE_TWICE", "PAGE_TWICE", "AREA_TWICE"])
-def test_free_twice(boot_checked, functions, what):
+def test_free_twice(boot_other, functions, what):
     caller = f"provoke_kasan_{what.lower()}"
-    k = check_finding(boot_checked(f"provoke KASAN_{what}"), functions, caller, caller, caller)
+    k = check_finding(boot_other(f"provoke KASAN_{what}"), functions, caller, caller, caller)
     assert k["class"] == "invalid-free" and k["alloc"] < k["free"] < k["pc"]
 
 
 @pytest.mark.parametrize("what,allocated", [("INSIDE", True), ("STATIC", False)])
-def test_free_what_is_no_object(boot_checked, functions, what, allocated):
+def test_free_what_is_no_object(boot_other, functions, what, allocated):
     caller = f"provoke_kasan_free_{what.lower()}"
-    k = check_finding(boot_checked(f"provoke KASAN_FREE_{what}"), functions, caller,
+    k = check_finding(boot_other(f"provoke KASAN_FREE_{what}"), functions, caller,
                       caller if allocated else None, None)
     assert k["class"] == "invalid-free"
 
 
-def test_in_an_interrupt(boot_checked, functions):
+def test_in_an_interrupt(boot_other, functions):
     """The report names whom the handler interrupted, and where."""
-    r = boot_checked("provoke IN_INTERRUPT KASAN_HEAP")
+    r = boot_other("provoke IN_INTERRUPT KASAN_HEAP")
     check_finding(r, functions, ACCESS, "provoke_kasan_heap", None)
     assert f"an interrupt handler in pid {PID} (provoke) read 1 byte" in r.output
     callers = re.findall(r"^  (?:#\d+ +|-- )(\w+)", r.output, re.MULTILINE)
@@ -165,9 +153,9 @@ def test_in_an_interrupt(boot_checked, functions):
         at = callers.index(name, at + 1)
 
 
-def test_goes_on(boot_checked):
+def test_goes_on(boot_other):
     """The boot argument lets the kernel go on after a report."""
-    r = boot_checked("provoke KASAN_HEAP", append="kasan_continue")
+    r = boot_other("provoke KASAN_HEAP", append="kasan_continue")
     assert r.code == 0 and len(findings(r)) == 1, r.explain()
     assert "FAIL: KASAN_HEAP survived" in r.output
 
@@ -176,17 +164,17 @@ def test_goes_on(boot_checked):
 @pytest.mark.parametrize("test,name,stval", [("GUARD", "guard-below", lambda k: k["lo"] - 8),
                                              ("NULL", "null", lambda k: 0)])
 @pytest.mark.parametrize("how", ["read", "write"])
-def test_faults_stay_faults(boot_checked, functions, test, name, stval, how):
-    r = boot_checked(f"provoke KASAN_{test} {how}", cpus=2)
+def test_faults_stay_faults(boot_other, functions, test, name, stval, how):
+    r = boot_other(f"provoke KASAN_{test} {how}", cpus=2)
     assert r.code == KILLED and not findings(r), r.explain()
     [k] = r.records
     assert k["class"] == name and k["stval"] == stval(k)
     assert functions.function(k["sepc"]) == ACCESS
 
 
-def test_overflow_of_checked_frames(boot_checked, functions):
+def test_overflow_of_checked_frames(boot_other, functions):
     """Frames of nearly the largest size, whose shadow is written before they are."""
-    r = boot_checked("provoke KASAN_EXHAUST", cpus=2)
+    r = boot_other("provoke KASAN_EXHAUST", cpus=2)
     assert r.code == KILLED and not findings(r), r.explain()
     [k] = r.records
     assert k["class"] == "overflow" and k["lo"] - GUARD <= k["sp"] < k["lo"] + FRAME
@@ -197,27 +185,27 @@ def test_overflow_of_checked_frames(boot_checked, functions):
     assert k["hi"] - k["lo"] == STACK
 
 
-def test_victims_leave_nothing(boot_checked):
+def test_victims_leave_nothing(boot_other):
     """A victim goes on, on a stack full of abandoned frames, and its stack is used again."""
-    r = boot_checked("provoke -n 40 -j 8 KASAN_EXHAUST", cpus=3)
+    r = boot_other("provoke -n 40 -j 8 KASAN_EXHAUST", cpus=3)
     assert r.code == 0 and len(r.records) == 40 and not findings(r), r.explain()
     assert "provoke: 40 of 40 killed, 0 pages lost" in r.output
 
 
-def test_jump(boot_checked):
+def test_jump(boot_other):
     """A function that never returns does not clear its marks, so others must."""
-    r = boot_checked("provoke KASAN_JUMP")
+    r = boot_other("provoke KASAN_JUMP")
     assert r.code == 0 and "KASAN_JUMP survived" in r.output and not findings(r), r.explain()
 
 
-def test_shadow_is_checked(boot_checked):
-    r = boot_checked("provoke VM_CHECK", cpus=2)
+def test_shadow_is_checked(boot_other):
+    r = boot_other("provoke VM_CHECK", cpus=2)
     assert r.code == 0 and "the address space is as it must be" in r.output, r.explain()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("options, cpus, mem", [("", 3, "128M"), (f"-q {guest.MEMORY}", 1, "64M")],
                          ids=["all-3", "memory-1"])
-def test_usertests(boot_checked, small_disk, options, cpus, mem):
-    r = boot_checked(f"usertests {options}", cpus=cpus, mem=mem, image=small_disk)
+def test_usertests(boot_other, small_disk, options, cpus, mem):
+    r = boot_other(f"usertests {options}", cpus=cpus, mem=mem, image=small_disk)
     assert r.code == 0 and "ALL TESTS PASSED" in r.output and not findings(r), r.explain()

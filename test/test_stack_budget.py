@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import guest
 import pytest
 import stack_watch
-from test_tools import SKIPPED, SOURCES, copy_source
+from test_tools import copy_built
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("stack-budget")]  # one build
 UPTIME = "int64 sys_uptime(const uint64 *arg) {\n"
@@ -25,10 +25,7 @@ def make(tree, *words):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A copy of this tree in which a test may break things, built."""
-    tree = tmp_path_factory.mktemp("budget")
-    for name in SOURCES:
-        copy_source(name, tree)
-    guest.copy_tree(guest.BUILD, tree / "build", ignore=SKIPPED)
+    tree = copy_built(tmp_path_factory.mktemp("budget"))
     done = make(tree, "stack-budget", "JSON=whole.json")
     assert done.returncode == 0, done.stdout[-3000:]
     (tree / "table").write_text(done.stdout)

@@ -548,9 +548,21 @@ def test_dependencies_of_others_are_not_read(tmp_path):
 SOURCES = "Makefile kernel.ld README.md boot kern trap vm user test".split()
 
 
+SKIPPED = shutil.ignore_patterns("strict", "grade", "logs", "submissions", "test", "vmap-n",
+                                 "kasan", "grow", "*.log")
+
+
 def copy_source(name, to):
     copy = guest.copy_tree if (guest.TOP / name).is_dir() else shutil.copy2
     copy(guest.TOP / name, to / name)
+
+
+def copy_built(to):
+    """Copy this tree and what is built of it, for a test that changes it.  Returns the copy."""
+    for name in SOURCES:
+        copy_source(name, to)
+    guest.copy_tree(guest.BUILD, to / "build", ignore=SKIPPED)
+    return to
 
 
 # --- the end of make, and two at once ------------------------------------------------------------
@@ -886,17 +898,9 @@ def test_a_tree_that_cannot_be_written():
             path.chmod(0o755)
 
 
-SKIPPED = shutil.ignore_patterns("strict", "grade", "logs", "submissions", "test", "vmap-n",
-                                 "kasan", "*.log")
-
-
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of this tree, built."""
-    for name in SOURCES:
-        copy_source(name, tmp_path)
-    guest.copy_tree(guest.BUILD, tmp_path / "build", ignore=SKIPPED)
-    return tmp_path
+    return copy_built(tmp_path)
 
 
 def test_a_warning_is_an_error_for_lint_alone(tree):

@@ -2,11 +2,13 @@
 """What the system tells of processes, and what it does for them: most by Linux, the rest by ps."""
 
 import ctypes
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
@@ -34,6 +36,17 @@ def interrupt_quietly():
             before(kind, error, trace)
 
     sys.excepthook = tell
+
+
+@contextmanager
+def hold(directory):
+    """Hold a folder.  Nothing is put into it, since make fills none that holds others' files."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def gain_nothing():

@@ -7,7 +7,6 @@ looks at them.  The compiler runs as a user that owns nothing else and with limi
 leaves only the kernel is taken, and that runs only under QEMU.
 """
 
-import fcntl
 import fnmatch
 import os
 import re
@@ -254,12 +253,8 @@ def overlay(tree, found, manifest):
 def lock(directory):
     """Hold the instructor's build directory: graders may run side by side."""
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with host.hold(directory):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def copy(source, target, names):

@@ -3,15 +3,14 @@
 // Accounts: a model of the sums, limits that are met exactly, accounts that go when nothing is
 // charged to them, and threads that charge the same ones.
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/errno.h"
-#include "kern/lib/panic.h"
 #include "test/host/check.h"
+#include "test/host/panic_host.h"
 #include "vm/account.h"
 #include "vm/kmalloc.h"
 
@@ -21,14 +20,6 @@
 
 static int accounts;  // [a] that exist, without the root
 static bool no_memory;
-
-_Noreturn void panic(const char *fmt, ...) {
-  va_list args;
-  va_start(args, fmt);
-  vfprintf(stderr, fmt, args);
-  fputc('\n', stderr);
-  exit(1);
-}
 
 void *kmalloc(size_t size) {
   if (no_memory)

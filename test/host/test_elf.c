@@ -11,15 +11,8 @@
 #include "kern/lib/errno.h"
 #include "kern/lib/panic.h"
 #include "kern/proc/elf.h"
+#include "test/host/check.h"
 #include "vm/space.h"
-
-#define CHECK(cond)                                                                                \
-  do {                                                                                             \
-    if (!(cond)) {                                                                                 \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                   \
-      abort();                                                                                     \
-    }                                                                                              \
-  } while (0)
 
 // --- The file, and the space: at most PAGES_MAX pages, each an allocation of its own ---
 

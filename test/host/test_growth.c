@@ -13,34 +13,21 @@
 #undef KSTACK_GROW
 #define KSTACK_GROW 1
 #include "test/host/vm_host.h"
+#include "test/host/window_host.h"
 
-#define csr_write(csr, value) ((void)(value))
-#define VMAP_STACK            1
-
-static void tlb_fence_all(void);
-static void tlb_fence_user(void) {
-}
+#define VMAP_STACK 1
 #include "vm/account.c"
 #include "vm/kstack.c"
 #include "vm/tlb.c"
 #include "vm/vmalloc.c"
 
-#define PAGES      (1UL << 14)
 #define SLOT_PAGES (KSTACK_SLOT / PAGE_SIZE)
 #define LIVE_MAX   60
+#define FRAMES     400
 #define STEPS      100000
 
-struct entry {
-  uint64 epoch;  // cached if it is the hart's
-  pte_t pte;
-};
-static struct entry cache[HART_MAX][PAGES];
-static uint64 epoch[HART_MAX];
-static uint64 frame_epoch[HART_MAX][RAM_SIZE / PAGE_SIZE];  // in which the hart last cached it
 static struct kstack *live[LIVE_MAX];
 static uint32 live_count;
-static char *frames[400];
-static uint32 frame_count, frames_out;
 static struct account *limited;
 static bool growing;                      // no page may be allocated, and no frame given back
 static uint32 grown, no_memory, no_room;  // how often
@@ -54,14 +41,7 @@ static uint64 page_of_address(vaddr_t va) {
 
 // Page p of the window, as the hart's cache has it or else the page table.
 static pte_t look(uint32 hart, uint64 p) {
-  struct entry *e = &cache[hart][p];
-  pte_t pte = kstack_window.ptes[p];
-  if (e->epoch == epoch[hart])
-    return e->pte;
-  *e = (struct entry){epoch[hart], pte & PTE_V ? pte : 0};
-  if (pte & PTE_V)
-    frame_epoch[hart][(pte_to_pa(pte) - RAM_BASE) >> PAGE_SHIFT] = epoch[hart];
-  return e->pte;
+  return look_at(hart, kstack_window.ptes, p);
 }
 
 // Let every hart look at live stacks, all of their pages.
@@ -94,35 +74,12 @@ void *page_alloc_zeroed(void) {
 
 uint32 page_put(void *p) {
   CHECK(!growing);
-  for (uint32 h = 0; h < hart_count; h++)
-    CHECK(frame_epoch[h][(ptr_to_pa(p) - RAM_BASE) >> PAGE_SHIFT] != epoch[h]);
-  frames[frame_count++] = p;
-  frames_out--;
+  frame_back(p);
   return 0;
-}
-
-uint64 ram_size(void) {
-  return RAM_SIZE;
 }
 
 void page_add_reclaimer(void (*reclaim)(void)) {
   (void)reclaim;
-}
-
-pa_t boot_alloc(uint64 size) {
-  void *p = NULL;
-  CHECK(posix_memalign(&p, PAGE_SIZE, size) == 0);
-  memset(p, 0, size);
-  return ptr_to_pa(p);
-}
-
-void pagetable_link(vaddr_t va, const pte_t *table) {
-  (void)va, (void)table;
-}
-
-pte_t prot_bits(enum prot prot) {
-  CHECK(prot == PROT_KERNEL_RW);
-  return PTE_V | PTE_R | PTE_W | PTE_G | PTE_A | PTE_D;
 }
 
 bool unguarded_take(struct kstack *stack) {
@@ -258,7 +215,7 @@ int main(void) {
     harts[i].online = true;
     epoch[i] = 1;
   }
-  for (uint32 i = 0; i < ARRAY_SIZE(frames); i++)
+  for (uint32 i = 0; i < FRAMES; i++)
     frames[frame_count++] = ram + i * PAGE_SIZE;
   kstack_init();
   CHECK((uint64)kstack_window.granules.count * SLOT_PAGES <= PAGES);

@@ -6,14 +6,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "test/host/panic_host.h"
 #include "test/host/spin_host.h"
 
-static irq_t irq_save(void);
 static void irq_restore(irq_t state);
 static void irq_on(void);
 static void irq_off(void);
@@ -45,14 +44,6 @@ static uint64 random_number(void) {
   return seed >> 33;
 }
 
-_Noreturn void panic(const char *fmt, ...) {
-  va_list args;
-  va_start(args, fmt);
-  vfprintf(stderr, fmt, args);
-  fputc('\n', stderr);
-  _exit(1);
-}
-
 // Called between what must not be torn apart, too: give the others time to come between.
 void kstack_refill(void) {
 }
@@ -64,10 +55,6 @@ void panic_poll(void) {
 
 struct runqueue *hart_queue(void) {
   return self->queue;
-}
-
-static irq_t irq_save(void) {
-  return 0;
 }
 
 static void irq_restore(irq_t state) {

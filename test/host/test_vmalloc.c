@@ -12,16 +12,11 @@
 //
 // Links: vm/arena.c
 #include "test/host/vm_host.h"
+#include "test/host/window_host.h"
 
-#define csr_write(csr, value) ((void)(value))
-
-static void tlb_fence_all(void);
-static void tlb_fence_user(void) {
-}
 #include "vm/tlb.c"
 #include "vm/vmalloc.c"
 
-#define PAGES     (1UL << 14)
 #define LIVE_MAX  200
 #define STEPS     60000
 #define DRAIN_ODD 40
@@ -35,30 +30,14 @@ static struct vmalloc_arena window = {
     .end = KSTACK_END,
 };
 
-struct entry {
-  uint64 epoch;  // cached if it is the hart's
-  pte_t pte;
-};
-static struct entry cache[HART_MAX][PAGES];
-static uint64 epoch[HART_MAX];
-static uint64 frame_epoch[HART_MAX][RAM_SIZE / PAGE_SIZE];  // in which the hart last cached it
-static struct vm_area *live[LIVE_MAX + 2];                  // two may be off the list at once
+static struct vm_area *live[LIVE_MAX + 2];  // two may be off the list at once
 static uint32 live_count;
-static char *frames[4096];
-static uint32 frame_count, frames_out;
 static uint32 fail_at;  // the allocation to fail, counted down; 0: none
 static bool running;    // the model: harts act on their own
 
 // Page p of the stack window, as the hart's cache has it or else the page table.
 static pte_t look(uint32 hart, uint64 p) {
-  struct entry *e = &cache[hart][p];
-  pte_t pte = window.ptes[p];
-  if (e->epoch == epoch[hart])
-    return e->pte;
-  *e = (struct entry){epoch[hart], pte & PTE_V ? pte : 0};
-  if (pte & PTE_V)
-    frame_epoch[hart][(pte_to_pa(pte) - RAM_BASE) >> PAGE_SHIFT] = epoch[hart];
-  return e->pte;
+  return look_at(hart, window.ptes, p);
 }
 
 // Let every hart look at what it likes: mostly where stacks are about to be, and at live ones.
@@ -137,36 +116,13 @@ void *page_alloc_zeroed(void) {
 
 uint32 page_put(void *p) {
   speculate();
-  for (uint32 h = 0; h < hart_count; h++)
-    CHECK(!harts[h].online || frame_epoch[h][(ptr_to_pa(p) - RAM_BASE) >> PAGE_SHIFT] != epoch[h]);
-  frames[frame_count++] = p;
-  frames_out--;
+  frame_back(p);
   return 0;
-}
-
-uint64 ram_size(void) {
-  return RAM_SIZE;
 }
 
 static void (*reclaimer)(void);
 void page_add_reclaimer(void (*reclaim)(void)) {
   reclaimer = reclaim;
-}
-
-pa_t boot_alloc(uint64 size) {
-  void *p = NULL;
-  CHECK(posix_memalign(&p, PAGE_SIZE, size) == 0);
-  memset(p, 0, size);
-  return ptr_to_pa(p);
-}
-
-void pagetable_link(vaddr_t va, const pte_t *table) {
-  (void)va, (void)table;
-}
-
-pte_t prot_bits(enum prot prot) {
-  CHECK(prot == PROT_KERNEL_RW);
-  return PTE_V | PTE_R | PTE_W | PTE_G | PTE_A | PTE_D;
 }
 
 // Run on a stack, as the scheduler does: catch up, then touch it.

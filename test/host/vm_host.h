@@ -5,7 +5,6 @@
 #pragma once
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "kern/lib/machine.h"
 #include "test/host/check.h"
+#include "test/host/panic_host.h"
 #include "test/host/spin_host.h"
 #include "vm/layout.h"
 
@@ -49,14 +49,6 @@ static inline void irq_restore(irq_t state) {
 }
 static inline bool irq_enabled(void) {
   return false;
-}
-
-_Noreturn void panic(const char *fmt, ...) {
-  va_list args;
-  va_start(args, fmt);
-  vfprintf(stderr, fmt, args);
-  fputc('\n', stderr);
-  exit(1);
 }
 
 void panic_poll(void) {
