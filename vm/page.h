@@ -24,6 +24,7 @@ enum page_state {
   PAGE_CACHED,    // single page in a hart's cache
   PAGE_USED,
   PAGE_SLAB,  // used, cut into small objects (vm/kmalloc.c)
+  PAGE_ROOT,  // used, the root of a user page table (vm/pagetable.c)
 };
 
 // [p] buddy_lock (vm/buddy.h)  [a] atomic  [o] owner of the page

@@ -7,13 +7,16 @@
 // I4. W^X for every alias: the direct map shows text and rodata read-only, and nothing executable.
 // I5. Firmware and reserved memory are not mapped.
 // I6. A new table's zeros are visible before the entry that links it.
+// I7. Who frees a root takes its mark away, then looks for visitors; a visitor says that it is
+//     there, then looks for marks.  With a full fence between the two steps on both sides, no root
+//     is freed while it is visited.  A list of roots would be written to by every fork.
 #include "vm/pagetable.h"
 
 #include "kern/lib/atomic.h"
 #include "kern/lib/csr.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/panic.h"
-#include "kern/lib/spinlock.h"
+#include "vm/buddy.h"
 #include "vm/image.h"
 #include "vm/page.h"
 #include "vm/tlb.h"
@@ -23,8 +26,7 @@
 
 struct pagetable *kernel_pagetable;
 
-static struct spinlock roots_lock = SPINLOCK_INIT("page tables");
-static struct list roots = LIST_INIT(roots);  // [roots_lock] the root pages of user page tables
+static uint32 visitors;  // [a] harts in pagetable_each
 
 static uint16 kernel_roots[PT_ENTRIES - PT_KERNEL_FIRST];  // [I] root entries that are not empty
 static uint32 kernel_root_count;                           // [I]
@@ -104,28 +106,31 @@ struct pagetable *pagetable_create(void) {
     return NULL;
   for (uint32 i = 0; i < kernel_root_count; i++)
     pt->pte[kernel_roots[i]] = kernel_pagetable->pte[kernel_roots[i]];
-  irq_t irq = spin_lock(&roots_lock);
-  list_push_back(&roots, &page_of(pt)->node);
-  spin_unlock(&roots_lock, irq);
+  store_release(&page_of(pt)->state, PAGE_ROOT);
   return pt;
 }
 
 void pagetable_destroy(struct pagetable *pt) {
   for (uint32 i = 0; i < hart_count; i++)
     assert(load_relaxed(&harts[i].satp) != pagetable_satp(pt));
-  irq_t irq = spin_lock(&roots_lock);
-  list_remove(&page_of(pt)->node);
-  spin_unlock(&roots_lock, irq);
+  store_relaxed(&page_of(pt)->state, PAGE_USED);
+  fence_all();  // I7
+  while (load_acquire(&visitors) > 0)
+    panic_poll();
   for (uint32 i = 0; i < kernel_root_count; i++)
     pt->pte[kernel_roots[i]] = 0;
   page_put_zeroed(pt);
 }
 
 void pagetable_each(void (*visit)(const struct pagetable *pt)) {
-  irq_t irq = spin_lock(&roots_lock);
-  list_for_each (node, &roots)
-    visit(page_ptr(list_entry(node, struct page, node)));
-  spin_unlock(&roots_lock, irq);
+  irq_t irq = irq_save();  // no thread of this hart waits for the visitor
+  fetch_add(&visitors, 1);
+  fence_all();  // I7
+  for (struct page *p = frames.page; p < frames.page + frames.count; p++)
+    if (load_acquire(&p->state) == PAGE_ROOT)
+      visit(page_ptr(p));
+  fetch_sub(&visitors, 1);
+  irq_restore(irq);
 }
 
 static void *boot_table(void) {

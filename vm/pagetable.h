@@ -84,7 +84,7 @@ struct pagetable *pagetable_create(void);
 // Free the root of a user page table whose user half is empty.  No hart has it in satp.
 void pagetable_destroy(struct pagetable *pt);
 
-// Call visit for every user page table, with their list locked.
+// Call visit for every user page table, interrupts off.  None is freed meanwhile.
 void pagetable_each(void (*visit)(const struct pagetable *pt));
 
 // Return the level-0 entry for va, or NULL when a table on the way is missing or va lies in a large
