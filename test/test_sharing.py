@@ -14,6 +14,7 @@ pytestmark = pytest.mark.xdist_group("sharing")
 TOOL = "test/tools/sharing"
 PLANTED = ("kern/proc/process.c", "int process_fork(void) {\n",
            "static uint64 planted;\n\nint process_fork(void) {\n  fetch_add(&planted, 1);\n")
+OPTIONS = ("CROSS", "LLVM", "HOSTCC", "VMAP_STACK", "KSTACK_GROW", "KASAN", "LOCKDEP", "PROVOKE")
 NOT_COPIED = shutil.ignore_patterns(".git", "build*", "__pycache__", ".pytest_cache")
 NOT_BUILT = shutil.ignore_patterns("grade", "strict", "logs", "test", "vmap-n", "kasan", "*.log")
 
@@ -82,9 +83,10 @@ def test_planted_line(found, tmp_path):
     source = (tree / file).read_text()
     assert old in source
     (tree / file).write_text(source.replace(old, new))
-    made = subprocess.run([guest.MAKE, "-C", tree, "kernel", "image", "build/memory-trace.so"],
-                          env=guest.environment(), text=True, check=False, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    made = subprocess.run([guest.MAKE, "-C", tree, "kernel", "image", "build/memory-trace.so",
+                           "BUILD=build", *guest.chosen(*OPTIONS)], env=guest.environment(),
+                          text=True, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
     assert made.returncode == 0, made.stdout[-2000:]
     rows, table = figures(tmp_path / "planted.json", build=tree / "build", top=tree)
     line = line_of(rows["fork"], "planted")
