@@ -88,20 +88,15 @@ void inode_dup(struct inode *ip, struct inode **at) {
 
 static int shrink(struct inode *ip, bool release);
 
-// Return whether the caller has the last reference to an inode without links.  Holds: inodes.lock.
-static bool is_orphan(const struct inode *ip) {
-  assert(spin_holding(&inodes.lock));
-  return ip->refs == 1 && ip->valid && ip->disk.nlink == 0;
-}
-
 void inode_put(struct inode *ip) {
   if (!ip)
     return;
   assert(!thread_current()->in_transaction && thread_sleeplocks(thread_current()) == 0);
   int err = 0;
   irq_t irq = spin_lock(&inodes.lock);
-  // Again, because the freed slot can become a new inode, and that an orphan, meanwhile.
-  while (err == 0 && is_orphan(ip)) {
+  // The last reference to an inode without links: free it.  Again, because the freed slot can
+  // become a new inode, and that an orphan, meanwhile.
+  while (err == 0 && ip->refs == 1 && ip->valid && ip->disk.nlink == 0) {
     spin_unlock(&inodes.lock, irq);
     err = shrink(ip, true);
     irq = spin_lock(&inodes.lock);

@@ -96,18 +96,12 @@ int log_recover(const char **why) {
   return err < 0 ? err : write_header(0);
 }
 
-// Return whether there is room for one more transaction.  Holds: log.lock.
-static bool may_begin(void) {
-  assert(spin_holding(&log.lock));
-  return !log.sealed && !load_relaxed(&log.closed) &&
-         log.n + (log.open + 1) * LOG_OP_MAX <= fs.log_capacity;
-}
-
 int log_begin(void) {
   struct thread *t = thread_current();
   assert(!hart_held() && !t->in_transaction && thread_sleeplocks(t) == 0);
   irq_t irq = spin_lock(&log.lock);
-  while (!log.failed && !may_begin())
+  while (!log.failed && (log.sealed || load_relaxed(&log.closed) ||
+                         log.n + (log.open + 1) * LOG_OP_MAX > fs.log_capacity))
     waitq_sleep_through(&log.waiting);
   bool failed = log.failed;
   if (!failed)
