@@ -35,14 +35,14 @@ def store_or_load(how):
       "Keep only room for a frame: do not report before the stack is really used up.")
 def ninety_percent(t):
     t.proof()
-    watch = t.boot("provoke STACK_USE 13904")
+    watch = t.boot("provoke STACK_USE 14016")
     mark = watch.mark()
     end = watch.guest.until(t.build.provoke("provoke_use_end"))
     lowest = end.sp
     t.expect(NINETY <= mark.stack.hi - lowest < NINETY + 512, f"{NINETY} bytes in use",
              mark.stack.hi - lowest)
-    stored = b"".join(at.to_bytes(8, "little") * 2 for at in range(lowest, lowest + 13904, 16))
-    t.expect(end.table().read_virtual(lowest, 13904) == stored, "what provoke stored there",
+    stored = b"".join(at.to_bytes(8, "little") * 2 for at in range(lowest, lowest + 14016, 16))
+    t.expect(end.table().read_virtual(lowest, 14016) == stored, "what provoke stored there",
              "something else")
     trap = watch.record(watch.guest.until(*watch.vectors()))
     t.equal("sp at the trap", hex(trap.sp), hex(lowest))
