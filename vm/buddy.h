@@ -7,14 +7,6 @@
 #include "kern/lib/types.h"
 #include "vm/page.h"
 
-// One struct page for each page of RAM from the lowest usable one on, holes between banks included.
-struct frames {
-  struct page *page;  // [I]
-  uint64 first;       // [I] number (address / PAGE_SIZE) of the first
-  uint64 count;       // [I]
-};
-
-extern struct frames frames;
 extern struct spinlock buddy_lock;
 
 static inline uint64 buddy_pfn(const struct page *p) {

@@ -48,13 +48,6 @@ void *page_ptr(const struct page *p) {
   return pa_to_ptr(buddy_pfn(p) << PAGE_SHIFT);
 }
 
-struct page *page_of(const void *p) {
-  uint64 index = (ptr_to_pa(p) >> PAGE_SHIFT) - frames.first;
-  if (index >= frames.count)
-    panic("page: %p is not in the direct map of RAM", p);
-  return &frames.page[index];
-}
-
 // Return this hart's cache.
 static struct cache *cache_mine(void) {
   struct cache *c = &caches[hart_index()];
@@ -168,7 +161,7 @@ static __attribute__((noinline)) bool avail_take_slow(uint64 n) {
 }
 
 // Take n from avail.  Returns false when there are fewer, even after a drain.
-static bool avail_take(uint64 n) {
+static inline bool avail_take(uint64 n) {
   return __builtin_expect(!PAGE_HOOKED && avail_try(n), 1) || avail_take_slow(n);
 }
 
@@ -192,7 +185,7 @@ void *page_alloc(void) {
   return avail_take(1) ? page_claim(__builtin_return_address(0)) : NULL;
 }
 
-void page_zero(void *page) {
+__attribute__((noinline)) void page_zero(void *page) {
   KASAN_WRITES(page, PAGE_SIZE);
   uint64 *w = page;
 #pragma GCC unroll 32
@@ -272,30 +265,24 @@ void *page_alloc_promised(void) {
 }
 
 static __attribute__((noinline)) void page_free(struct page *p, bool zeros) {
-  uint32 order = p->order;
-  if (order == 0) {
-    struct cache *c = cache_mine();
-    irq_t irq = spin_lock(&c->lock);
-    if (__builtin_expect(c->count == CACHE_SIZE, 0))
-      cache_spill(c, CACHE_BATCH);
-    store_relaxed(&p->state, PAGE_CACHED);
-    if (zeros && c->zero_count < CACHE_ZERO)
-      c->zero[c->zero_count++] = p;
-    else
-      c->page[c->count++] = p;
-    spin_unlock(&c->lock, irq);
-  } else {
-    irq_t irq = spin_lock(&buddy_lock);
-    buddy_put(p, order);
-    spin_unlock(&buddy_lock, irq);
-  }
-  fetch_add(&avail, 1UL << order);
+  struct cache *c = cache_mine();
+  irq_t irq = spin_lock(&c->lock);
+  if (__builtin_expect(c->count == CACHE_SIZE, 0))
+    cache_spill(c, CACHE_BATCH);
+  store_relaxed(&p->state, PAGE_CACHED);
+  if (zeros && c->zero_count < CACHE_ZERO)
+    c->zero[c->zero_count++] = p;
+  else
+    c->page[c->count++] = p;
+  spin_unlock(&c->lock, irq);
+  fetch_add(&avail, 1);
 }
 
-void page_get(void *ptr) {
-  uint32 before = fetch_add(&page_of(ptr)->refs, 1);
-  if (before == 0)
-    panic("page: %p is free, and gets a reference", ptr);
+static __attribute__((noinline)) void block_free(struct page *p, uint32 order) {
+  irq_t irq = spin_lock(&buddy_lock);
+  buddy_put(p, order);
+  spin_unlock(&buddy_lock, irq);
+  fetch_add(&avail, 1UL << order);
 }
 
 // Drop a reference to a page, which is all zeros if zeros, for the caller, whose return address is
@@ -309,7 +296,10 @@ static inline uint32 drop(void *ptr, bool zeros, const void *pc) {
   }
   if (before == 1) {
     kasan_page_free(p, pc);
-    page_free(p, zeros);
+    if (__builtin_expect(p->order > 0, 0))
+      block_free(p, p->order);
+    else
+      page_free(p, zeros);
   }
   return before - 1;
 }
@@ -321,10 +311,6 @@ uint32 page_put(void *ptr) {
 void page_put_zeroed(void *ptr) {
   uint32 left = drop(ptr, true, __builtin_return_address(0));
   assert(left == 0);
-}
-
-uint32 page_refs(void *ptr) {
-  return load_acquire(&page_of(ptr)->refs);
 }
 
 uint64 page_total(void) {

@@ -9,7 +9,9 @@
 //     lazily unmapped areas.
 #pragma once
 
+#include "kern/lib/atomic.h"
 #include "kern/lib/list.h"
+#include "kern/lib/panic.h"
 #include "kern/lib/types.h"
 #include "vm/kasan_shadow.h"
 #include "vm/ram.h"
@@ -39,6 +41,15 @@ struct page {
   KASAN_NOTE         // [o]
 };
 
+// One struct page for each page of RAM from the lowest usable one on, holes between banks included.
+// In vm/buddy.c.
+struct frames {
+  struct page *page;  // [I]
+  uint64 first;       // [I] number (address / PAGE_SIZE) of the first
+  uint64 count;       // [I]
+};
+extern struct frames frames;
+
 // Hand the usable RAM (machine.ram less machine.reserved, the image and what boot_alloc took) to
 // the allocator.  Once, on the boot hart, with the direct map in place.
 void page_init(void);
@@ -62,8 +73,20 @@ void page_unpromise(uint64 n);
 // Allocate one page out of a promise.  Never fails.
 void *page_alloc_promised(void);
 
+// Return the struct page of a pointer into the direct map.
+static inline struct page *page_of(const void *p) {
+  uint64 index = (ptr_to_pa(p) >> PAGE_SHIFT) - frames.first;
+  if (index >= frames.count)
+    panic("page: %p is not in the direct map of RAM", p);
+  return &frames.page[index];
+}
+
 // Take another reference to the page at p.
-void page_get(void *p);
+static inline void page_get(void *p) {
+  uint32 before = fetch_add(&page_of(p)->refs, 1);
+  if (before == 0)
+    panic("page: %p is free, and gets a reference", p);
+}
 
 // Drop a reference to the page (or block) at p; the last one frees it.  Returns the references that
 // are left.  Any context, interrupts on or off.
@@ -74,10 +97,9 @@ uint32 page_put(void *p);
 void page_put_zeroed(void *p);
 
 // Return the references to the page at p.
-uint32 page_refs(void *p);
-
-// Return the struct page of a pointer into the direct map.
-struct page *page_of(const void *p);
+static inline uint32 page_refs(void *p) {
+  return load_acquire(&page_of(p)->refs);
+}
 
 // Return the kernel's pointer to the first byte of the page.
 void *page_ptr(const struct page *p);

@@ -81,7 +81,7 @@ static pte_t *table_next(struct pagetable *pt, uva_t *va, uva_t end, uva_t *stop
 // is needed.
 static void leaf_drop(pte_t pte) {
   void *page = pte_page(pte);
-  if (!pte_private(pte) || page_refs(page) == 1) {
+  if (!(pte & PTE_COW) || page_refs(page) == 1) {
     page_put(page);
     return;
   }
@@ -98,8 +98,8 @@ static void leaf_drop(pte_t pte) {
 KASAN_EXEMPT static void range_unmap(struct space *s, uva_t start, uva_t end) {
   uva_t stop;
   pte_t *pte;
-  for (uva_t va = start; (pte = table_next(s->pt, &va, end, &stop));) {
-    for (; va < stop; va += PAGE_SIZE, pte++) {
+  for (uva_t va = start; va < end && (pte = table_next(s->pt, &va, end, &stop)); va = stop) {
+    for (pte_t *last = pte + (stop - va) / PAGE_SIZE; pte < last; pte++) {
       pte_t leaf = *pte;
       if (!(leaf & PTE_V))
         continue;
@@ -233,7 +233,7 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
 static int space_share(struct space *s, struct space *child, bool copy, uva_t hot) {
   uva_t stop;
   pte_t *from;
-  for (uva_t va = 0; (from = table_next(s->pt, &va, s->top, &stop)); va = stop) {
+  for (uva_t va = 0; va < s->top && (from = table_next(s->pt, &va, s->top, &stop)); va = stop) {
     pte_t *to = pagetable_ensure(child->pt, va);
     if (!to)
       return -ENOMEM;
@@ -260,7 +260,7 @@ int space_add(struct space *s, uva_t va, uint64 size, enum prot prot) {
     return -EINVAL;
   uva_t end = ROUND_UP(va + size, PAGE_SIZE), at = va, stop;
   pte_t *pte;
-  while ((pte = table_next(s->pt, &at, end, &stop))) {
+  while (at < end && (pte = table_next(s->pt, &at, end, &stop))) {
     for (; at < stop; at += PAGE_SIZE, pte++) {
       if (*pte & PTE_V)
         return -EINVAL;

@@ -66,10 +66,10 @@ void sbi_remote_sfence(uint64 id) {
 void *page_alloc_zeroed(void) {
   CHECK(!growing);
   speculate();
-  if (frame_count == 0 || random_below(20) == 0)
+  if (ram_page_count == 0 || random_below(20) == 0)
     return NULL;
   frames_out++;
-  return frames[--frame_count];
+  return ram_pages[--ram_page_count];
 }
 
 uint32 page_put(void *p) {
@@ -216,7 +216,7 @@ int main(void) {
     epoch[i] = 1;
   }
   for (uint32 i = 0; i < FRAMES; i++)
-    frames[frame_count++] = ram + i * PAGE_SIZE;
+    ram_pages[ram_page_count++] = ram + i * PAGE_SIZE;
   kstack_init();
   CHECK((uint64)kstack_window.granules.count * SLOT_PAGES <= PAGES);
   CHECK(account_charge(&account_root, 1));

@@ -108,10 +108,10 @@ void sbi_remote_sfence(uint64 id) {
 
 void *page_alloc_zeroed(void) {
   speculate();
-  if (frame_count == 0 || random_below(100) == 0 || (fail_at > 0 && --fail_at == 0))
+  if (ram_page_count == 0 || random_below(100) == 0 || (fail_at > 0 && --fail_at == 0))
     return NULL;
   frames_out++;
-  return frames[--frame_count];
+  return ram_pages[--ram_page_count];
 }
 
 uint32 page_put(void *p) {
@@ -247,7 +247,7 @@ int main(void) {
     epoch[i] = 1;
   }
   for (uint32 i = 0; i < 600; i++)
-    frames[frame_count++] = ram + i * PAGE_SIZE;
+    ram_pages[ram_page_count++] = ram + i * PAGE_SIZE;
   vmalloc_add_arena(&window, RAM_SIZE / KSTACK_SIZE * KSTACK_SLOT);
   vmalloc_init();
   CHECK(reclaimer == vmalloc_drain);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The stack window on the host: harts that cache as much as the specification lets them, what is
-// not mapped included, frames for its pages, and what vm/vmalloc.c asks of the machine.  Included
+// not mapped included, RAM for its pages, and what vm/vmalloc.c asks of the machine.  Included
 // after vm_host.h and before the sources under test.
 #pragma once
 
@@ -19,8 +19,8 @@ static struct entry cache[HART_MAX][PAGES];
 static uint64 epoch[HART_MAX];
 static uint64 frame_epoch[HART_MAX][RAM_SIZE / PAGE_SIZE];  // in which the hart last cached it
 
-static char *frames[4096];
-static uint32 frame_count, frames_out;
+static char *ram_pages[4096];
+static uint32 ram_page_count, frames_out;
 
 static void tlb_fence_all(void);
 
@@ -40,7 +40,7 @@ static pte_t look_at(uint32 hart, const pte_t *ptes, uint64 p) {
 static void frame_back(void *p) {
   for (uint32 h = 0; h < hart_count; h++)
     CHECK(!harts[h].online || frame_epoch[h][(ptr_to_pa(p) - RAM_BASE) >> PAGE_SHIFT] != epoch[h]);
-  frames[frame_count++] = p;
+  ram_pages[ram_page_count++] = p;
   frames_out--;
 }
 
