@@ -54,7 +54,7 @@ static inline int scan(struct inode *dir, bool (*matches)(const struct dirent *,
 }
 
 static bool is_named(const struct dirent *e, const char *name) {
-  return e->inum != 0 && e->name[0] == name[0] && strncmp(e->name, name, DIRSIZ) == 0;
+  return e->name[0] == name[0] && e->inum != 0 && strncmp(e->name, name, DIRSIZ) == 0;
 }
 
 static bool is_free(const struct dirent *e, const char *unused) {

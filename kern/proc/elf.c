@@ -14,7 +14,8 @@
 #include "vm/layout.h"
 #include "vm/space.h"
 
-#define SEGMENTS_MAX 64  // program headers of a file; with more it is not valid
+#define SEGMENTS_MAX  64  // program headers of a file; with more it is not valid
+#define SEGMENTS_READ 3   // of them, at once; our linker makes as many
 
 // Read exactly n bytes of the file at offset.  A shorter file is no executable.
 static int read_exactly(struct inode *file, void *dst, uint64 offset, uint64 n) {
@@ -37,21 +38,21 @@ static bool segment_ok(const struct elf_segment *s) {
          s->memsz <= USER_END - s->vaddr && (s->flags & (ELF_R | ELF_W | ELF_X)) != 0;
 }
 
-static enum prot segment_prot(uint32 flags) {
-  bool execute = (flags & ELF_X) != 0;
-  if (flags & ELF_W)  // no W without R.  RISC-V privileged 4.3.1
-    return execute ? PROT_USER_RWX : PROT_USER_RW;
-  if (flags & ELF_R)
-    return execute ? PROT_USER_RX : PROT_USER_R;
-  return PROT_USER_X;
-}
+// No W without R.  RISC-V privileged 4.3.1
+static const enum prot segment_prots[] = {[ELF_X] = PROT_USER_X,
+                                          [ELF_W] = PROT_USER_RW,
+                                          [ELF_W | ELF_X] = PROT_USER_RWX,
+                                          [ELF_R] = PROT_USER_R,
+                                          [ELF_R | ELF_X] = PROT_USER_RX,
+                                          [ELF_R | ELF_W] = PROT_USER_RW,
+                                          [ELF_R | ELF_W | ELF_X] = PROT_USER_RWX};
 
 static int load_segment(struct space *space, struct inode *file, const struct elf_segment *s) {
   if (!segment_ok(s))
     return -ENOEXEC;
   if (s->memsz == 0)
     return 0;
-  int err = space_add(space, s->vaddr, s->memsz, segment_prot(s->flags));
+  int err = space_add(space, s->vaddr, s->memsz, segment_prots[s->flags & (ELF_R | ELF_W | ELF_X)]);
   for (uint64 done = 0; err == 0 && done < s->filesz; done += PAGE_SIZE) {
     uint64 n = s->filesz - done < PAGE_SIZE ? s->filesz - done : PAGE_SIZE;
     err = read_exactly(file, space_pointer(space, s->vaddr + done), s->offset + done, n);
@@ -62,14 +63,17 @@ static int load_segment(struct space *space, struct inode *file, const struct el
 int elf_load(struct space *space, struct inode *file, uva_t *entry) {
   assert(sleep_holding(&file->lock));
   struct elf_header header;
+  struct elf_segment segments[SEGMENTS_READ];
   int err = read_exactly(file, &header, 0, sizeof(header));
   if (err == 0 && !header_ok(&header))
     err = -ENOEXEC;
   for (uint32 i = 0; err == 0 && i < header.phnum; i++) {
-    struct elf_segment segment;
-    err = read_exactly(file, &segment, header.phoff + i * sizeof(segment), sizeof(segment));
-    if (err == 0 && segment.type == ELF_LOAD)
-      err = load_segment(space, file, &segment);
+    struct elf_segment *s = &segments[i % SEGMENTS_READ];
+    uint64 n = header.phnum - i < SEGMENTS_READ ? header.phnum - i : SEGMENTS_READ;
+    if (s == segments)
+      err = read_exactly(file, s, header.phoff + i * sizeof(*s), n * sizeof(*s));
+    if (err == 0 && s->type == ELF_LOAD)
+      err = load_segment(space, file, s);
   }
   if (err == 0 && space_pages(space) == 0)
     err = -ENOEXEC;

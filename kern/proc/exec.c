@@ -25,8 +25,7 @@ struct program {
 };
 
 int exec_args_init(struct exec_args *args) {
-  args->used = 0;
-  args->count = 0;
+  args->used = args->count = 0;
   args->text = held_alloc(HELD_OBJECT, PAGE_SIZE);
   return args->text ? 0 : -ENOMEM;
 }
@@ -103,9 +102,8 @@ static void set_user_frame(struct trap_frame *frame, const struct program *progr
 static void rename_process(const char *path) {
   struct thread *t = thread_current();
   const char *name = path;
-  for (const char *p = path; *p != '\0'; p++)
-    if (*p == '/')
-      name = p + 1;
+  for (const char *slash; (slash = strchr(name, '/'));)
+    name = slash + 1;
   string_copy(t->process->name, name, NAME_SIZE);
   string_copy(t->name, name, NAME_SIZE);
   kstack_rename(t->kstack, t->name);

@@ -31,9 +31,8 @@ UNDIVIDED struct process *process_create(const char *name, void (*start)(void *)
   list_init(&p->sibling);
   waitq_init(&p->child_exited, &process_lock);
   string_copy(p->name, name, sizeof(p->name));
-  bool limited = thread_current()->kstack->account != &account_root;
   irq_t irq = spin_lock(&process_lock);
-  p->pid = pid_reserve(limited);
+  p->pid = pid_reserve(thread_current()->kstack->account != &account_root);
   spin_unlock(&process_lock, irq);
   if (p->pid > 0)
     p->thread = thread_create(name, p->pid, start, NULL);

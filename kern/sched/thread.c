@@ -43,9 +43,7 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
   t->start = start;
   t->arg = arg;
   thread_stack_prepare(t);
-  irq_t irq = irq_save();
-  t->hart = this_hart();
-  irq_restore(irq);
+  t->hart = thread_current()->hart;
   kstack_set_thread(t->kstack, &t->sp, &t->hart);
   return t;
 }
