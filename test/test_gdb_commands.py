@@ -41,10 +41,11 @@ def answers(folder, commands, append, **machine):
 
 def plain(text):
     """The text without its numbers and its spaces, line by line.  A newer compiler may have kept
-    one of them nowhere."""
+    one of them nowhere, or know no more that it is that of the entry."""
     lines = [re.sub(r"(0x|\b)[0-9a-f]{16}\b|0x[0-9a-f]+|\d+|<optimized out>", "N", line)
              for line in text.splitlines()]
     lines = [re.sub(r'"(names|bitmap|inode)" \(\w+\)', "LOCK", line) for line in lines]
+    lines = [re.sub(r"\b(\w+)=\1@entry=", r"\1=", line) for line in lines]
     lines = [re.sub(r"queue [\w+]+", "QUEUE", line) for line in lines]
     return [re.sub(r"[ \t.:#]+", " ", line).strip() for line in lines]
 
