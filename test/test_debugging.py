@@ -147,7 +147,7 @@ def test_live_picture(tree):
         client.until(lambda c: any(e["kind"] == "fault" for e in c.events))
         fault = next(e for e in client.events if e["kind"] == "fault")
         assert fault["class"] == "overflow" and int(fault["past"]) > 0
-        assert "in inode_get()" in fault["text"]
+        assert "in sleep_lock()" in fault["text"]
     finally:
         client.close()
         watch.close()
