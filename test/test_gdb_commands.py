@@ -46,6 +46,7 @@ def plain(text):
              for line in text.splitlines()]
     lines = [re.sub(r'"(names|bitmap|inode)" \(\w+\)', "LOCK", line) for line in lines]
     lines = [re.sub(r"\b(\w+)=\1@entry=", r"\1=", line) for line in lines]
+    lines = [re.sub(r"=N <\w+>", "=N", line) for line in lines]
     lines = [re.sub(r"queue [\w+]+", "QUEUE", line) for line in lines]
     return [re.sub(r"[ \t.:#]+", " ", line).strip() for line in lines]
 
