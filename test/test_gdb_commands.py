@@ -171,6 +171,15 @@ def in_reserve(tmp_path_factory):
         "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=3)
 
 
+@pytest.fixture(scope="module")
+def back(tmp_path_factory):
+    """GDB that goes back to a checkpoint, ten times; then the machine runs to its end."""
+    return answers(tmp_path_factory.mktemp("back"), [
+        "go-back", "ubreak provoke main", "continue", "delete", "checkpoint",
+        *["overflow", "thread 2", "go-back", "ps"] * 10, "checkpoint now", "continue", "go-back"],
+        "-- provoke EXHAUST_STACK", cpus=3)
+
+
 def answer(told, command, number=0):
     return [said for asked, said in told if asked == command][number]
 
@@ -258,6 +267,19 @@ def test_symbols_follow_again(in_ls):
     assert "The symbols are those of ls." in answer(in_ls, "program", -1)
 
 
+def test_go_back(back):
+    """All is as it was, with three harts, and the machine runs on from there: its timers, too."""
+    assert "There is no checkpoint: `checkpoint` makes one." in answer(back, "go-back")
+    assert "`go-back` comes back here." in answer(back, "checkpoint")
+    for i in range(10):
+        assert "Fault of class overflow" in answer(back, "overflow", i), answer(back, "overflow", i)
+        assert re.search(r"2 +1 running +\d\* .* provoke$", answer(back, "ps", i), re.M)
+        assert answer(back, "ps", i) == answer(back, "ps", 0)
+    assert "error: Usage: checkpoint." in answer(back, "checkpoint now")
+    assert "verdict=killed" in answer(back, "continue", -1)
+    assert answer(back, "go-back", -1).startswith("error: There is no machine")
+
+
 def test_machine_has_ended(in_ls, at_fault):
     """By itself, while GDB waits; or while GDB does not, when the connection is lost."""
     assert "error: The machine has ended, and no kernel fault came" in answer(in_ls, "overflow")
@@ -281,7 +303,7 @@ def test_help(in_stressfs):
     """Each command that the page names is listed."""
     listed = re.findall(r"^([\w-]+) ", answer(in_stressfs, LAST), re.MULTILINE)
     for name in ("explain", "frames", "kstacks", "locks", "overflow", "pid", "program", "ps",
-                 "ptwalk", "run", "start", "ubreak", "watch-guard"):
+                 "ptwalk", "run", "start", "ubreak", "watch-guard", "checkpoint", "go-back"):
         assert name in listed and f"`{name}" in PAGE
 
 

@@ -9,6 +9,7 @@ sys.path[:0] = [str(HERE)]
 sys.path.append(str(HERE.parent / "grade"))  # its page tables
 
 # pylint: disable=wrong-import-position,unused-import  # each import makes commands
+import checkpoint  # noqa: E402,F401
 import explain  # noqa: E402,F401
 import faults  # noqa: E402,F401
 import frames  # noqa: E402,F401

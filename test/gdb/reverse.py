@@ -13,7 +13,8 @@ import stacks
 import threads
 
 FORWARD_ONLY = ("This machine cannot go back, because it was not recorded: `make record-NAME`, "
-                "then `make reverse`.  QEMU records machines of one hart alone.")
+                "then `make reverse`.  QEMU records machines of one hart alone.  With several "
+                "`checkpoint` and `go-back` go back to where you were.")
 WORD_SIZE = 8
 
 

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 CHUNK = 2048  # bytes of memory a packet: 4096 digits are QEMU's limit
 GENERAL = 33  # x0 to x31, pc: what a g packet holds
 SATP, STIMECMP = 0x180, 0x14D  # CSRs: their numbers differ as QEMU's do
+MTIMECMP = 0x02004000  # of QEMU's virt machine, one word a hart
 REGISTERS = {}  # numbers by name
 
 
@@ -181,6 +182,18 @@ class Stub:
     def write_memory(self, pa, data):
         if self.command(b"M%x,%x:%s" % (pa, len(data), data.hex().encode())) != b"OK":
             raise ProtocolError(f"cannot write memory at {pa:#x}")
+
+    def start_timers(self, harts):
+        """After a state was loaded QEMU 7.2 knows when the timers are to come, but starts each only
+        when that is written."""
+        for hart in range(harts):
+            at = MTIMECMP + 8 * hart
+            when = self.read_memory(at, 8)
+            if any(when):
+                self.write_memory(at, when)
+            when = self.read_register(hart, "stimecmp", 0)
+            if when:
+                self.write_register(hart, "stimecmp", when)
 
     # --- running ---------------------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from sv39 import PAGE
 
 PATIENCE = 60  # seconds for QEMU to write or read a state
 POLL = 0.002
-MTIMECMP = 0x02004000  # of QEMU's virt machine, one word a hart
 # What a machine is in when it writes its state, and what it must be in to be read.
 STOPPED, PAUSED = b"\0\0\0\x06debug\0\0", b"\0\0\0\x07paused\0"
 # Of the options of a Guest, those that make another kind of machine; no others may be given.
@@ -165,19 +164,7 @@ def load(guest, state):
             raise Unfit(f"QEMU does not read the state of a machine: {said}")
         time.sleep(pause)
         pause *= 2
-    set_timers(guest)
-
-
-def set_timers(guest):
-    """QEMU 7.2 knows when the timers are to come, but starts each only when that is written."""
-    for hart in range(guest.cpus):
-        at = MTIMECMP + 8 * hart
-        when = guest.stub.read_memory(at, 8)
-        if any(when):
-            guest.stub.write_memory(at, when)
-        when = guest.stub.read_register(hart, "stimecmp", 0)
-        if when:
-            guest.stub.write_register(hart, "stimecmp", when)
+    guest.stub.start_timers(guest.cpus)
 
 
 def save(guest, directory):
