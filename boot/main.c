@@ -24,7 +24,6 @@
 #include "kern/sched/switch.h"
 #include "vm/check.h"
 #include "vm/kasan_shadow.h"
-#include "vm/kmalloc.h"
 #include "vm/kstack.h"
 #include "vm/kstack_cache.h"
 #include "vm/layout.h"
@@ -135,7 +134,6 @@ void boot_main(uint64 hart_id, pa_t fdt) {
   vmalloc_init();
   kstack_init();
   page_init();
-  kmalloc_init();
   if (machine.test.size)
     power_device = device_map(machine.test.base, machine.test.size);
   kprintf("\nBulwark: %u hart%s, %lu MiB of RAM, kernel stacks of %u KiB %s guards\n", hart_count,

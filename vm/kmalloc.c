@@ -3,15 +3,13 @@
 // Small objects.
 //
 // A slab is one page cut into objects of one power-of-two size; struct page is its header, and a
-// free object's first word links to the next free one.  Each hart takes objects from slabs of its
-// own, so that harts do not write to each other's cache lines.
-// I1. A slab is on the list of its hart and size if and only if it has a free object.
+// free object's first word links to the next free one.
+// I1. A slab is on its size's list if and only if it has a free object.
 // I2. A slab without an object in use goes back to page.c at once, so memory comes back exactly,
 //     and there is nothing to drain.
 // I3. With KASAN=y there are no slabs: each object has pages of its own.  Freed objects are kept a
 //     while, and in slabs they would take places, so that objects in use would need more pages.
-// Locks: one for each hart and size.  None is held while a page is allocated, since that may free
-// objects.
+// Locks: one for each size.  None is held while a page is allocated, since that may free objects.
 #include "vm/kmalloc.h"
 
 #include "kern/lib/atomic.h"
@@ -23,7 +21,7 @@
 
 #define OBJECT_MIN  32
 #define OBJECT_MAX  2048
-#define CLASS_COUNT 8  // of a hart, the last one unused: finding one is a shift
+#define CLASS_COUNT 7
 
 // [c] the lock
 struct class {
@@ -31,21 +29,16 @@ struct class {
   struct list slabs;  // [c] with a free object
 } __attribute__((aligned(64)));
 
-static struct class classes[HART_MAX * CLASS_COUNT];
-_Static_assert(ARRAY_SIZE(classes) <= 256, "struct page has 8 bits for the class");
-
-void kmalloc_init(void) {
-  for (struct class *c = classes; c < classes + ARRAY_SIZE(classes); c++) {
-    spin_init(&c->lock, "kmalloc");
-    list_init(&c->slabs);
-  }
-}
+#define CLASS(i)                                                                                   \
+  { SPINLOCK_INIT("kmalloc"), LIST_INIT(classes[i].slabs) }
+static struct class classes[CLASS_COUNT] = {CLASS(0), CLASS(1), CLASS(2), CLASS(3),
+                                            CLASS(4), CLASS(5), CLASS(6)};
 
 // Make a page into a slab and put it on its list.  Holds: c->lock.
 static void slab_add(struct class *c, void *page) {
   assert(spin_holding(&c->lock));
   struct page *slab = page_of(page);
-  uint64 size = (uint64)OBJECT_MIN << (c - classes) % CLASS_COUNT;
+  uint64 size = (uint64)OBJECT_MIN << (c - classes);
   void *next = NULL;
   for (uint64 at = PAGE_SIZE; at > 0; at -= size) {
     void **object = (void **)((char *)page + at - size);
@@ -73,7 +66,7 @@ void *kmalloc(size_t size) {
     return block_alloc(size, __builtin_return_address(0));
   if (page_must_fail())
     return NULL;
-  struct class *c = &classes[hart_index() * CLASS_COUNT];
+  struct class *c = classes;
   for (size_t room = OBJECT_MIN; room < size; room *= 2)
     c++;
   irq_t irq = spin_lock(&c->lock);
@@ -115,8 +108,7 @@ void kfree(void *p) {
   struct class *c = &classes[slab->class];
   asm("" : "+r"(c));  // else the compiler works this out again for each field
   irq_t irq = spin_lock(&c->lock);
-  if ((uint64)p % (OBJECT_MIN << slab->class % CLASS_COUNT) != 0 || p == slab->private ||
-      slab->count == 0)
+  if ((uint64)p % (OBJECT_MIN << slab->class) != 0 || p == slab->private || slab->count == 0)
     panic("kfree: %p is not an object in use", p);
   if (!slab->private)
     list_push_front(&c->slabs, &slab->node);

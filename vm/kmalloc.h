@@ -6,9 +6,6 @@
 
 #include "kern/lib/types.h"
 
-// Boot only, before the first allocation.
-void kmalloc_init(void);
-
 // Allocate size bytes aligned to 16, contents undefined; at most 64 KiB.  Returns NULL on no
 // memory.  Does not sleep.  The memory is in the direct map, so a device may reach it (vm/dma.h).
 void *kmalloc(size_t size);

@@ -36,7 +36,7 @@ struct page {
   uint8 order;       // [p] of the block that begins here
   uint8 state;       // [a] enum page_state; into and out of PAGE_FREE: [p]
   uint8 count;       // [o] slab: objects in use
-  uint8 class;       // [o] slab: its hart and the size (vm/kmalloc.c)
+  uint8 class;       // [o] slab: index of their size
   void *private;     // [o] slab: first free object
   KASAN_NOTE         // [o]
 };

@@ -62,7 +62,6 @@ static void test_boot(void) {
   page_add_reclaimer(reclaim_last);
   page_add_reclaimer(reclaim_first);
   page_init();
-  kmalloc_init();
   CHECK(page_total() < expected - 4 - 0x3f0 && page_total() > expected - 4 - 0x3f0 - 40);
   CHECK(page_available() == page_total());
 }

@@ -374,7 +374,6 @@ int main(void) {
   machine_make();
   ram_init();
   page_init();
-  kmalloc_init();
   test_lazy();
   test_no_table(false);
   test_model(2000);
