@@ -166,7 +166,8 @@ def in_stressfs(tmp_path_factory):
 def in_reserve(tmp_path_factory):
     """GDB where a stack that ran out has used up its reserve, too."""
     return answers(tmp_path_factory.mktemp("reserve"), [
-        "overflow", "overflow", "frames", "kstacks", "explain f->stack.lo", "kill",
+        "overflow", "overflow", "frames", "kstacks", "explain f->stack.lo",
+        "thread 3", "set $satp = 0", "set $pc = 0x80000000", "thread 1", "kstacks", "locks", "kill",
         "ps"],
         "-- provoke IN_INTERRUPT EXHAUST_STACK", cpus=3)
 
@@ -260,6 +261,14 @@ def test_reserve(in_reserve):
     assert re.search(r"interrupt-0 +\|xx\+\|#+\|xxx\|", drawn) and "!!!" not in drawn
     assert "in the reserve of the stack of the kernel (interrupt-0)" in \
         answer(in_reserve, "explain f->stack.lo")
+
+
+def test_hart_without_paging(in_reserve):
+    """As one that the firmware has yet to start: it sees no kernel, but the others do."""
+    assert "error" not in answer(in_reserve, "set $satp = 0")
+    assert "error" not in answer(in_reserve, "kstacks", -1)
+    assert "2 provoke " in answer(in_reserve, "kstacks", -1)
+    assert answer(in_reserve, "locks").startswith("Spin locks:")
 
 
 def test_symbols_follow_again(in_ls):

@@ -38,12 +38,13 @@ def current():
 
 def hart_threads():
     """What GDB takes for threads, by index of the hart."""
+    index = {int(hart["id"]): int(hart["index"]) for hart in harts()}
     found = {}
     for thread in gdb.selected_inferior().threads():
-        with kernel.on_thread(thread):
-            hart = here()
-        if hart:
-            found[int(hart["index"])] = thread
+        with kernel.on_thread(thread):  # which sees no kernel until it has turned on paging
+            number = kernel.register("mhartid")
+        if number in index:
+            found[index[number]] = thread
     return found
 
 
