@@ -57,7 +57,7 @@ int pipe_create(struct pipe **read_end, struct pipe **write_end) {
   return 0;
 }
 
-void pipe_free(struct pipe *p) {
+__attribute__((noinline)) void pipe_free(struct pipe *p) {
   void *data = p->data;
   p->data = NULL;
   kfree(data);
