@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -115,6 +116,14 @@ def run(program=None, name="guest", cpu_limit=CPU_SECONDS, until=None, append=""
     output = log.read_text(errors="replace").replace("\r", "")
     code = None if stopped else qemu.returncode
     return Result(code, output, nonce, log, stopped, parse_records(output, nonce))
+
+
+def as_in_a_terminal():
+    """In a child: let it end with the process above, and hear ^C, even where the tests run in the
+    background of a shell script: all that starts there ignores SIGINT."""
+    die_with_parent()
+    for number in signal.SIGINT, signal.SIGHUP:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def watch(qemu, log, cpu_limit, until):

@@ -549,7 +549,8 @@ def test_nothing_outlives_an_interrupted_run(tmp_path, temporary, end):
     with open(tmp_path / "said", "wb") as said:
         make = subprocess.Popen(["make", "-s", "grade", *words], cwd=guest.TOP, stderr=said,
                                 env={**os.environ, "TMPDIR": str(temporary)}, stdout=said,
-                                stdin=subprocess.DEVNULL, start_new_session=True)
+                                stdin=subprocess.DEVNULL, start_new_session=True,
+                                preexec_fn=guest.as_in_a_terminal)
     while not guests_of(f"{temporary}/grade-"):  # and not while a compiler runs
         assert make.poll() is None, (tmp_path / "said").read_text()
         time.sleep(0.1)

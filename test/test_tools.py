@@ -586,13 +586,7 @@ class Family:
         self.top = subprocess.Popen(
             command, cwd=guest.TOP, env=guest.environment(**{**environment, key: value}),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True, preexec_fn=self.prepare)
-
-    @staticmethod
-    def prepare():
-        guest.die_with_parent()
-        for number in signal.SIGINT, signal.SIGHUP:
-            signal.signal(number, signal.SIG_DFL)
+            start_new_session=True, preexec_fn=guest.as_in_a_terminal)
 
     def members(self):
         found = {}

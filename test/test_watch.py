@@ -129,7 +129,7 @@ class Watch:
             words.append("QEMU_ARGS=-snapshot")
         self.make = pexpect.spawn(guest.MAKE, words, cwd=guest.TOP, env=guest.environment(),
                                   encoding="utf-8", codec_errors="replace", timeout=PATIENCE,
-                                  preexec_fn=guest.die_with_parent)
+                                  preexec_fn=guest.as_in_a_terminal)
         self.make.expect(r"Watch it at (http://\S+/)")
         self.url = self.make.match[1]
         if terminal:
