@@ -170,6 +170,12 @@ def chosen(*names):
     return [word for word in words if word.split("=")[0] in names]
 
 
+def can_write(path):
+    """Return whether the file can be made or written, without doing it."""
+    path = Path(path).absolute()
+    return not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
+
+
 def copy_tree(source, target, ignore=None):
     """Copy a folder in which others work.  What goes away meanwhile was temporary."""
     try:

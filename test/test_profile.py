@@ -105,3 +105,8 @@ def test_name_is_needed():
                           env=guest.environment(), stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, check=False)
     assert done.returncode and "say NAME=program" in done.stdout
+
+
+def test_file_that_cannot_be_written(tmp_path):
+    done = profile("true", json=tmp_path / "no" / "folder.json")
+    assert done.returncode == 1 and "cannot be written: nothing was measured" in done.stdout

@@ -68,6 +68,11 @@ def test_everything_has_a_name(found):
             assert not {"image", "memory of the boot"} & set(line["objects"]), line
 
 
+def test_file_that_cannot_be_written(tmp_path):
+    done = sharing(tmp_path / "no" / "folder.json")
+    assert done.returncode == 1 and "cannot be written: nothing was measured" in done.stdout
+
+
 def test_repeats(found, tmp_path):
     again, _ = figures(tmp_path / "2.json")
     assert {n: (r["lines"], [line["objects"] for line in r["shared"]]) for n, r in again.items()} \

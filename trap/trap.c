@@ -155,7 +155,9 @@ void trap_user(struct trap_frame *frame) {
     user_fault(frame);
     irq_off();
   }
-  if (hart_must_yield())  // after a system call too, since the interrupt that says so comes here
+  // A system call does not look.  A tick in the kernel preempts there; where too little stack is
+  // left for that, the next one does.
+  if (hart_must_yield())
     thread_yield();
   check_user_return(frame);
 }

@@ -12,6 +12,7 @@
 #include "kern/lib/print.h"
 #include "kern/lib/string.h"
 #include "kern/proc/exec.h"
+#include "kern/proc/give_back.h"
 #include "kern/proc/pid.h"
 #include "kern/proc/process.h"
 
@@ -40,6 +41,7 @@ static void provide_console(struct process *p) {
     file_close(&f);
     return;
   }
+  give_back_references();  // of the calls that have failed (kern/sched/held.h, I4)
   kprintf("cannot make or open /console (is the disk full?); " INIT_PATH " goes on without it\n");
   for (int fd = 0; fd < 3; fd++)
     file_console(&p->files[fd]);

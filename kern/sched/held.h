@@ -27,7 +27,7 @@ enum held_kind {
   HELD_SPACE,    // that no thread has
   HELD_BUF,      // a reference
   HELD_INODE,    // a reference
-  HELD_FILE,     // without references
+  HELD_FILE,     // to which nothing points
   HELD_PIPE,     // with both ends closed, or not open yet
   HELD_TURN,     // at a pipe; null: at the console
   HELD_PROCESS,  // that nothing sees yet, or any more

@@ -37,7 +37,7 @@ struct thread {
   uint64 deadline;            // [w] time to wake, for timed sleeps
   enum thread_state state;    // [s]
   bool moved;                 // [s] comes from another hart, or is doomed: see switch.c, prepare
-  bool sleeps_through;        // [s] no kill ends this sleep
+  bool sleeps_through;        // [s] no kill ends this sleep, or the last one
   bool wants_sleeplock;       // [w] waits is the guard of a sleep lock
   bool killed;                // [a]
   int16 sleeplocks;           // [o] sleep locks held, less one if doomed

@@ -16,7 +16,7 @@ def monitor(line):
     said = gdb.execute(f"monitor {line}", to_string=True).strip()
     if "does not support snapshots" in said or "does not support a snapshot" in said:
         raise gdb.GdbError("QEMU keeps no state of a machine that writes to the image itself: "
-                           "begin again by `make gdb QEMU_ARGS=-snapshot`.")
+                           "begin again by `make gdb QEMU_ARGS=-snapshot`, with the same APPEND.")
     if said:
         raise gdb.GdbError(f"QEMU refuses {line.split()[0]}: {said}")
 

@@ -71,7 +71,7 @@ broke.  Another breakpoint may stop the machine earlier: `overflow` again goes o
             if stop.is_valid():
                 stop.delete()
         if not kernel.is_there():
-            raise gdb.GdbError(f"The machine has ended, and no kernel fault came before.  "
+            raise gdb.GdbError(f"The machine has ended, and no kernel fault came from here on.  "
                                f"{kernel.ANOTHER}")
         if not came:
             raise gdb.GdbError("Something else stopped the machine first: `overflow` again goes "
