@@ -4,6 +4,8 @@ of the ELF file; what guards see stays theirs; and the kernel still does its wor
 
 import os
 import re
+import shutil
+import subprocess
 
 import guest
 import pytest
@@ -190,6 +192,16 @@ def test_victims_leave_nothing(boot_other):
     r = boot_other("provoke -n 40 -j 8 KASAN_EXHAUST", cpus=3)
     assert r.code == 0 and len(r.records) == 40 and not findings(r), r.explain()
     assert "provoke: 40 of 40 killed, 0 pages lost" in r.output
+
+
+def test_large_init_without_a_console(boot_other, tmp_path):
+    """What the open that failed has left in the record would leave exec too little room there."""
+    shutil.copy(guest.BUILD / "bin/usertests", tmp_path / "init")
+    subprocess.run([guest.BUILD / "mkfs", "-i", "3", tmp_path / "fs.img", tmp_path / "init"],
+                   check=True)
+    r = boot_other("no-such-test", image=tmp_path / "fs.img")
+    assert "cannot make or open /console" in r.output, r.explain()
+    assert "there is no test no-such-test" in r.output and "held.h" not in r.output, r.explain()
 
 
 def test_jump(boot_other):

@@ -134,6 +134,13 @@ def test_back_and_forth(overflowed, tmp_path):
         "report_print", "kernel_fault", "report_print", "sys_write"]
 
 
+def test_end_of_a_recording(overflowed, tmp_path):
+    """There is no other fault, and going on does not bring one."""
+    _, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path,
+                   commands=["continue", "overflow"])
+    assert "The recording ends here" in said and "`reverse-continue` goes to the start" in said
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 def refused(folder, words, command="replay"):

@@ -74,7 +74,10 @@ broke.  Another breakpoint may stop the machine earlier: `overflow` again goes o
             raise gdb.GdbError(f"The machine has ended, and no kernel fault came from here on.  "
                                f"{kernel.ANOTHER}")
         if not came:
-            raise gdb.GdbError("Something else stopped the machine first: `overflow` again goes "
+            raise gdb.GdbError("The recording ends here, or something else stopped the machine: "
+                               "`reverse-continue` goes to the start, `overflow` on."
+                               if reverse.can_go_back() else
+                               "Something else stopped the machine first: `overflow` again goes "
                                "on.")
         kernel.pages.clear()
         kernel.say(in_words(fault_now()))

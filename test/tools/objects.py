@@ -7,13 +7,18 @@ accesses: the allocator touches the object that it hands out, and its caller goe
 
 import bisect
 import io
+import pathlib
+import sys
 
 from elftools.elf.elffile import ELFFile
 
-IMAGE, IMAGE_PA, RAM = 0xFFFFFFFF80000000, 0x80200000, 0x80000000
-DIRECT, DIRECT_END = 0xFFFFFFC000000000, 0xFFFFFFE000000000
-STACKS, STACKS_END = 0xFFFFFFF800000000, 0xFFFFFFFC00000000
-PAGE = 4096
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'grade'))
+
+import machine  # noqa: E402
+from machine import IMAGE_BASE, IMAGE_PA, PAGE, RAM  # noqa: E402
+
+DIRECT, DIRECT_END = machine.DIRECT
+STACKS, STACKS_END = machine.WINDOW
 STATE_RESERVED, STATE_SLAB = 0, 4  # enum page_state
 OBJECT_MIN, OBJECT_MAX = 32, 2048  # kmalloc
 OPERATION_ADDRESS = 3  # DW_OP_addr
@@ -144,7 +149,7 @@ class Objects:
 
     def word(self, address):
         """Read eight bytes of the image or of the direct map."""
-        pa = address - IMAGE + IMAGE_PA if address >= IMAGE else address - DIRECT
+        pa = address - IMAGE_BASE + IMAGE_PA if address >= IMAGE_BASE else address - DIRECT
         return int.from_bytes(self.ram[pa - RAM:pa - RAM + 8], 'little')
 
     def find_tables(self):
@@ -159,7 +164,7 @@ class Objects:
                 if pointer is not None and pointer.tag == 'DW_TAG_pointer_type':
                     target, to = self.word(at + offset), self.types.of(pointer)
                     element = to is not None and self.types.name(to) != 'list'  # a head is no table
-                    if DIRECT <= target < IMAGE and element and self.types.size(to):
+                    if DIRECT <= target < IMAGE_BASE and element and self.types.size(to):
                         yield target, label, to
 
     def page_struct(self, address):
@@ -187,7 +192,7 @@ class Objects:
     def name(self, address, maker=None):
         """Return what is there: (object, field), the latter maybe empty.  maker: the function that
         has allocated it."""
-        if address >= IMAGE:
+        if address >= IMAGE_BASE:
             return self.variable(address)
         if STACKS <= address < STACKS_END:
             return 'kernel stack', ''
