@@ -70,7 +70,7 @@ def test_hart_that_does_not_switch(boot, cpus):
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_threads_that_wait_for_each_other(boot, cpus):
     """Both are reported, once, and the machine goes on."""
-    r = boot("provoke HUNG_TASK 30", cpus=cpus, append=SOON)
+    r = boot("provoke HUNG_TASK 30", cpus=cpus, append=SOON, extra=["-icount", "shift=3,sleep=off"])
     assert r.code == 0, r.explain()
     for me, other, lock in (1, 2, "right"), (2, 1, "left"):
         assert r.output.count(f"thread philosopher-{me} has waited for a sleep lock for 12 s.") == 1
@@ -81,13 +81,21 @@ def test_threads_that_wait_for_each_other(boot, cpus):
     assert sorted(harts_of(r.output)) == list(range(cpus))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("words, seconds", [("hang=1 hang=0", 4), ("gdb", 24)])
-def test_not_watched(boot, words, seconds):
-    """With gdb a debugger may hold harts back.  The limit would be 20 seconds without it."""
-    r = boot("provoke SPINLOCKUP", append=words, cpu_limit=seconds)
+SLOW = ["-icount", "shift=8"]  # 20 seconds of the guest in a quarter of a second of the host's
+
+
+@pytest.mark.parametrize("words", ["hang=1 hang=0", "gdb"])
+def test_not_watched(boot, words):
+    """With gdb a debugger may hold harts back."""
+    r = boot("provoke SPINLOCKUP", append=words, cpu_limit=3, extra=SLOW)
     assert r.stopped.startswith("timeout"), r.explain()
     assert "hangs" not in r.output
+
+
+def test_default_limit(boot):
+    """20 seconds, and that long comes within what the test above waits."""
+    r = boot("provoke SPINLOCKUP", cpu_limit=3, extra=SLOW)
+    assert r.code == PANIC and "has waited for a spin lock for 20 s." in r.output, r.explain()
 
 
 def test_limit_must_be_a_number(boot):
