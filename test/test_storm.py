@@ -50,13 +50,16 @@ def test_sample_where_stacks_grow(growing):
     assert int(re.search(r"stacks have grown (\d+) times", done.stdout)[1]) > 100, done.stdout
 
 
-@pytest.mark.parametrize("room, kind", [("4432", None), ("4432/4", "growth"), ("704", "overflow")])
-def test_end_of_a_page(growing, room, kind):
-    """create grows where its page ends, unless there is no spare one."""
+@pytest.mark.parametrize("room, kind, times", [
+    ("4432", None, "2 times"), ("4432/4", "growth", "1 time"), ("704", "overflow", "1 time")])
+def test_end_of_a_page(growing, room, kind, times):
+    """create grows where its page ends, unless there is no spare one.  The other time is that in
+    which it gets its little stack."""
     done = run(f"--alone={room} create", "--cpus=1", build=growing)
     assert done.returncode == 0, done.stdout
     assert re.findall(r"^  (growth|overflow) +killed", done.stdout, re.MULTILINE) == \
         ([kind] if kind else []), done.stdout
+    assert done.stdout.endswith(f"  stacks have grown {times}\n"), done.stdout
 
 
 @pytest.mark.long
