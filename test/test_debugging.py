@@ -146,19 +146,29 @@ def test_code():
     assert any(added[i:i + len(code)] == code for i in range(len(added))), code
 
 
+def box_of_init(client):
+    box, = [box for box in client.slots.values() if box["name"] == "init" and box["pid"] == 1]
+    return box
+
+
 def test_live_picture(tree):
-    """The box of the process says how far it ran off, and no other stack has changed."""
+    """The event says how far the process ran off, and the stack of init, which waits, is as it was.
+    """
     last = tree.last()
     tree.have(BUG)
     watch = Watch("-C", str(tree.path), "BUILD=build")
     client = Client(watch.url)
     try:
         client.until(lambda c: c.last.get("booted"))
+        watch.type("true")
+        before = box_of_init(client.paused())
+        client.do("run")
         watch.type("links")
         client.until(lambda c: any(e["kind"] == "fault" for e in c.events))
         fault = next(e for e in client.events if e["kind"] == "fault")
         assert fault["class"] == "overflow" and int(fault["past"]) > 0
         assert f"in {last}()" in fault["text"]
+        assert box_of_init(client.paused()) == before
     finally:
         client.close()
         watch.close()
