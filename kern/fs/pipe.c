@@ -2,10 +2,10 @@
 //
 // Pipes: a ring of bytes, copied in runs.
 //
-// I1. head - tail bytes are in the ring; both only grow, and are taken modulo the size.
-// I2. Copies happen without the lock.  Only the thread that has the turn to read moves tail, and
-//     only the one that has the turn to write moves head, so the bytes or the room that it saw stay
-//     there.  A turn counts as a sleep lock.
+// I1. write.moved - read.moved bytes are in the ring.  Both only grow, and are taken modulo the
+//     size.
+// I2. Copies happen without the lock.  Only the thread that has the turn at an end moves that end
+//     on, so the bytes or the room that it saw stay there.  A turn counts as a sleep lock.
 #include "kern/fs/pipe.h"
 
 #include "kern/lib/errno.h"
@@ -21,14 +21,15 @@
 #define PIPE_SIZE_SMALL 4096  // when memory is short
 
 // [I] fixed after creation  [l] lock  [c] see I2
+struct end {
+  struct waitq waiting;   // [l]
+  uint64 moved;           // [l] bytes ever read, or written
+  struct thread *moving;  // [l] has the turn, or null
+};
+
 struct pipe {
   struct spinlock lock;
-  struct waitq readers;        // [l]
-  struct waitq writers;        // [l]
-  uint64 head;                 // [l] bytes ever written
-  uint64 tail;                 // [l] bytes ever read
-  struct thread *reader;       // [l] has the turn to read, or null
-  struct thread *writer;       // [l]
+  struct end read, write;
   bool read_open, write_open;  // [l]
   uint32 size;                 // [I] a power of two
   uint8 *data;                 // [c]
@@ -47,8 +48,8 @@ int pipe_create(struct pipe **read_end, struct pipe **write_end) {
   if (!p->data)
     return -ENOMEM;
   spin_init(&p->lock, "pipe");
-  waitq_init(&p->readers, &p->lock);
-  waitq_init(&p->writers, &p->lock);
+  waitq_init(&p->read.waiting, &p->lock);
+  waitq_init(&p->write.waiting, &p->lock);
   irq_t irq = spin_lock(&p->lock);
   p->read_open = p->write_open = true;
   *read_end = *write_end = p;
@@ -67,16 +68,13 @@ __attribute__((noinline)) void pipe_free(struct pipe *p) {
 void pipe_close(struct pipe **end, bool write_end) {
   struct pipe *p = *end;
   irq_t irq = spin_lock(&p->lock);
-  if (write_end)
-    p->write_open = false;
-  else
-    p->read_open = false;
+  *(write_end ? &p->write_open : &p->read_open) = false;
   *end = NULL;
   bool unused = !p->read_open && !p->write_open;
   if (unused)
     held_push(HELD_PIPE, p);
-  waitq_wake_all(&p->readers);
-  waitq_wake_all(&p->writers);
+  waitq_wake_all(&p->read.waiting);
+  waitq_wake_all(&p->write.waiting);
   spin_unlock(&p->lock, irq);
   if (unused)
     pipe_free(p);
@@ -105,32 +103,27 @@ static inline void wake(struct waitq *q) {
 }
 
 // Holds: the lock.
-static inline void take_turn(struct pipe *p, struct thread **turn) {
-  *turn = thread_current();
-  (*turn)->sleeplocks++;
+static inline void take_turn(struct pipe *p, struct end *end) {
+  end->moving = thread_current();
+  end->moving->sleeplocks++;
   held_push(HELD_TURN, p);
 }
 
-// Give the turn back, to read or to write, with the position moved on by what was copied.
-static inline __attribute__((always_inline)) void end_turn(struct pipe *p, bool reads,
+// Give the turn at the end back, with that moved on by what was copied.
+static inline __attribute__((always_inline)) void end_turn(struct pipe *p, struct end *end,
                                                            uint64 copied) {
   irq_t irq = spin_lock(&p->lock);
-  if (reads) {
-    p->tail += copied;
-    p->reader = NULL;
-  } else {
-    p->head += copied;
-    p->writer = NULL;
-  }
+  end->moved += copied;
+  end->moving = NULL;
   held_pop(HELD_TURN, p);
   thread_let_go(thread_current());
-  wake(&p->readers);
-  wake(&p->writers);
+  wake(&p->read.waiting);
+  wake(&p->write.waiting);
   spin_unlock(&p->lock, irq);
 }
 
 void pipe_give_turn(struct pipe *p) {
-  end_turn(p, p->reader == thread_current(), 0);
+  end_turn(p, p->read.moving == thread_current() ? &p->read : &p->write, 0);
 }
 
 // Wait for something to read, and take the turn.  Returns how many bytes there are, 0 at the end,
@@ -139,10 +132,11 @@ static inline int64 begin_read(struct pipe *p) {
   irq_t irq = spin_lock(&p->lock);
   int64 there;
   do
-    there = (int64)(p->head - p->tail);
-  while ((there > 0 ? !!p->reader : p->write_open) && (there = waitq_sleep(&p->readers)) == 0);
+    there = (int64)(p->write.moved - p->read.moved);
+  while ((there > 0 ? !!p->read.moving : p->write_open) &&
+         (there = waitq_sleep(&p->read.waiting)) == 0);
   if (there > 0)
-    take_turn(p, &p->reader);
+    take_turn(p, &p->read);
   spin_unlock(&p->lock, irq);
   return there;
 }
@@ -152,8 +146,8 @@ int64 pipe_read(struct pipe *p, uva_t dst, uint64 n) {
   if (there <= 0)
     return there;
   n = n < (uint64)there ? n : (uint64)there;
-  int err = copy_out(p, p->tail, dst, n);
-  end_turn(p, true, err < 0 ? 0 : n);
+  int err = copy_out(p, p->read.moved, dst, n);
+  end_turn(p, &p->read, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
 }
 
@@ -162,10 +156,11 @@ static inline int64 begin_write(struct pipe *p, uint64 n) {
   irq_t irq = spin_lock(&p->lock);
   int64 room;
   do
-    room = !p->read_open ? -EPIPE : (int64)(p->size - (p->head - p->tail));
-  while (room >= 0 && (p->writer || (uint64)room < n) && (room = waitq_sleep(&p->writers)) == 0);
+    room = !p->read_open ? -EPIPE : (int64)(p->size - (p->write.moved - p->read.moved));
+  while (room >= 0 && (p->write.moving || (uint64)room < n) &&
+         (room = waitq_sleep(&p->write.waiting)) == 0);
   if (room > 0)
-    take_turn(p, &p->writer);
+    take_turn(p, &p->write);
   spin_unlock(&p->lock, irq);
   return room;
 }
@@ -176,8 +171,8 @@ static inline __attribute__((always_inline)) int64 write_some(struct pipe *p, uv
   if (room < 0)
     return room;
   n = n < (uint64)room ? n : (uint64)room;
-  int err = copy_in(p, p->head, src, n);
-  end_turn(p, false, err < 0 ? 0 : n);
+  int err = copy_in(p, p->write.moved, src, n);
+  end_turn(p, &p->write, err < 0 ? 0 : n);
   return err < 0 ? err : (int64)n;
 }
 
