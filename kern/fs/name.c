@@ -213,6 +213,11 @@ static int use_existing(struct inode *dir, uint32 inum, short type, struct inode
   return err;
 }
 
+static void add_links(struct inode *ip, int n) {
+  ip->disk.nlink += n;
+  inode_update(ip);
+}
+
 // Enter the new inode in dir.  Both are locked.
 static int enter_new(struct inode *dir, const char *name, struct inode *ip) {
   bool is_dir = ip->disk.type == T_DIR;
@@ -229,12 +234,9 @@ static int enter_new(struct inode *dir, const char *name, struct inode *ip) {
     err = add_entry(dir, name, ip->inum);
   if (err < 0)
     return err;
-  ip->disk.nlink = 1;
-  inode_update(ip);
-  if (is_dir) {
-    dir->disk.nlink++;
-    inode_update(dir);
-  }
+  add_links(ip, 1);
+  if (is_dir)
+    add_links(dir, 1);
   return 0;
 }
 
@@ -285,10 +287,8 @@ static int link_in(struct inode *dir, const char *name, struct inode *ip) {
     err = ip->disk.nlink == 0 ? -ENOENT : -EMLINK;
   else
     err = add_entry(dir, name, ip->inum);
-  if (err == 0) {
-    ip->disk.nlink++;
-    inode_update(ip);
-  }
+  if (err == 0)
+    add_links(ip, 1);
   inode_unlock(ip);
   return err;
 }
@@ -318,12 +318,9 @@ static int remove_entry(struct inode *dir, uint64 off, struct inode *ip) {
   err = write_entry(dir, off, NULL, 0);
   if (err < 0)
     return err;
-  if (is_dir) {
-    dir->disk.nlink--;
-    inode_update(dir);
-  }
-  ip->disk.nlink--;
-  inode_update(ip);
+  if (is_dir)
+    add_links(dir, -1);
+  add_links(ip, -1);
   return 0;
 }
 
