@@ -151,15 +151,12 @@ static inline struct buf *claim(uint32 block) {
 
 // Read the block if no other thread has.  Returns b, or NULL with the reference dropped.
 static __attribute__((noinline)) struct buf *buf_fill(struct buf *b) {
-  int err = 0;
   sleep_lock(&b->filling);
-  if (!b->valid) {
-    err = disk_read(b->block, b->data);
-    if (err == 0)
-      store_release(&b->valid, true);
-  }
+  if (!b->valid && disk_read(b->block, b->data) == 0)
+    store_release(&b->valid, true);
+  bool valid = b->valid;
   sleep_unlock(&b->filling);
-  if (err == 0)
+  if (valid)
     return b;
   buf_put(b);
   return NULL;
