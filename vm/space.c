@@ -51,6 +51,13 @@ static bool pte_private(pte_t pte) {
   return pte & (PTE_W | PTE_COW);
 }
 
+// Enter the leaf at pte, where there was none.
+KASAN_EXEMPT static void leaf_set(struct space *s, pte_t *pte, pte_t leaf) {
+  *pte = leaf;
+  s->pages++;
+  s->writable += pte_private(leaf);
+}
+
 static uva_t min_va(uva_t a, uva_t b) {
   return a < b ? a : b;
 }
@@ -165,10 +172,7 @@ static int range_map(struct space *s, uva_t start, uva_t end, pte_t bits) {
       void *page = page_alloc_promised();
       s->promised--;
       page_zero(page);
-      *pte++ = pa_to_pte(ptr_to_pa(page)) | bits;
-      s->pages++;
-      if (pte_private(bits))
-        s->writable++;
+      leaf_set(s, pte++, pa_to_pte(ptr_to_pa(page)) | bits);
     }
   }
   return 0;
@@ -218,12 +222,9 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
       if (pte_private(pte))
         *from = pte = (pte & ~PTE_W) | PTE_COW;
     }
-    *to = pte;
-    child->pages++;
-    if (pte_private(pte)) {
-      child->writable++;
+    leaf_set(child, to, pte);
+    if (pte_private(pte))
       child->promised -= child->promised > 0;
-    }
   }
 }
 
@@ -279,10 +280,9 @@ void *space_pointer(struct space *s, uva_t va) {
 int space_add_stack(struct space *s, uva_t *top) {
   uva_t stack = ROUND_UP(s->top, PAGE_SIZE) + PAGE_SIZE;
   int err = space_add(s, stack, PAGE_SIZE, PROT_USER_RW);
-  if (err != 0)
-    return err;
-  s->heap = s->brk = *top = stack + PAGE_SIZE;
-  return 0;
+  if (err == 0)
+    s->heap = s->brk = *top = stack + PAGE_SIZE;
+  return err;
 }
 
 // Copy-on-write: give the space a page of its own at an entry with COW.  Returns 0, or -ENOMEM
@@ -316,9 +316,7 @@ static int lazy_fill(struct space *s, uva_t va) {
   void *page = pte ? page_alloc_zeroed() : NULL;
   if (!page)
     return -ENOMEM;
-  *pte = pa_to_pte(ptr_to_pa(page)) | prot_bits(PROT_USER_RW);
-  s->pages++;
-  s->writable++;
+  leaf_set(s, pte, pa_to_pte(ptr_to_pa(page)) | prot_bits(PROT_USER_RW));
   return 0;
 }
 
