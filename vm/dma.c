@@ -19,9 +19,7 @@
 // Write to buf what is at address at, and who owns it.
 static void dma_describe(vaddr_t at, char *buf, size_t size) {
   struct kstack_slot slot = kstack_describe(at);
-  const struct vm_area *area = NULL;
-  if (at >= VMALLOC_BASE && at < VMALLOC_END)
-    area = vmalloc_find(&vmalloc_general, at);
+  const struct vm_area *area = vmalloc_find(&vmalloc_general, at);
   struct symbol maker = {"?", 0};
   if (slot.in_window && slot.pid < 0) {
     ksnprintf(buf, size, "in a part of the stack window that nobody has owned");
