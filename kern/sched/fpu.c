@@ -51,11 +51,7 @@ void fpu_fork(struct thread *child) {
   if (!t->fpu_used)
     return;
   irq_t irq = irq_save();
-  struct trap_frame *frame = thread_user_frame(t);
-  if ((frame->sstatus & SSTATUS_FS) == SSTATUS_FS_DIRTY) {
-    fpu_save(t->fpu);
-    frame->sstatus = (frame->sstatus & ~(uint64)SSTATUS_FS) | SSTATUS_FS_CLEAN;
-  }
+  fpu_leave(t);
   irq_restore(irq);
   child->fpu_used = true;
   memcpy(child->fpu, t->fpu, sizeof(t->fpu));
