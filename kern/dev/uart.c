@@ -160,12 +160,6 @@ static void uart_interrupt(void) {
   spin_unlock(&uart_lock, irq);
 }
 
-void uart_accept(void) {
-  irq_t irq = spin_lock(&uart_lock);
-  uart_start();
-  spin_unlock(&uart_lock, irq);
-}
-
 static void ring_add(char c) {
   uart_ring[ring_put++ % RING_SIZE] = c;
   if (c == '\n')
@@ -204,6 +198,10 @@ int uart_write(const char *s, uint64 n) {
 
 void uart_echo(const char *s, uint32 n) {
   ring_put_bytes(s, n, false);
+}
+
+void uart_accept(void) {
+  ring_put_bytes("", 0, false);
 }
 
 void uart_flush(void) {

@@ -73,9 +73,7 @@ void sbi_remote_sfence(uint64 id) {
 }
 
 int sbi_hart_start(uint64 id, pa_t entry) {
-  if (!has_hsm)
-    return 0;
-  return sbi_call(EXT_HSM, 0, id, entry, 0, 0).error ? -EIO : 0;
+  return has_hsm && sbi_call(EXT_HSM, 0, id, entry, 0, 0).error ? -EIO : 0;
 }
 
 void sbi_shutdown(bool failed) {
