@@ -17,5 +17,5 @@ struct device {
 // Make d the device of that major number.  Boot only.
 void device_register(int major, const struct device *d);
 
-// Return the device of that major number, or NULL.
+// Return the device of that major number.  One that the kernel does not have can do nothing.
 const struct device *device_find(int major);

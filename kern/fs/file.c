@@ -35,7 +35,6 @@ struct file {
 
 // Set the file up for the inode, which O_TRUNC empties.
 static int open_inode(struct file *f, struct inode *ip, int flags) {
-  static const struct device unknown;  // a number for which the kernel has no device
   int err = inode_lock(ip);
   if (err < 0)
     return err;
@@ -44,11 +43,8 @@ static int open_inode(struct file *f, struct inode *ip, int flags) {
   f->refs = 1;
   f->readable = !(flags & O_WRONLY);
   f->writable = flags & (O_WRONLY | O_RDWR);
-  if (ip->disk.type == T_DEVICE) {
+  if (ip->disk.type == T_DEVICE)
     f->device = device_find(ip->disk.major);
-    if (!f->device)
-      f->device = &unknown;
-  }
   if (ip->disk.type == T_DIR && flags != O_RDONLY)
     err = -EISDIR;
   bool cut = (flags & O_TRUNC) && ip->disk.type == T_FILE && ip->disk.size > 0;

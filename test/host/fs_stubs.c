@@ -228,8 +228,8 @@ static int64 device_read(uva_t dst, uint64 n, uint64 offset) {
 }
 
 const struct device *device_find(int major) {
-  static const struct device device = {.read = device_read};
-  return major == DEV_CONSOLE ? &device : NULL;
+  static const struct device device = {.read = device_read}, none;
+  return major == DEV_CONSOLE ? &device : &none;
 }
 
 // --- The disk ---
