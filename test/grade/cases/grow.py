@@ -162,7 +162,7 @@ def border(t):
     for above, pages in ((FRAME, 1), (FRAME - 16, 2), (0, 2)):
         watch = t.boot(f"provoke WILD_SP hi-{PAGE - above} interrupt")
         stack = watch.mark().stack
-        interrupts_of(t, watch, 3, stack.hi - PAGE + above)
+        interrupts_of(t, watch, 3, 3 * PAGE + above)
         t.equal(f"pages with sp {above} bytes above one", mapped(watch.guest.at, stack), pages)
     faulted(t, f"WILD_SP hi-{PAGE - FRAME + 8} break", "wild-sp", verdict="killed")
 
