@@ -45,19 +45,22 @@ void hang_answer(const struct trap_frame *frame) {
     return;
   irq_t irq = irq_save();
   if (a != this_hart()) {
-    uint64 *answer = &answers[this_hart()->index];
-    store_release(answer, frame ? (uint64)frame : (uint64)__builtin_frame_address(0) + 1);
-    while (load_acquire(&asker))
+    uint64 answer = frame ? (uint64)frame : (uint64)__builtin_frame_address(0) + 1;
+    do {  // again, since this may be the next report already, whose asker forgot all answers
       panic_obey();
-    store_release(answer, 0);
+      store_release(&answers[this_hart()->index], answer);
+      fence_all();
+    } while (load_acquire(&asker));
   }
   irq_restore(irq);
 }
 
 static void ask_all(const struct hart *me) {
   for (uint32 i = 0; i < hart_count; i++)
-    if (&harts[i] != me && load_relaxed(&harts[i].online))
+    if (&harts[i] != me && load_relaxed(&harts[i].online)) {
+      store_release(&answers[i], 0);  // given to an earlier report
       sbi_send_ipi(harts[i].id);
+    }
   uint64 start = csr_read(time);
   for (uint32 i = 0; i < hart_count; i++)
     while (&harts[i] != me && load_relaxed(&harts[i].online) && !load_acquire(&answers[i]) &&
@@ -156,7 +159,6 @@ void hang_report(enum hang class, const struct hart *h, const struct thread *t) 
     fetch_sub(&reports_pending, 1);
     if (class != HANG_TASK)
       panic("hart %u hangs: %s", h->index, kinds[class].name);
-    answers[me->index] = 0;
     store_release(&asker, (struct hart *)NULL);
   }
   hang_answer(NULL);
