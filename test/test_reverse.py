@@ -387,6 +387,19 @@ def test_origin(overflowed, tmp_path):
     assert re.findall(r"^pc +\S+\s+\S+ <(\w+)", said, re.M) == ["recurse"]
 
 
+def test_origin_again(overflowed, tmp_path):
+    """From the place to which it went it says the same; a step before it nothing is stored yet."""
+    code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path, commands=[
+        *["overflow origin"] * 3, "reverse-stepi", *["echo before\\n", "overflow origin"] * 3])
+    assert code == 0, said[-3000:]
+    store, *before = said[said.index("The last 1024 bytes"):].split("before\n")
+    store = re.split("(?=The last 1024 bytes)", store)[1:]
+    assert len(store) == 3 and store[0] == store[1] and store[2].startswith(store[0]), said[-4000:]
+    assert len(before) == 3 and before[0] == before[1] and before[2].startswith(before[0])
+    assert "No store past its end was made up to here.  Here is that call:\n#0  0x" in before[0]
+    assert re.search(r"\n#0 +\S+ in recurse ", before[0]), before[0]
+
+
 # --- the page ------------------------------------------------------------------------------------
 
 PAGE = re.search(r"^## Back in time\n(.*?)^## ", (guest.TOP / "docs/gdb.md").read_text(),

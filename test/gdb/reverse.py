@@ -62,7 +62,7 @@ class Store:
 
 
 def stores(address, size):
-    """All stores up to now to a place, the first one first."""
+    """All stores to a place up to now, and one that is about to be made, the first one first."""
     peek = int(kernel.variable("harts")[0]["current"].address)
     places = [f"{at:x},{size:x}" for at in aliases(address)]
     answer = ask(f"stores:{peek:x};{';'.join(places)}")
@@ -89,9 +89,9 @@ def runner():
     return threads.who(thread) if thread else "the kernel, before its first thread"
 
 
-def last_store(address, size):
-    """Go back to the last store to a place."""
-    found = stores(address, size)
+def last_store(address, size, before):
+    """Go back to the last store to a place, of those before that many instructions."""
+    found = [store for store in stores(address, size) if store.count < before]
     if not found:
         raise gdb.GdbError(f"No hart has stored to {address:#x} up to here: it holds what it held "
                            "at the start, or a device wrote it.")
@@ -168,8 +168,8 @@ def origin():
                    "happen.")
         go(past)
     else:
-        kernel.say("No store past its end was made.  Here is that call:")
-        last_store(ra, WORD_SIZE)
+        kernel.say("No store past its end was made up to here.  Here is that call:")
+        last_store(ra, WORD_SIZE, where() + 1)
     gdb.execute("backtrace 4")
 
 
@@ -190,7 +190,7 @@ device is not."""
             raise self.wrong()
         need_recording()
         address = kernel.address_of(argument)
-        last_store(address, WORD_SIZE - address % WORD_SIZE)
+        last_store(address, WORD_SIZE - address % WORD_SIZE, where())
         pc = int(gdb.newest_frame().pc())
         kernel.say(f"The last store to {address:#x} is in {place_in_words(pc)}, by {runner()}.  It "
                    "is about to happen.")
