@@ -103,6 +103,19 @@ def test_panic_waits_for_the_debugger(tmp_path):
     assert "The machine waits for the debugger." in (tmp_path / "log").read_text()
 
 
+def test_stepi_goes_where_the_hart_goes(tmp_path):
+    """Into the kernel by an ecall, and out of it by an sret; a step in C leaves faults out."""
+    until = ("python\nwhile '{}' not in gdb.execute('x/i $pc', to_string=True): "
+             "gdb.execute('stepi', to_string=True)\nend")
+    output = debug(tmp_path, ["ubreak echo write", "continue", "delete", until.format("ecall"),
+                              "stepi", "info registers pc", "tbreak trap_kernel_returns_to",
+                              "continue", until.format("sret"), "print/x $sepc", "stepi",
+                              "print/x $pc", "show osabi"], "-- echo hello", cpus=1)
+    assert re.search(r"^pc +\S+\s+\S+ <trap_entry>$", output, re.M), output[-3000:]
+    went, came = re.findall(r"^\$\d+ = (\S+)$", output, re.M)
+    assert went == came and 'ABI is "auto"' in output, output[-3000:]
+
+
 # --- two terminals ---
 
 

@@ -400,6 +400,15 @@ def test_origin_again(overflowed, tmp_path):
     assert re.search(r"\n#0 +\S+ in recurse ", before[0]), before[0]
 
 
+def test_stepi_at_a_fault(overflowed, tmp_path):
+    """It goes into the kernel, and from there the store has been made."""
+    code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path, commands=[
+        "overflow origin", "stepi", "info registers pc", "overflow origin", "info registers pc"])
+    assert code == 0, said[-3000:]
+    assert said.count("The first store past its end is in recurse+") == 2, said[-3000:]
+    assert re.findall(r"^pc +\S+\s+\S+ <(\w+)", said, re.M) == ["trap_entry", "recurse"]
+
+
 # --- the page ------------------------------------------------------------------------------------
 
 PAGE = re.search(r"^## Back in time\n(.*?)^## ", (guest.TOP / "docs/gdb.md").read_text(),

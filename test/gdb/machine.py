@@ -50,6 +50,27 @@ class NeedMachine(kernel.Command):
 
     def run(self, argument):
         kernel.need_machine()
+        Steps.by_machine(argument == "stepi")
+
+
+class Steps(kernel.Command):
+    """Let GDB choose again how it steps: after a `stepi`.
+
+GDB steps by a breakpoint where it expects the next instruction, as on Linux.  So a `step` does not
+see the faults and interrupts on its way; but an instruction that faults, or an sret, would run on.
+For `stepi` the machine steps: what GDB lets it do on a system that it does not know."""
+
+    name, hidden = "bulwark-steps", True
+    machine = False
+
+    @classmethod
+    def by_machine(cls, machine):
+        if cls.machine != machine:
+            gdb.execute(f"set osabi {'none' if machine else 'auto'}")
+            cls.machine = machine
+
+    def run(self, argument):
+        self.by_machine(False)
 
 
 def ended(event):
@@ -60,6 +81,8 @@ def ended(event):
 Run()
 Start()
 NeedMachine()
+Steps()
 for hooked in "continue", "step", "next", "stepi", "nexti", "finish":
-    gdb.execute(f"define hook-{hooked}\nbulwark-need-machine\nend", to_string=True)
+    gdb.execute(f"define hook-{hooked}\nbulwark-need-machine {hooked}\nend", to_string=True)
+gdb.execute("define hookpost-stepi\nbulwark-steps\nend", to_string=True)
 gdb.events.exited.connect(ended)
