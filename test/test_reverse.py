@@ -141,6 +141,17 @@ def test_end_of_a_recording(overflowed, tmp_path):
     assert "The recording ends here" in said and "`reverse-continue` goes to the start" in said
 
 
+def test_beginning(overflowed, tmp_path):
+    """In QEMU's own code no symbol is a program's; on the way forward its breakpoints are there."""
+    code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path, commands=[
+        "break user/provoke.c:main", "reverse-continue", "reverse-continue", "info symbol $pc",
+        "backtrace", "continue"])
+    assert code == 0, said[-3000:]
+    _, came, began, again = re.split("Breakpoint 2, main|No more reverse-exec", said)
+    assert "user/provoke.c" in came and "user/provoke.c" in again
+    assert began.count("0x0000000000001000 in ?? ()") == 2 and "No symbol matches $pc." in began
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 def refused(folder, words, command="replay"):

@@ -3,6 +3,7 @@
 
 import gdb
 import kernel
+import programs
 from kernel import ANOTHER
 
 FIRST = 0x1000  # where QEMU's harts begin
@@ -50,6 +51,7 @@ class NeedMachine(kernel.Command):
 
     def run(self, argument):
         kernel.need_machine()
+        programs.again()
         Steps.by_machine(argument == "stepi")
 
 

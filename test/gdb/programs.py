@@ -2,7 +2,8 @@
 """The symbols of user programs; `program`, `ubreak`.
 
 Programs share their addresses, so GDB knows the symbols of one at a time: of the one that the
-selected hart runs, found by the process's name, unless the user has chosen one.
+selected hart runs, found by the process's name, unless the user has chosen one.  Before the kernel
+runs no address is a program's; but breakpoints in the one before stay, for the way forward.
 """
 
 import re
@@ -14,6 +15,7 @@ import threads
 
 loaded = None  # the name of the program whose symbols GDB has
 chosen = False  # by the user
+aside = None  # the one whose symbols come again when the machine goes on
 
 
 def folder():
@@ -29,22 +31,33 @@ def load(name):
 
     A breakpoint at a function of the kernel does not become one in a program that has the name,
     too."""
-    global loaded  # pylint: disable=global-statement
+    global loaded, aside  # pylint: disable=global-statement
     if loaded == name:
         return
     path = folder() / f"{name}.elf"
     if not path.exists():
         raise gdb.GdbError(f"There is no program {name}: the folder {folder()} has "
                            f"{' '.join(every_program())}.")
-    if loaded:
-        gdb.execute(f'remove-symbol-file "{folder() / loaded}.elf"', to_string=True)
-        loaded = None
+    unload()
     gdb.execute(f'add-symbol-file "{path}"', to_string=True)
-    loaded = name
+    loaded, aside = name, None
     for line in gdb.execute("info breakpoints", to_string=True).splitlines():
         match = re.match(r"(\d+\.\d+) +y-? +(0x[0-9a-f]+) ", line)
         if match and int(match[2], 16) < kernel.layout("USER_END"):
             gdb.execute(f"disable {match[1]}", to_string=True)
+
+
+def unload():
+    global loaded  # pylint: disable=global-statement
+    if loaded:
+        gdb.execute(f'remove-symbol-file "{folder() / loaded}.elf"', to_string=True)
+        loaded = None
+
+
+def again():
+    """Before the machine goes on: have the symbols that were put aside."""
+    if aside:
+        load(aside)
 
 
 def name_now():
@@ -56,8 +69,13 @@ def name_now():
 
 def follow():
     """Take the symbols of the running program.  Called at each stop; says nothing."""
+    global aside  # pylint: disable=global-statement
     try:
-        if chosen or not kernel.register("satp") >> 60:
+        if chosen:
+            return
+        if not kernel.register("satp") >> 60:
+            aside = loaded or aside
+            unload()
             return
         name = name_now()
         if name and name != loaded and (folder() / f"{name}.elf").exists():
