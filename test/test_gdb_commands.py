@@ -104,6 +104,18 @@ EXPECTED = {
         "lx-symbols cat": r"The symbols are those of cat, until you type `program`",
     },
 }
+NOT_SO_FAR = "^error: The kernel has (no process|made no stack) yet: `tbreak thread_idle` and `cont"
+BOOTING = {
+    "start": "hit Temporary breakpoint 1, boot_main ",
+    "ps": NOT_SO_FAR,
+    "explain $sp": r"^Page table of this hart:\n  level 2 .* at 0xffffffff8\w+ = [\S\s]*2 MiB page",
+    "explain boot_main": r"boot_main, in \.text\.\n[\S\s]*The same memory:\n  .*in the direct map$",
+    "explain 0xfffffff800053f20": NOT_SO_FAR,
+    "explain 0xfffffff400053f20": "vmalloc window, which the kernel has not made yet",
+    "explain 0xfffffff000000000": "in the device window, at no device",
+    "explain 0xffffffc080200000": r"direct map: [\S\s]*in the kernel image \(_start\)",
+    "ptwalk boot_main": r"^0x\w+ is at pa 0x802\w+\.",
+}
 # What is refused, with one sentence.
 REFUSED = {
     AT_FAULT: {
@@ -156,9 +168,11 @@ def in_ls(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def in_stressfs(tmp_path_factory):
-    """GDB where a process has to wait for a lock; then the machine runs."""
+    """GDB while the kernel boots; where a process has to wait for a lock; then the machine runs."""
     page, more = script(IN_STRESSFS)
     return answers(tmp_path_factory.mktemp("stressfs"), [
+        "explain $pc", "stepi", *BOOTING, "thread 2", "ps", "start", "thread 1",
+        "tbreak thread_idle", "continue", "frames", "explain $sp", "ps",
         *page, *more, "delete", "continue &", "ps", "ubreak echo main"], IN_STRESSFS, cpus=3)
 
 
@@ -229,9 +243,30 @@ def test_refusal(at_fault, command):
     assert REFUSED[AT_FAULT][command] in said
 
 
-def test_before_the_kernel(at_fault):
+def test_before_the_kernel(at_fault, in_stressfs):
     """The machine is at its first instruction, where no page table is in force."""
-    assert "This hart has not turned on paging yet" in at_fault[0][1]
+    for said in at_fault[0][1], in_stressfs[0][1]:
+        assert said.startswith("error: The kernel has not started yet: `start` lets it boot up to "
+                               "boot_main; `tbreak thread_idle` and `continue` let it boot until")
+
+
+@pytest.mark.parametrize("command", BOOTING)
+def test_while_the_kernel_boots(in_stressfs, command):
+    """At its first function, with the page table of the boot; also from a second instruction."""
+    said = answer(in_stressfs, command)
+    assert re.search(BOOTING[command], said, re.MULTILINE), said
+
+
+def test_hart_that_the_firmware_has(in_stressfs):
+    assert "This hart has not turned on paging yet" in answer(in_stressfs, "ps", 1)
+    assert "The machine has started already" in answer(in_stressfs, "start", 1)
+
+
+def test_booted_as_far_as_advised(in_stressfs):
+    assert "of the kernel (idle-0), 0xf" in answer(in_stressfs, "explain $sp", 1)
+    assert re.search(r" 1 +0 ready .* init$", answer(in_stressfs, "ps", 2), re.M)
+    said = answer(in_stressfs, "frames")
+    assert re.search(r"#1 +\d+ bytes  boot_on_idle_stack\+", said) and "user mode" not in said, said
 
 
 def test_start(in_ls):
@@ -305,7 +340,7 @@ def test_kill(in_reserve):
 
 def test_machine_runs(in_stressfs):
     for command in "ps", "ubreak echo main":
-        assert answer(in_stressfs, command).startswith("error: The machine runs: stop it first")
+        assert answer(in_stressfs, command, -1).startswith("error: The machine runs: stop it first")
 
 
 def test_help(in_stressfs):

@@ -204,7 +204,7 @@ def test_several_harts(tmp_path):
         "python", "import gdb", "for command in 'last-write &harts', 'overflow origin':",
         "  try: gdb.execute(command)", "  except gdb.error as error: print(error)", "end"],
         "-- true")
-    assert said.count("This hart has not turned on paging yet") == 2
+    assert said.count("The kernel has not started yet: `start` lets it boot") == 2
     (tmp_path / "again").mkdir()
     said = debug(tmp_path / "again", [
         "start", "python", "import gdb", "for command in 'last-write &harts', 'overflow origin':",

@@ -98,6 +98,9 @@ def in_stack(stack, address):
 
 def in_vmalloc(address):
     arena = kernel.variable("vmalloc_general")
+    if not arena["granules"]["map"]:
+        yield "It is in the vmalloc window, which the kernel has not made yet."
+        return
     index = (address - int(arena["base"])) >> int(arena["shift"])
     if index >= int(arena["granules"]["count"]):
         yield "It is in the vmalloc window, beyond what RAM could fill."
@@ -117,7 +120,7 @@ def in_vmalloc(address):
 
 
 def in_devices(address):
-    leaf = paging.leaf(paging.kernel_root(), address)
+    leaf = paging.leaf(paging.hart_root(), address)
     machine = kernel.variable("machine")
     places = [(name, machine[name]) for name in ("uart", "plic", "test")]
     places += [(f"virtio {i}", machine["virtio"][i]) for i in range(int(machine["virtio_count"]))]
@@ -172,10 +175,8 @@ def place_of(address):
 # --- other addresses of the same frame -----------------------------------------------------------
 
 def image_alias(pa):
-    base, start = kernel.layout("IMAGE_BASE"), kernel.layout("IMAGE_PA")
-    end = int(gdb.parse_and_eval("(unsigned long)&image_end"))
-    if start <= pa < start + end - base:
-        address = pa - start + base
+    address = paging.in_image(pa)
+    if address:
         found = symbol_at(address)
         yield f"{address:#x} in the kernel image" + (f" ({found[0]})" if found else "")
 
@@ -255,9 +256,9 @@ selected hart's page table, as `ptwalk` shows it, and where else the same memory
     def show_aliases(address, pa):
         kernel.say(f"It is at pa {pa:#x}.  The same memory:")
         direct = paging.direct(pa)
-        found = [] if direct == address or not paging.leaf(paging.kernel_root(), direct) else \
+        found = [] if direct == address or not paging.leaf(paging.hart_root(), direct) else \
             [f"{direct:#x} in the direct map"]
-        found += aliases(pa)
+        found += aliases(pa) if threads.has_process() else image_alias(pa)
         for line in found:
             if not line.startswith(f"{address:#x} "):
                 kernel.say(f"  {line}")

@@ -35,6 +35,12 @@ def name_of(frame):
     return f"{function.name}+{frame.pc() - int(function.value().address):#x}"
 
 
+def caller_of(frame):
+    """The next frame, or None: the first function of a stack returns to 0."""
+    older = frame.older()
+    return older if older and older.pc() else None
+
+
 def sp_of(frame):
     return int(frame.read_register("sp")) & kernel.WORD
 
@@ -61,7 +67,7 @@ def show(frame):
     """Print the frames from that one on, as long as they are the kernel's."""
     every, last, run, number = list(stacks.every_stack()), None, None, 0
     while frame and frame.pc() >= kernel.layout("USER_END") and number < FRAMES_MAX:
-        sp, older = sp_of(frame), frame.older()
+        sp, older = sp_of(frame), caller_of(frame)
         if frame.type() == gdb.INLINE_FRAME:  # part of its caller's
             frame, number = older, number + 1
             continue

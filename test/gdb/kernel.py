@@ -74,6 +74,7 @@ def say(text=""):
 # --- the machine ---------------------------------------------------------------------------------
 
 ANOTHER = "`quit`, then `make gdb`, boots another machine."
+BOOT_ON = "`tbreak thread_idle` and `continue` let it boot until it has its first process"
 GONE = f"There is no machine: it has ended, or the connection is lost.  {ANOTHER}"
 
 
@@ -98,8 +99,18 @@ def need_kernel():
         raise gdb.GdbError("GDB has no kernel: `file build/kernel` first.")
     if not register("satp") >> 60:
         raise gdb.GdbError("This hart has not turned on paging yet, so GDB sees no kernel there: "
-                           "choose another hart (`info threads`, `thread 1`), or let it boot "
-                           "(`start`).")
+                           "choose another hart (`info threads`, `thread 1`), or `continue`."
+                           if has_started() else "The kernel has not started yet: `start` lets it "
+                           f"boot up to boot_main; {BOOT_ON}.")
+
+
+def has_started():
+    """Whether the kernel has come to its C: on its first hart, which has turned on paging."""
+    for thread in gdb.selected_inferior().threads():
+        with on_thread(thread):
+            if register("satp") >> 60:
+                return True
+    return False
 
 
 def register(name):

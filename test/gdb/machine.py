@@ -6,8 +6,6 @@ import kernel
 import programs
 from kernel import ANOTHER
 
-FIRST = 0x1000  # where QEMU's harts begin
-
 
 class Run(kernel.Command):
     """Say why the machine cannot be run again from here.
@@ -37,7 +35,7 @@ Usage: start"""
     def run(self, argument):
         self.no_argument(argument)
         kernel.need_machine()
-        if kernel.register("satp") >> 60 or int(gdb.newest_frame().pc()) != FIRST:
+        if kernel.has_started():
             raise gdb.GdbError("The machine has started already: `continue` lets it go on.  To "
                                f"begin again: {ANOTHER}")
         gdb.execute("tbreak boot_main")

@@ -25,6 +25,18 @@ def direct(pa):
     return kernel.layout("DIRECT_BASE") + pa
 
 
+def in_image(pa):
+    """Where the kernel image shows a physical address, or None."""
+    base, start = kernel.layout("IMAGE_BASE"), kernel.layout("IMAGE_PA")
+    end = int(gdb.parse_and_eval("(unsigned long)&image_end"))
+    return pa - start + base if start <= pa < start + end - base else None
+
+
+def table_at(pa):
+    """Where a page table can be read.  That of the boot is in the image, before the direct map."""
+    return in_image(pa) or direct(pa)
+
+
 def alias(va):
     """The physical address of one in the direct map, or None."""
     base = kernel.layout("DIRECT_BASE")
@@ -75,7 +87,7 @@ def walk(root, va):
         steps.append(Step(level, where, kernel.words(where, 1)[0], va))
         if not steps[-1].valid or steps[-1].leaf:
             break
-        table = direct(frame_of(steps[-1].entry))
+        table = table_at(frame_of(steps[-1].entry))
     return steps
 
 
@@ -87,7 +99,7 @@ def leaf(root, va):
 
 def hart_root():
     """The root of the page table that the selected hart uses."""
-    return direct((kernel.register("satp") & (1 << 44) - 1) << 12)
+    return table_at((kernel.register("satp") & (1 << 44) - 1) << 12)
 
 
 def kernel_root():
@@ -154,7 +166,7 @@ to."""
             thread = threads.thread_of(threads.parse_pid(given[1]))
             root, whose = root_of(thread), threads.who(thread)
         else:
-            root, whose = hart_root(), f"hart {self.index()}"
+            root, whose = hart_root(), self.of_hart()
         last = show_walk(root, va, whose)
         if last.leaf:
             kernel.say(f"{va:#x} is at pa {last.pa:#x}.")
@@ -162,9 +174,9 @@ to."""
             kernel.say(f"{va:#x} is not mapped.")
 
     @staticmethod
-    def index():
+    def of_hart():
         hart = threads.here()
-        return int(hart["index"]) if hart else "that is selected"
+        return f"hart {int(hart['index'])}" if hart else "this hart"
 
     def complete(self, text, word):
         return threads.complete_pids(word) if " " in text.lstrip() else gdb.COMPLETE_EXPRESSION

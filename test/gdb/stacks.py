@@ -79,8 +79,7 @@ def every_stack():
     """All slots that are taken, in order of address."""
     window, table = kernel.variable("kstack_window"), kernel.variable("kstacks")
     if not table:
-        raise gdb.GdbError("The kernel has made no stack yet: let it boot (`start`, or "
-                           "`continue`).")
+        raise gdb.GdbError(f"The kernel has made no stack yet: {kernel.BOOT_ON}.")
     count, type_, start = int(window["granules"]["count"]), kernel.struct("kstack"), int(table)
     bits = kernel.read(int(window["granules"]["map"]), (count + 63) // 64 * 8)
     for index in range(count):

@@ -14,7 +14,7 @@ def harts():
     """The kernel's harts, by index."""
     count = int(kernel.variable("hart_count"))
     if not count:
-        raise gdb.GdbError("The kernel knows no hart yet: let it boot (`start`, or `continue`).")
+        raise gdb.GdbError(f"The kernel knows no hart yet: {kernel.BOOT_ON}.")
     every = kernel.variable("harts")
     return [every[i] for i in range(count)]
 
@@ -22,6 +22,8 @@ def harts():
 def here():
     """The selected hart, or None while it is not the kernel's."""
     number = kernel.register("mhartid")
+    if not kernel.variable("hart_count"):
+        return None
     return next((hart for hart in harts() if int(hart["id"]) == number), None)
 
 
@@ -114,11 +116,16 @@ def waits_in(thread):
 
 # --- processes -----------------------------------------------------------------------------------
 
+def has_process():
+    """Whether the kernel has booted as far as to make its first one."""
+    return bool(kernel.variable("pids")["slots"])
+
+
 def processes():
     """All processes, zombies included, by pid."""
     pids = kernel.variable("pids")
-    if not pids["slots"]:
-        raise gdb.GdbError("The kernel has no process yet: let it boot (`start`, or `continue`).")
+    if not has_process():
+        raise gdb.GdbError(f"The kernel has no process yet: {kernel.BOOT_ON}.")
     reserved = int(kernel.variable("reserved").address)
     pointers = kernel.words(int(pids["slots"]), int(pids["mask"]) + 1)
     found = [kernel.at(pointer, kernel.struct("process"))
