@@ -52,6 +52,8 @@ COMMANDS := tools kernel image qemu watch demo bench profile sharing stack-budge
   lint-size lint-style lint-warnings lint-layers lint-budget lint-instructions lint-headers \
   lint-clang lint-shell compile_commands.json doctor clean help
 
+# On WSL each shell has a NAME, which is the machine's.
+$(if $(filter environment,$(origin NAME)),$(eval override NAME :=))
 # Whatever was typed is taken as it is: make expands no $(shell ...) in it.  This comes before the
 # first shell, since from 4.4 on make hands its variables to each.
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command%,$(origin $(v))),$(v)))

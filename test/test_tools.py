@@ -235,6 +235,14 @@ def test_doctor_bad_choice():
     (["EXTRA_PROGRAMS=a/x.c b/x.c"], "two of one name"),
     (["qmeu"], "there is no command qmeu"),
     (["docs"], "there is no command docs"),
+    (["run-nosuch"], "make run-nosuch: the disk has no program nosuch, only bench cat "),
+    (["run-mkfs"], "make run-mkfs: the disk has no program mkfs, only "),
+    (["run-"], "make run-: a name is missing, one of bench cat "),
+    (["record-nosuch"], "make record-nosuch: the disk has no program nosuch, only bench "),
+    (["record", "NAME=nosuch"], "NAME=nosuch: the disk has no program nosuch, only bench "),
+    (["profile", "NAME=nosuch"], "NAME=nosuch: the disk has no program nosuch, only bench "),
+    (["gdb", "APPEND=nproc=9 -- /nosuch x"], "APPEND=nproc=9 -- /nosuch x: the disk has no "),
+    (["qemu", "APPEND=-- nosuch"], "APPEND=-- nosuch: the disk has no program nosuch, only "),
     (["test/host"], "there is no command test/host"),
     (["vm/page.c"], "there is no command vm/page.c"),
     (["QEMU=", "qemu"], "QEMU= is empty"),
@@ -267,6 +275,26 @@ def test_a_folder_gets_its_mark_first(tmp_path):
     build = tmp_path / "b"
     assert run("make", f"{build}/extra/list", f"BUILD={build}").returncode == 0
     assert run("test/tools/folder", "make", build).returncode == 0
+
+
+def test_make_runs_what_the_disk_has(tmp_path):
+    """Not only the programs of user/, and not only what make has put there."""
+    (tmp_path / "other.c").touch()
+    (tmp_path / "_built").touch()
+    (tmp_path / "kitty").touch()
+    guest.make_disk(tmp_path / "fs.img", tmp_path / "kitty")
+    for words in (["run-built", f"EXTRA_FILES={tmp_path}/_built"], ["record-kitty"],
+                  ["run-other", f"EXTRA_PROGRAMS={tmp_path}/other.c"],
+                  ["qemu", "APPEND=x -- -p /kitty"], ["qemu", "APPEND=--"]):
+        done = run("make", "-n", *words, f"BUILD={tmp_path}")
+        assert done.returncode == 0, done.stdout[-1000:]
+    assert "no program kitten, only bench" in run("make", "run-kitten", f"BUILD={tmp_path}").stdout
+
+
+def test_name_of_the_machine():
+    """WSL has it in the environment."""
+    assert "say NAME=program" in run("make", "profile", NAME="laptop").stdout
+    assert "laptop" not in run("make", "-n", "record", NAME="laptop").stdout
 
 
 def test_make_takes_what_is_right():
