@@ -107,6 +107,7 @@ def test_name_is_needed():
     assert done.returncode and "say NAME=program" in done.stdout
 
 
-def test_file_that_cannot_be_written(tmp_path):
+def test_file_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("QEMU", "/no/qemu")
     done = profile("true", json=tmp_path / "no" / "folder.json")
     assert done.returncode == 1 and "cannot be written: nothing was measured" in done.stdout
