@@ -52,8 +52,8 @@ def test_known_lines(found):
     lock = line_of(rows["fork"], "process_lock")
     assert lock["both_write"] and lock["same_bytes"] and not lock["seldom"]
     assert {"owner", "taken"} <= set(lock["fields"]["process_lock"])
-    assert {"process_create", "process_exit"} <= set(lock["writers"])
-    assert "last" in line_of(rows["exec"], "pids")["fields"]["pids"]
+    assert {"process_create", "process_wait"} <= set(lock["writers"])
+    assert "pid_reserve" in line_of(rows["exec"], "pids")["writers"]
     assert "lock" in line_of(rows["open"], "inodes")["fields"]["inodes"]
     assert not any("process_lock" in line["objects"] for line in rows["pipe"]["shared"])
     for row in rows["fork"], rows["exec"]:

@@ -137,7 +137,7 @@ class Objects:
         self.types = Types(elf)
         self.symbols = sorted((s['st_value'], s['st_size'], s.name) for s in
                               elf.get_section_by_name('.symtab').iter_symbols()
-                              if s['st_info']['type'] == 'STT_OBJECT')
+                              if s['st_info']['type'] == 'STT_OBJECT' or s.name.startswith('.LC'))
         self.starts = [s[0] for s in self.symbols]
         frames = next(start for start, _, name in self.symbols if name == 'frames')
         self.page_structs, self.first, self.count = (self.word(frames + i) for i in (0, 8, 16))
@@ -204,7 +204,7 @@ class Objects:
         start, size, name = self.symbols[i] if i >= 0 else (0, 0, '')
         if not start <= address < start + max(size, 1):
             return 'image', f'{address:#x}'
-        name = name.split('.')[0]  # of a static in a function
+        name = name.split('.')[0] or 'constant'  # of a static in a function; clang's have none
         die = self.types.variables.get(start)
         return name, self.types.field(self.types.of(die), address - start) if die else ''
 
