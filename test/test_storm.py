@@ -179,6 +179,8 @@ def test_provoke_room(boot, growing, grows):
     for room in (2000, 9000):
         r = boot(f"provoke room={room} usertests -q fork-tree", kernel=kernel)
         assert "ALL TESTS PASSED" in r.output and not r.records, r.explain()
+    r = boot("provoke room=9008 provoke -n 2 EXHAUST_STACK", kernel=kernel)
+    assert [k["hi"] - k["lo"] for k in r.records] == [9008, 9008], r.explain()
     # In guest time, since a tick would overflow as well, and leave a reserve that is enough.
     r = boot("provoke room=400 ls", kernel=kernel, extra=["-icount", "shift=0"])
     assert r.code == 255 and r.records[0]["verdict"] == "killed", r.explain()
