@@ -149,16 +149,19 @@ def test_image(boot, tmp_path, geometry):
     assert set(after.names(after.names()["sub"])) == {".", "..", "made"}
 
 
-def test_root_directory_of_whole_blocks(boot, tmp_path):
+@pytest.mark.parametrize("blocks", [1, 12])
+def test_root_directory_of_whole_blocks(boot, tmp_path, blocks):
     """The stock tool rounds its size up from a whole block too: the last block is a hole."""
     image = with_programs(["ls", "echo > new"])
-    while len(image.entries[1]) < 64:
-        image.add(f"empty{len(image.entries[1])}", b"")
+    names = blocks * 64 - len(image.entries[1])
+    empty, _ = image.add("empty1", b"", links=names)
+    image.entries[1] += [(empty, f"empty{n}") for n in range(2, names + 1)]
     path = image.finish(tmp_path / "fs.img")
-    assert Reader(path).inode(1)[2] == 2 * BLOCK and Reader(path).inode(1)[3][1] == 0
+    _, _, size, addrs = Reader(path).inode(1)
+    assert size == (blocks + 1) * BLOCK and addrs[blocks] == 0
     check(path)
     output, after = run(boot, path, "sh 0")
-    assert "\nempty63 " in output and "new" in after.names()
+    assert f"\nempty{names} " in output and "new" in after.names()
 
 
 def test_devices(boot, tmp_path):

@@ -237,6 +237,39 @@ def size_without_block(disk):
     disk.inode(BIG, 8, "<I", 20481)
 
 
+def wide(disk, blocks, entry):
+    """Make /wide, whose size is of more blocks than it has: the last is not there.  In its table
+    there is the entry, if any."""
+    inum, names = disk.mkdir("wide"), (blocks - 1) * 64 - 2
+    disk.entries[inum] += [(FILE, f"n{i}") for i in range(names)]
+    disk.inode(FILE, 6, "<h", 2 + names)
+    disk.inode(inum, 8, "<I", blocks * BLOCK)
+    if entry is not None:
+        disk.inode(inum, 12 + 12 * 4, "<I", 290)
+        disk.later(290 * BLOCK, "<I", entry)
+        disk.mark(290)
+
+
+@damage("")
+def last_block_of_directory(disk):
+    wide(disk, 12, None)
+
+
+@damage("")
+def last_block_and_table_of_directory(disk):
+    wide(disk, 13, None)
+
+
+@damage("block-missing", "/wide (inode 8): 13312 bytes, but block 12 of it is missing (1 in all)")
+def last_block_in_table_of_directory(disk):
+    wide(disk, 13, 0)
+
+
+@damage("block-range", "/wide (inode 8): block 12 of it is block 3, outside the data")
+def table_of_directory(disk):
+    wide(disk, 13, 3)
+
+
 @damage("", "/big (inode 3): 19 blocks lie beyond its 1024 bytes", notes="block-beyond")
 def blocks_beyond(disk):
     disk.inode(BIG, 8, "<I", 1024)

@@ -323,9 +323,10 @@ static bool claim(struct quota *q, uint32_t n, uint32_t index) {
 }
 
 // xv6's mkfs rounds the size of the root up even when its entries fill whole blocks: such a
-// directory lacks its last block.
+// directory lacks its last block, and the indirect block if that was to have only this one.
 static bool may_lack(const struct dinode *d, uint32_t n) {
-  return d->type == T_DIR && d->size % BLOCK_SIZE == 0 && n > 0 && n <= NDIRECT && n + 1 == span(d);
+  return d->type == T_DIR && d->size % BLOCK_SIZE == 0 && n + 1 == span(d) && n > 0 &&
+         n <= NDIRECT && d->addrs[n] == 0;
 }
 
 static void say_missing(struct quota *q, uint32_t from, uint32_t to) {
