@@ -174,6 +174,22 @@ def test_two_terminals(waiting, tmp_path):
     one.until("Bulwark")  # GDB has let it go on
 
 
+def test_quotes_in_gdb_args(tmp_path):
+    """As the page has them, and in the other ones; what looks like a variable is GDB's."""
+    page = (guest.TOP / "docs/gdb.md").read_text()
+    shown = re.search(r"^    make gdb GDB_ARGS='(.*)'$", page, re.M)
+    words = [f"BUILD={os.environ.get('BUILD', 'build')}", f"GDBPORT={free_port()}",
+             f"GDBINIT={tmp_path}/gdbinit", "QEMU_ARGS=-snapshot",
+             *guest.chosen("CROSS", "LLVM", "HOSTCC", "QEMU", "GDB", "PYTHON"),
+             "APPEND=-- true", f"GDB_ARGS={shown[1]} -batch -ex 'print $pc + 1' -ex print\\ 7*6"]
+    done = subprocess.run(["make", "gdb", *words], cwd=guest.TOP, env=guest.environment(),
+                          stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=guest.WALL_SECONDS, check=False)
+    assert done.returncode == 0 and "Breakpoint 1, page_init" in done.stdout, done.stdout[-3000:]
+    assert re.search(r"^\$1 = .* 0xffffffff8\w+ <page_init\+\d+>$", done.stdout, re.M)
+    assert "\n$2 = 42\n" in done.stdout
+
+
 def test_no_input(tmp_path):
     """Without a standard input GDB ends at once, and takes no other file for what was typed."""
     words = [f"BUILD={os.environ.get('BUILD', 'build')}", f"GDBPORT={free_port()}",

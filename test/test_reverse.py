@@ -134,6 +134,12 @@ def test_back_and_forth(overflowed, tmp_path):
         "report_print", "kernel_fault", "report_print", "sys_write"]
 
 
+def test_quotes_in_gdb_args(overflowed):
+    code, said = make("reverse", f"RECORDING={overflowed}",
+                      "GDB_ARGS=-batch -ex 'print $pc == report_print' -ex \"print 7 * 6\"")
+    assert code == 0 and "\n$1 = 1\n$2 = 42\n" in said, said[-3000:]
+
+
 def test_end_of_a_recording(overflowed, tmp_path):
     """There is no other fault, and going on does not bring one."""
     _, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path,

@@ -226,6 +226,8 @@ def test_doctor_bad_choice():
     (["KASAN=y", "LLVM=1"], "KASAN=y is for gcc, not for LLVM=1"),
     (["HAVE_ARCH_VMAP_STACK=n"], "VMAP_STACK=y needs HAVE_ARCH_VMAP_STACK=y (docs/vmap-stack.md)"),
     (["ARGS=-c 'ls | wc'"], "ARGS= are words between blanks"),
+    (["GDB_ARGS=-ex 'p 1", "gdb"], "GDB_ARGS=-ex 'p 1: a quote is not closed; write GDB_ARGS='W"),
+    (["QEMU_ARGS=-name \"x"], "QEMU_ARGS=-name \"x: a quote is not closed"),
     (["VMAP_STACK=n", "grade"], "make grade is about stacks with guards"),
     (["PROVOKE=n", "pictures"], "make pictures provokes faults"),
     (["VMAP_STACK=n", "KASAN=y"], "KASAN=y needs VMAP_STACK=y"),
