@@ -23,7 +23,8 @@ class Disk(Image):
     def __init__(self, **geometry):
         super().__init__(**{"size": 300, "ninodes": 64, **geometry})
         self.pokes = []
-        assert self.add("file", b"short", links=2)[0] == FILE
+        number, (self.file, *_) = self.add("file", b"short", links=2)
+        assert number == FILE
         self.big = self.add("big", bytes(range(256)) * 80)[1]
         assert self.mkdir("d") == DIR and self.mkdir("e", DIR) == INNER
         self.entries[DIR].append((FILE, "link"))
@@ -139,7 +140,25 @@ def log_anywhere(disk):
     disk.log(3, 1, 200, 300)
 
 
-@damage("log-twice", "log: it has two copies of block 250")
+@damage("super-data", "0 blocks are for data; a mount takes all behind the bitmap, from 38")
+def no_data(disk):
+    disk.super(2, 0)
+
+
+@damage("super-data block-free", "a mount takes all", "block 38: marked free, but /file (inode 2)")
+def no_data_and_more(disk):
+    disk.super(2, 0)
+    disk.unmark(38)
+
+
+@damage("super-data", "superblock: 0 of 37 blocks are for data; the bitmap at 37 leaves no room")
+def no_room_for_data(disk):
+    disk.super(1, 37)
+    disk.super(2, 0)
+
+
+@damage("log-twice", "log: it has two copies of block 250; the later one counts",
+        notes="log")
 def log_twice(disk):
     disk.log(2, 250, 250)
 
@@ -510,6 +529,35 @@ def test_log_is_installed(tmp_path):
         re.search(r'"notes": (\[.*?\n? *\{.*?\}\])', found.stdout, re.DOTALL)[1], "[]")
 
 
+def log_with_two_copies(disk):
+    """Of the first block of /file."""
+    disk.log(2, disk.file, disk.file)
+    disk.later((disk.logstart + 1) * BLOCK, "<5s", b"older")
+    disk.later((disk.logstart + 2) * BLOCK, "<5s", b"newer")
+
+
+def log_without_data(disk):
+    disk.super(2, 0)
+    disk.log(1, disk.file)
+    disk.later((disk.logstart + 1) * BLOCK, "<5s", b"newer")
+
+
+@pytest.mark.parametrize("function", [log_with_two_copies, log_without_data])
+def test_damage_that_a_mount_takes(tmp_path, function):
+    """What fsck calls damage and the kernel does not look for: both install the same."""
+    disk = Disk(size=900)
+    for name in ("init", "true"):
+        disk.add(name, (guest.BUILD / "bin" / name).read_bytes())
+    disk.add("crash", b"", kind=DEVICE, major=64)
+    function(disk)
+    path, other = disk.finish(tmp_path / "fs.img"), tmp_path / "recovered.img"
+    assert guest.fsck(path, "--recovered", other).returncode == 4
+    assert Reader(other).read("file") == b"newer"
+    r = guest.run("true", name=f"fsck-{function.__name__}", image=f"{path},snapshot=off")
+    assert r.code == 0, r.explain()
+    assert path.read_bytes() == other.read_bytes()
+
+
 @pytest.mark.parametrize("contents, text", [
     (None, "cannot open"), (b"", "0 bytes are too few"), (bytes(5000), "magic number is 0x0"),
 ])
@@ -529,12 +577,13 @@ def test_operational_errors(tmp_path):
         found = guest.fsck(path, *options)
         assert found.returncode == 8 and text in found.stderr and found.stdout == ""
     assert guest.fsck(tmp_path).returncode == 8
-    with open(path, "r+b") as file:
-        file.seek(2 * BLOCK)
-        file.write(struct.pack("<I", 99))
-    found = guest.fsck(path, "--recovered", tmp_path / "x")
-    assert found.returncode == 8 and "a mount refuses" in found.stderr
-    assert not (tmp_path / "x").exists()
+    for offset, what in (2 * BLOCK, "log"), (BLOCK + 12, "superblock"):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(struct.pack("<I", 0xFFFFFFFF))
+        found = guest.fsck(path, "--recovered", tmp_path / "x")
+        assert found.returncode == 8 and f"a mount refuses this {what}\n" in found.stderr
+        assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("words", [[], ["-x", "a"], ["a", "b"], ["--recovered"], [""]])

@@ -214,11 +214,12 @@ static void note(const char *kind, uint32_t inum, const char *format, ...) {
 // --- superblock and log ---
 
 // Every area in its place, none over another; sums are of 64 bits and cannot wrap.  Returns whether
-// the rest can be checked.
+// the rest can be checked, which is whether a mount takes it.
 static bool check_superblock(void) {
   uint64_t log_end = (uint64_t)sb.logstart + sb.nlog;
   uint64_t inode_end = sb.inodestart + blocks_for(sb.ninodes, INODES_PER_BLOCK);
   uint64_t bitmap_end = sb.bmapstart + blocks_for(sb.size, BITS_PER_BLOCK);
+  uint64_t room = bitmap_end < sb.size ? sb.size - bitmap_end : 0;
   if (sb.size > image_blocks)
     problem("super-size", 0, 1, "superblock: %u blocks, but the image has only %u", sb.size,
             image_blocks);
@@ -235,15 +236,24 @@ static bool check_superblock(void) {
   if (inode_end > sb.bmapstart)
     problem("super-inodes", 0, 1, "superblock: %u inodes from block %u reach the bitmap at %u",
             sb.ninodes, sb.inodestart, sb.bmapstart);
-  if (sb.nblocks == 0 || sb.nblocks >= sb.size || bitmap_end > sb.size - sb.nblocks)
+  if (room == 0 || sb.nblocks > room)
     problem("super-data", 0, 1,
             "superblock: %u of %u blocks are for data; the bitmap at %u leaves no room for them",
             sb.nblocks, sb.size, sb.bmapstart);
-  return problems == 0;
+  if (problems > 0)
+    return false;
+  if (sb.nblocks == 0) {
+    sb.nblocks = (uint32_t)room;
+    problem("super-data", 0, 1,
+            "superblock: 0 blocks are for data; a mount takes all behind the bitmap, from %u",
+            data_start());
+  }
+  return true;
 }
 
 // Find what is wrong with the log's header.  Its first sector has to name every block (docs/
-// file-system.md, "The log"): of a header in two sectors one may be old.
+// file-system.md, "The log"): of a header in two sectors one may be old.  Returns whether a mount
+// installs the log.
 static bool check_header(const uint32_t *header) {
   uint32_t n = header[0], before = problems;
   if (n >= sb.nlog)
@@ -256,18 +266,22 @@ static bool check_header(const uint32_t *header) {
             n);
   if (problems > before)
     return false;
+  bool taken = true;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t home = header[1 + i];
-    if (home < sb.inodestart || home >= sb.size)
+    if (home < sb.inodestart || home >= sb.size) {
       problem("log-block", 0, home, "log: it has a copy of block %u, which it may not have", home);
+      taken = false;
+    }
     for (uint32_t j = 0; j < i; j++)
       if (header[1 + j] == home)
-        problem("log-twice", 0, home, "log: it has two copies of block %u", home);
+        problem("log-twice", 0, home, "log: it has two copies of block %u; the later one counts",
+                home);
   }
-  return problems == before;
+  return taken;
 }
 
-// Install what was committed, in memory; a header that is wrong installs nothing.
+// Install what was committed, in memory; a header that a mount refuses installs nothing.
 static bool replay_log(void) {
   uint32_t *header = block(sb.logstart);
   char list[LOG_BLOCKS_MAX * 9] = "", *at = list;
@@ -771,7 +785,7 @@ static int run(const char *path, const char *recovered) {
   else if (read_image(path)) {
     bool installed = check_image();
     if (recovered && !installed)
-      fail("%s is not written: a mount refuses this superblock or log", recovered);
+      fail("%s is not written: a mount refuses this %s", recovered, seen ? "log" : "superblock");
     if (!recovered || (installed && write_recovered(recovered)))
       return problems ? DAMAGED : CLEAN;
   }
