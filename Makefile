@@ -127,13 +127,14 @@ COMMON := -std=gnu11 -O2 -g -gdwarf-4 -I. -ffreestanding -fno-omit-frame-pointer
 # gcc's -Wframe-larger-than leaves saved registers out.
 FRAME_MAX := $(if $(filter y,$(KASAN)),2032,1024)
 KGCC := -march=rv64ima_zicsr_zifencei -mabi=lp64 -Werror=stack-usage=$(FRAME_MAX) \
-  -fno-shrink-wrap -fno-tree-loop-distribute-patterns -fno-optimize-sibling-calls
+  -fno-shrink-wrap -fno-tree-loop-distribute-patterns
 KCLANG = $(eval KCLANG := -mabi=lp64 -march=rv64ima$(shell clang --target=riscv64 \
   -march=rv64ima_zicsr_zifencei -E -x c /dev/null >/dev/null 2>&1 && \
   echo _zicsr_zifencei) -Wframe-larger-than=$(FRAME_MAX) -Werror=frame-larger-than)$(KCLANG)
 KISA = $(if $(LLVM),$(KCLANG) -mllvm -enable-shrink-wrap=false,$(KGCC))
-KFLAGS := $(COMMON) -Werror=vla -Werror=alloca -I$(B)/include -DFRAME_MAX=$(FRAME_MAX) \
-  $(foreach v,VMAP_STACK KSTACK_GROW KASAN LOCKDEP PROVOKE,-D$(v)=$(if $(filter y,$($(v))),1,0))
+KFLAGS := $(COMMON) -fno-optimize-sibling-calls -Werror=vla -Werror=alloca -I$(B)/include \
+  -DFRAME_MAX=$(FRAME_MAX) $(foreach v,VMAP_STACK KSTACK_GROW KASAN LOCKDEP PROVOKE, \
+  -D$(v)=$(if $(filter y,$($(v))),1,0))
 CHECK_FLAGS := -fsanitize=kernel-address --param asan-stack=1 --param asan-globals=1 \
   --param asan-instrumentation-with-call-threshold=0 -fasan-shadow-offset=$(shell \
   sed -n 's/^.define SHADOW_OFFSET LAYOUT_UL(\(.*\))/\1/p' vm/layout.h)
