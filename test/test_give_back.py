@@ -11,9 +11,10 @@ import sys
 import guest
 import pytest
 
-sys.path.insert(0, str(guest.TOP / "test/grade"))
+sys.path[:0] = [str(guest.TOP / "test/grade"), str(guest.TOP / "test/tools")]
 
 import machine  # noqa: E402
+from calltree import Code  # noqa: E402
 
 TIMES = 50
 STACK_SIZE = 16384
@@ -42,13 +43,6 @@ CHANGES = [
     ("unlink", "inode_write"), ("unlink", "inode_update"), ("unlink", "log_end"),
     ("write", "inode_write"), ("write", "bitmap_alloc"), ("write", "inode_update"),
 ]
-
-
-def calls(stop, at, function):
-    """Return whether the instruction at that address is a jal to the function."""
-    word = int.from_bytes(stop.table().read_virtual(at, 4), "little")
-    offset = (word >> 20 & 0x7fe) | (word >> 9 & 0x800) | (word & 0xff000) | -(word >> 31 << 20)
-    return word & 0xfff == 0xef and at + offset == function
 
 
 def starts(call):
@@ -106,14 +100,16 @@ def test_given_back(tmp_path, symbols, call, place):
 def test_doomed_call_closes(tmp_path, symbols):
     """One that overflows as it frees the ring of a pipe goes on in the reserve.  An interrupt does
     not end it between the record and the memory of the pipe."""
+    code = Code(guest.KERNEL)
+
     def interrupt(vm):
         vm.until(symbols["pipe_free"])
         frees = vm.until(symbols["kfree"])
         sp, back = frees.sp, frees.x[1]
         vm.write(frees, "sp", sp // STACK_SIZE * STACK_SIZE + 16)
         vm.write(vm.until(back), "sp", sp)
-        vm.until(next(at for at in range(back, back + 400, 4)
-                      if calls(vm.at, at, symbols["kfree"])))
+        vm.until(next(at for at, function in code.calls()
+                      if at >= back and function == symbols["kfree"]))
         vm.write(vm.at, "sip", 2)
     output = disturb(tmp_path, symbols, "close", interrupt)
     assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
