@@ -3,6 +3,7 @@
 the hostile images."""
 
 import json
+import os
 import re
 import shutil
 import struct
@@ -572,10 +573,8 @@ def test_no_file_system(tmp_path, contents, text):
 
 def test_operational_errors(tmp_path):
     path = shutil.copy(guest.IMAGE, tmp_path / "fs.img")
-    for options, text in ((["--recovered", path], "is the image itself"),
-                          (["--recovered", tmp_path / "no" / "x"], "cannot write")):
-        found = guest.fsck(path, *options)
-        assert found.returncode == 8 and text in found.stderr and found.stdout == ""
+    found = guest.fsck(path, "--recovered", tmp_path / "no" / "x")
+    assert found.returncode == 8 and "cannot write" in found.stderr and found.stdout == ""
     assert guest.fsck(tmp_path).returncode == 8
     for offset, what in (2 * BLOCK, "log"), (BLOCK + 12, "superblock"):
         with open(path, "r+b") as file:
@@ -584,6 +583,30 @@ def test_operational_errors(tmp_path):
         found = guest.fsck(path, "--recovered", tmp_path / "x")
         assert found.returncode == 8 and f"a mount refuses this {what}\n" in found.stderr
         assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name, other", [
+    ("fs.img", "./fs.img"), ("fs.img", "d/fs.img"), ("fs.img", "symbolic"), ("fs.img", "hard"),
+    ("fs.img.tmp", "fs.img"), ("fs.img.tmp", "d/fs.img"), ("fs.img", "link"),
+])
+def test_recovered_over_the_image(tmp_path, name, other):
+    """By any name, also that of the file in which the result is collected."""
+    path = tmp_path / name
+    disk = Disk()
+    disk.log(1, disk.file)
+    before = disk.finish(path).read_bytes()
+    (tmp_path / "d").symlink_to(".")
+    (tmp_path / "symbolic").symlink_to(name)
+    (tmp_path / "link.tmp").symlink_to(name)
+    os.link(path, tmp_path / "hard")
+    there = sorted(tmp_path.iterdir())
+    for recovered in other, tmp_path / other:
+        done = subprocess.run([guest.BUILD / "fsck", "--recovered", recovered, name],
+                              cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 8 and "is the image itself" in done.stderr, done.stderr
+        assert done.stdout == "" and sorted(tmp_path.iterdir()) == there
+        assert path.read_bytes() == before
+    assert (tmp_path / "symbolic").is_symlink()
 
 
 @pytest.mark.parametrize("words", [[], ["-x", "a"], ["a", "b"], ["--recovered"], [""]])

@@ -9,9 +9,12 @@
 // I1. A number from the image is an index only after it was compared with what it indexes.
 // I2. Directories are walked without recursion: a damaged image can have any depth, and loops.
 //
-// abi.h has a struct stat and O_ flags of its own, so only headers of standard C fit beside it.
+// abi.h has a struct stat and O_ flags of its own, so beside it only headers of standard C fit, and
+// that of the host's stat.
 
+#define stat guest_stat
 #include "kern/lib/abi.h"
+#undef stat
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the disk format is little-endian");
 _Static_assert(sizeof(struct dinode) == 64, "layout of an inode");
@@ -672,11 +676,9 @@ static bool read_image(const char *path) {
   return read;
 }
 
-// Write what the next mount finds, once the log is in place.  The file is whole or not there.
-static bool write_recovered(const char *path) {
-  size_t length = strlen(path) + sizeof(".tmp");
-  char *temporary = allocate(length, 1);
-  snprintf(temporary, length, "%s.tmp", path);
+// Write what the next mount finds, once the log is in place, to path by way of the temporary file.
+// The file is whole or not there.
+static bool write_recovered(const char *path, const char *temporary) {
   FILE *f = fopen(temporary, "wb");
   bool written = f && fwrite(image, BLOCK_SIZE, image_blocks, f) == image_blocks;
   if (f && fclose(f) != 0)
@@ -687,8 +689,13 @@ static bool write_recovered(const char *path) {
       remove(temporary);
     written = false;
   }
-  free(temporary);
   return written;
+}
+
+// Return whether both names lead to one file.
+static bool is_same_file(const char *one, const char *other) {
+  struct stat a, b;
+  return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 // --- results ---
@@ -779,17 +786,32 @@ static bool parse(int argc, char *argv[], bool *json, const char **recovered, co
   return *path && **path;
 }
 
+// Write what was checked.  The image stays as it is, so neither file may be it.
+static bool recover(const char *path, const char *recovered, bool installed) {
+  size_t length = strlen(recovered) + sizeof(".tmp");
+  char *temporary = allocate(length, 1);
+  snprintf(temporary, length, "%s.tmp", recovered);
+  bool written = false;
+  if (is_same_file(recovered, path))
+    fail("--recovered %s is the image itself, which stays as it is: name another file", recovered);
+  else if (is_same_file(temporary, path))
+    fail("--recovered %s would begin as %s, which is the image itself: name another file",
+         recovered, temporary);
+  else if (!installed)
+    fail("%s is not written: a mount refuses this %s", recovered, seen ? "log" : "superblock");
+  else
+    written = write_recovered(recovered, temporary);
+  free(temporary);
+  return written;
+}
+
 static int run(const char *path, const char *recovered) {
-  if (recovered && strcmp(recovered, path) == 0)
-    fail("--recovered %s is the image itself, which stays as it is: name another file", path);
-  else if (read_image(path)) {
-    bool installed = check_image();
-    if (recovered && !installed)
-      fail("%s is not written: a mount refuses this %s", recovered, seen ? "log" : "superblock");
-    if (!recovered || (installed && write_recovered(recovered)))
-      return problems ? DAMAGED : CLEAN;
-  }
-  return FAILED;
+  if (!read_image(path))
+    return FAILED;
+  bool installed = check_image();
+  if (recovered && !recover(path, recovered, installed))
+    return FAILED;
+  return problems ? DAMAGED : CLEAN;
 }
 
 int main(int argc, char *argv[]) {
