@@ -761,6 +761,9 @@ def test_an_image_in_use(family, tmp_path, first, second):
     assert run("test/tools/unused", "-r", image).returncode == (0 if first else 1), one.members()
     (tmp_path / "options").write_text("-DVMAP_STACK=1\n")
     assert run("make", "clean", f"BUILD={tmp_path}").returncode == 2 and image.exists()
+    checked = run("make", "fsck", f"IMAGE={image}").stdout
+    assert f"in use by process {one.top.pid} " in checked and "end that one\n" in checked
+    assert "Error 8\n" in checked
 
 
 def test_gdb_shares_the_image_with_readers(family, tmp_path):

@@ -55,7 +55,7 @@ model: tools
 fsck: $(B)/fsck
 	@image=$(call quote,$(or $(IMAGE),$(B)/fs.img)); \
 	  [ -e "$$image" ] || { echo "make: there is no $$image to check" >&2; exit 8; }; \
-	  test/tools/unused "$$image" && $(B)/fsck "$$image"
+	  test/tools/unused -o "$$image" || exit 8; $(B)/fsck "$$image"
 
 # Every moment at which the power can fail: docs/power-cuts.md.
 crash: kernel image
