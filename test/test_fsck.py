@@ -425,8 +425,22 @@ def orphans(disk):
     disk.inode(disk.mkdir(None), 6, "<h", 0)
 
 
-@damage("orphan-names", "inode 8: it has no links, so the next mount frees it, and has 1 names",
-        notes="orphan")
+@damage("lost lost", "inode 65535: no links: it was open when the machine stopped, and the next",
+        "inode 65536: no links, and no mount frees it: its number is above 65535",
+        "inode 65599: 1 link, but no directory names it", notes="orphan", size=4400, ninodes=65600)
+def numbers_of_more_than_16_bits(disk):
+    for inum, links in (65535, 0), (65536, 0), (65599, 1):
+        disk.next_inode = inum
+        disk.add(None, b"open", links=links)
+
+
+@damage("size", "inode 8: no links: it was open when the machine stopped\n", notes="orphan")
+def orphan_that_stays(disk):
+    inum, _ = disk.add(None, b"open", links=0)
+    disk.inode(inum, 8, "<I", 274433)
+
+
+@damage("orphan-names", "inode 8: a directory without links, but with 1 name", notes="orphan")
 def full_orphan(disk):
     orphan = disk.mkdir(None)
     disk.add("in", b"a file", orphan)

@@ -502,12 +502,35 @@ static void check_directory(uint32_t dir) {
               sorted[i - 1]->inum, sorted[i]->inum);
     }
   if (d->nlink == 0 && n > 0)
-    problem("orphan-names", dir, 0, "it has no links, so the next mount frees it, and has %u names",
-            n);
+    problem("orphan-names", dir, 0, "a directory without links, but with %u name%s", n,
+            n == 1 ? "" : "s");
   free(sorted);
 }
 
 // --- links ---
+
+// Return whether a mount can free the inode, once it has no links: it loads only sound ones.
+static bool can_be_freed(const struct dinode *d) {
+  bool sound = d->type >= T_DIR && d->type <= T_DEVICE && is_possible(d) &&
+               (d->type != T_DIR || d->size % sizeof(struct dirent) == 0);
+  for (uint32_t i = 0; i <= NDIRECT; i++)
+    sound &= d->addrs[i] == 0 || is_data(d->addrs[i]);
+  return sound;
+}
+
+// A mount frees what has neither links nor names, but it counts inodes with 16 bits, as entries do.
+static void check_unnamed(uint32_t inum) {
+  const struct dinode *d = inode(inum);
+  if (d->nlink != 0)
+    problem("lost", inum, 0, "%d link%s, but no directory names it", d->nlink,
+            d->nlink == 1 ? "" : "s");
+  else if (inum > UINT16_MAX)
+    problem("lost", inum, 0, "no links, and no mount frees it: its number is above %u", UINT16_MAX);
+  else
+    note("orphan", inum, "no links: it was open when the machine stopped%s",
+         can_be_freed(d) ? ", and the next mount frees it" : "");
+  walk(inum, true);
+}
 
 // A directory's links are its name and the .. of each directory in it.
 static void check_links(uint32_t inum) {
@@ -516,19 +539,11 @@ static void check_links(uint32_t inum) {
   if (d->type == 0)
     return;
   s->names += inum == ROOT_INO;  // nothing names the root; its own .. counts
-  if (s->names == 0) {
-    if (d->nlink == 0)
-      note("orphan", inum,
-           "no links: it was open when the machine stopped, and the next mount "
-           "frees it");
-    else
-      problem("lost", inum, 0, "%d link%s, but no directory names it", d->nlink,
-              d->nlink == 1 ? "" : "s");
-    walk(inum, true);
-  } else if (d->nlink < 0 || (uint32_t)d->nlink != s->names + s->inside) {
+  if (s->names == 0)
+    check_unnamed(inum);
+  else if (d->nlink < 0 || (uint32_t)d->nlink != s->names + s->inside)
     problem("links", inum, 0, "%d link%s, not %u: names %u, directories in it %u", d->nlink,
             d->nlink == 1 ? "" : "s", s->names + s->inside, s->names, s->inside);
-  }
 }
 
 // .. is where the directory stands.
