@@ -181,6 +181,14 @@ def test_shell(boot, tmp_path):
         ("true" + " | true" * 40, "too many |"),
         ("cd nowhere", "cannot cd to nowhere"),
         ("cat < nothing", "cannot open nothing"),
+        ("ln nothing n", "ln: cannot give nothing the name n: the first is not there"),
+        ("ln . n", "ln: cannot give . the name n: a directory has only one name"),
+        ("ln cat ls", "ln: cannot give cat the name ls: the second is there already"),
+        ("ln cat no/n", "ln: cannot give cat the name no/n: no such place"),
+        ("rm nothing", "rm: cannot remove nothing: it is not there"),
+        ("mkdir full full/d; rm full", "rm: cannot remove full: a directory must be empty"),
+        ("mkdir ls", "mkdir: cannot make ls: it is there already"),
+        ("mkdir no/d", "mkdir: cannot make no/d: no such place"),
     ],
 )
 def test_shell_complains(shell_complaints, line, message):

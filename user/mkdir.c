@@ -10,7 +10,9 @@ int main(int argc, char *argv[]) {
     die("usage: mkdir directory...");
   for (int i = 1; i < argc; i++)
     if (mkdir(argv[i]) < 0) {
-      fprintf(2, "mkdir: cannot make %s\n", argv[i]);
+      struct stat st;
+      fprintf(2, "mkdir: cannot make %s: %s\n", argv[i],
+              stat(argv[i], &st) == 0 ? "it is there already" : "no such place, or no room");
       failed = 1;
     }
   return failed;

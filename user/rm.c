@@ -10,7 +10,11 @@ int main(int argc, char *argv[]) {
     die("usage: rm file...");
   for (int i = 1; i < argc; i++)
     if (unlink(argv[i]) < 0) {
-      fprintf(2, "rm: cannot remove %s\n", argv[i]);
+      struct stat st;
+      fprintf(2, "rm: cannot remove %s: %s\n", argv[i],
+              stat(argv[i], &st) < 0 ? "it is not there"
+              : st.type == T_DIR     ? "a directory must be empty"
+                                     : "the disk cannot be written");
       failed = 1;
     }
   return failed;
