@@ -80,6 +80,7 @@ def test_typed(tmp_path):
 def test_name(tmp_path):
     code, said = make("record", "NAME=echo", "ARGS=one two", f"RECORDING={tmp_path}/r")
     assert code == 0 and "\none two\n" in said.replace("\r", ""), said[-3000:]
+    assert f"`make reverse RECORDING={tmp_path}/r` debugs it" in said, said[-3000:]
 
 
 def stuck_at_first(tmp_path):
