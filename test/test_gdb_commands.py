@@ -263,10 +263,11 @@ def test_hart_that_the_firmware_has(in_stressfs):
 
 
 def test_booted_as_far_as_advised(in_stressfs):
-    assert "of the kernel (idle-0), 0xf" in answer(in_stressfs, "explain $sp", 1)
-    assert re.search(r" 1 +0 ready .* init$", answer(in_stressfs, "ps", 2), re.M)
+    """On whichever hart comes there first."""
+    assert re.search(r"of the kernel \(idle-\d\), 0xf", answer(in_stressfs, "explain $sp", 1))
+    assert re.search(r" 1 +0 \w+ .* init$", answer(in_stressfs, "ps", 2), re.M)
     said = answer(in_stressfs, "frames")
-    assert re.search(r"#1 +\d+ bytes  boot_on_idle_stack\+", said) and "user mode" not in said, said
+    assert re.search(r"#1 +\d+ bytes  boot_\w+\+", said) and "user mode" not in said, said
 
 
 def test_start(in_ls):
