@@ -122,6 +122,8 @@ REFUSED = {
         "ps 3": "Usage: ps.",
         "explain": "Usage: explain ADDRESS.",
         "explain nosuch": 'No symbol "nosuch" in current context.',
+        "explain frame": 'No symbol "frame" in current context: it is kernel_fault::frame.',
+        "explain $nosuch": "$nosuch has no value.",
         "ptwalk 0 7": "No process has pid 7: `ps` lists them.",
         "ptwalk 0 init": "init is no pid: a number is (`ps` lists them).",
         "ptwalk 0x8000000000": "0x8000000000 is not canonical",

@@ -384,14 +384,30 @@ def test_stale_pointer(planted, tmp_path):
 
 
 def test_corrupted_return_address(tmp_path):
-    """The function has returned to 0x6161...: its frame was just above sp."""
+    """The function has returned to 0x6161...: its frame was just above sp.  And the other examples
+    of the page."""
+    first, *others = re.findall(r"`last-write\s([^A-Z`][^`]*)`", PAGE)
+    assert first == "f->sp-8" and others
     code, said = make("record-provoke", "ARGS=CORRUPT_STACK", f"RECORDING={tmp_path}/r")
     assert code == 0, said[-3000:]
     code, said = make("reverse", f"RECORDING={tmp_path}/r", folder=tmp_path,
-                      commands=["last-write f->sp-8", "backtrace 2"])
+                      commands=[f"last-write {first}", "backtrace 2",
+                                *(f"last-write {one}" for one in others)])
     assert code == 0 and "Fault of class unmapped: pid 2 (provoke) on hart 0, in 0x6161" in said
     assert re.search(r"last store to .* is in overrun\+\d+ \(kern/provoke/frames.c:", said), said
     assert re.search(r"^#1 .* in corrupt ", said, re.M)
+    assert said.count("The last store to 0x") == 1 + len(others)
+    assert "is in print_set_sink+" in said
+
+
+def test_value_that_is_no_address(overflowed, tmp_path):
+    """The answer says how to ask for the variable itself."""
+    code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path,
+                      commands=["last-write f->past"])
+    assert code and "`last-write &(f->past)` looks for the store to f->past itself." in said, said
+    code, said = make("reverse", f"RECORDING={overflowed}", folder=tmp_path,
+                      commands=["last-write &(f->past)"])
+    assert code == 0 and "is in kernel_fault+" in said, said[-3000:]
 
 
 def test_origin(overflowed, tmp_path):

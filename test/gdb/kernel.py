@@ -14,6 +14,7 @@ import gdb
 TOP = Path(__file__).resolve().parents[2]
 WORD = (1 << 64) - 1
 ERRORS = (gdb.error, gdb.GdbError)
+FRAMES = 32  # in which a name is looked for
 
 
 class Command(gdb.Command):
@@ -248,11 +249,31 @@ def linked(head, type_, field):
             raise gdb.GdbError("A list of the kernel has no end: its memory is damaged.")
 
 
+def other_frame(error):
+    """What to add where GDB knows no such name: how a function that runs has it."""
+    match = re.match(r'No symbol "(\w+)" in current context', error)
+    frame = gdb.newest_frame() if match else None
+    for _ in range(FRAMES):
+        if not frame:
+            break
+        try:
+            frame.read_var(match[1])
+            return f": it is {frame.name()}::{match[1]}"
+        except (ValueError, *ERRORS):
+            frame = frame.older()
+    return ""
+
+
 def address_of(expression):
     """The number that an expression of the user's stands for; of a function or an array, where."""
     if not expression:
         raise gdb.GdbError("An address is missing, such as $sp or &harts.")
-    value = gdb.parse_and_eval(expression)
+    try:
+        value = gdb.parse_and_eval(expression)
+    except gdb.error as error:
+        raise gdb.GdbError(f"{str(error).rstrip('.')}{other_frame(str(error))}.") from None
+    if value.type.code == gdb.TYPE_CODE_VOID:
+        raise gdb.GdbError(f"{expression} has no value.")
     if value.type.strip_typedefs().code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY,
                                             gdb.TYPE_CODE_STRUCT):
         value = value.address

@@ -89,11 +89,15 @@ def runner():
     return threads.who(thread) if thread else "the kernel, before its first thread"
 
 
+class Unwritten(gdb.GdbError):
+    """No store was made there."""
+
+
 def last_store(address, size, before):
     """Go back to the last store to a place, of those before that many instructions."""
     found = [store for store in stores(address, size) if store.count < before]
     if not found:
-        raise gdb.GdbError(f"No hart has stored to {address:#x} up to here: it holds what it held "
+        raise Unwritten(f"No hart has stored to {address:#x} up to here: it holds what it held "
                            "at the start, or a device wrote it.")
     go(found[-1])
 
@@ -190,7 +194,13 @@ device is not."""
             raise self.wrong()
         need_recording()
         address = kernel.address_of(argument)
-        last_store(address, WORD_SIZE - address % WORD_SIZE, where())
+        try:
+            last_store(address, WORD_SIZE - address % WORD_SIZE, where())
+        except Unwritten as error:
+            if gdb.parse_and_eval(argument).address is None:
+                raise
+            raise Unwritten(f"{error}  `last-write &({argument})` looks for the store to "
+                            f"{argument} itself.") from None
         pc = int(gdb.newest_frame().pc())
         kernel.say(f"The last store to {address:#x} is in {place_in_words(pc)}, by {runner()}.  It "
                    "is about to happen.")
