@@ -11,13 +11,14 @@ struct inode;
 
 // Open the path, creating a file under O_CREATE; flags as in kern/lib/abi.h.  *out gets a file,
 // which is in no record of the call any more, so out is where it stays.
-// Returns 0 or negative errno.  Sleeps.
+// Returns 0 or negative errno; then the file and its inode may stay in the record of the call
+// until that ends (kern/sched/held.h, I4).  Sleeps.
 int file_open(struct inode *cwd, const char *path, int flags, struct file **out);
 
 // Open the console without a name on the disk.  Boot only.  On no memory *out stays as it is.
 void file_console(struct file **out);
 
-// Make a pipe with its two ends, likewise.  Returns 0 or -ENOMEM.
+// Make a pipe with its two ends, likewise.  Returns 0 or -ENOMEM; then what was made stays there.
 int file_pipe(struct file **read_end, struct file **write_end);
 
 // Take another reference, which *at is from now on.

@@ -5,6 +5,8 @@
 // A path starts at the root when it begins with '/', else at cwd, of which the caller keeps its
 // reference.  An element is cut to DIRSIZ bytes; an empty path names cwd itself.  Every function
 // sleeps, is called with no inode locked and no transaction open, and returns 0 or negative errno.
+// After an error the references that it took may stay in the record of the system call until that
+// ends (kern/sched/held.h, I4).
 #pragma once
 
 #include "kern/fs/inode.h"

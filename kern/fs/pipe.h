@@ -7,7 +7,8 @@
 
 struct pipe;
 
-// Make a pipe with both ends open: what the pointers are from now on.  Returns 0 or -ENOMEM.
+// Make a pipe with both ends open: what the pointers are from now on.  Returns 0 or -ENOMEM; then
+// the pipe may stay in the record of the call until that ends (kern/sched/held.h, I4).
 int pipe_create(struct pipe **read_end, struct pipe **write_end);
 
 // Free a pipe that has no end any more, or a part of one.

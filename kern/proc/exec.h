@@ -25,5 +25,6 @@ int exec_args_add(struct exec_args *args, const char *string, uint64 length);
 int exec_args_add_user(struct exec_args *args, uva_t string);
 
 // Replace the running process's program by the one at path: a new space, a new user frame.  Files
-// stay open.  Sleeps.  Does not return, or returns a negative errno with the process unharmed.
+// stay open.  Sleeps.  Does not return, or returns a negative errno with the process unharmed, but
+// with what was made in the call's record until that ends (kern/sched/held.h, I4).
 int process_exec(const char *path, struct exec_args *args);

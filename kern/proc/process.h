@@ -50,7 +50,8 @@ void process_init(void);
 
 // Make a process and its thread, which will run start(NULL) in the kernel; nothing sees either yet,
 // and the process is in the call's record (kern/sched/held.h) until it is published or discarded.
-// It has no space, no file and no directory.  Returns NULL when there is no memory, or no pid.
+// It has no space, no file and no directory.  Returns NULL when there is no memory, or no pid; then
+// what was made may stay in the record until the call ends (I4 there).
 struct process *process_create(const char *name, void (*start)(void *));
 
 // Free a process that was never published, with all it has, or a zombie of the running process.
@@ -67,7 +68,8 @@ void process_replace_space(struct space *space);
 // Free a space that the call's record has.
 void process_free_space(struct space *space);
 
-// Copy the running process.  Returns the child's pid, or negative errno.
+// Copy the running process.  Returns the child's pid, or negative errno; then, too, what was
+// made may stay in the record until the call ends.
 int process_fork(void);
 
 // End the running process: give back what it holds, hand its children to init, become a zombie.

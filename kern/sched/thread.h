@@ -92,7 +92,8 @@ void thread_describe_wait(const struct thread *t, struct thread_wait *wait);
 // Make a thread that will run start(arg) in the kernel, once thread_ready is called for it.  The
 // top of its stack is reserved for a user trap frame.  The account of the running thread pays for
 // the stack of a process (pid not 0), the root account for that of a kernel thread.  start must not
-// return (use thread_exit).  Returns NULL when there is no memory or the account is at its limit.
+// return (use thread_exit).  Returns NULL when there is no memory or the account is at its limit;
+// then the struct may stay in the record of the call until that ends (kern/sched/held.h, I4).
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
 
 // Have the trap code see, as soon as interrupts are on, whether the running thread is doomed and
