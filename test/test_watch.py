@@ -167,8 +167,8 @@ def parent_of(stat):
 def gone(pids):
     """Wait until none of the processes runs."""
     end = time.monotonic() + PATIENCE
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < end, pids
+    while left := [pid for pid in pids if alive(pid)]:
+        assert time.monotonic() < end, f"these of {pids} still run: {left}"
         time.sleep(0.1)
 
 
