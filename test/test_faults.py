@@ -302,6 +302,8 @@ def test_reserve_overflows(boot, test, why):
     assert first["reserve"] == second["why"] == why
     assert first["why"] == second["reserve"] == "-" and second["verdict"] == "panic"
     assert second["hi"] == first["hi"] and second["lo"] == first["lo"] - 8192
+    guards = re.findall(r"\| guard +(\d+) B \|(  <- sp)?", r.output)  # above and below, each time
+    assert guards == [("16384", ""), ("16384", "  <- sp"), ("16384", ""), ("8192", "  <- sp")]
 
 
 @pytest.mark.parametrize("test,why", [*REASONS[2:], ("EXHAUST_FORK", "memory")])

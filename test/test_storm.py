@@ -186,3 +186,4 @@ def test_provoke_room(boot, growing, grows):
     r = boot("provoke room=400 ls", kernel=kernel, extra=["-icount", "shift=0"])
     assert r.code == 255 and r.records[0]["verdict"] == "killed", r.explain()
     assert r.records[0]["hi"] - r.records[0]["lo"] == 400
+    assert r.output.count("| not in use   15984 B |") == len(r.records), r.explain()  # no guard

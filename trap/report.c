@@ -119,31 +119,31 @@ static void print_border(uint64 address, const char *name) {
   kprintf("  %p  +----------------------+%s\n", (void *)address, name);
 }
 
-static void print_box(const struct fault *f, const char *text, uint64 bytes, uint64 from,
-                      uint64 to) {
-  uint64 address = f->frame->stval;
+static void print_box(const struct fault *f, const char *text, uint64 from, uint64 bytes) {
   kprintf("                      | %-12s %5lu B |", text, bytes);
-  if (f->sp >= from && f->sp < to)
+  if (f->sp - from < bytes)
     kprintf("  <- sp      0x%lx", f->sp);
-  if (f->class >= FAULT_GUARD_BELOW && address >= from && address < to)
-    kprintf("  <- address 0x%lx", address);
+  if (f->class >= FAULT_GUARD_BELOW && f->frame->stval - from < bytes)
+    kprintf("  <- address 0x%lx", f->frame->stval);
   kprintf("\n");
 }
 
 static void print_stack(const struct fault *f) {
-  uint64 lo = f->stack.lo, hi = f->stack.hi, sp = f->sp;
-  uint64 used = sp >= lo && sp <= hi ? hi - sp : hi - lo;
+  uint64 lo = f->stack.lo, hi = f->stack.hi;
+  uint64 end = f->sp >= lo && f->sp <= hi ? f->sp : lo;
+  // Less than a guard's where a stack begins lower (kern/provoke/room.c) or has its reserve.
+  uint64 above = ~hi % KSTACK_SIZE + 1, below = (lo - 1) % KSTACK_SIZE + 1;
   const char *guard = lo < KSTACK_BASE ? "no guard" : "guard";
   kprintf("\nIts %s, on hart %u (not to scale):\n", stack_name(f), f->hart->index);
-  print_border(hi + KSTACK_GUARD, "");
-  print_box(f, guard, KSTACK_GUARD, hi + 1, hi + KSTACK_GUARD);
+  print_border(hi + above, "");
+  print_box(f, above < KSTACK_GUARD ? "not in use" : guard, hi, above);
   print_border(hi, "  hi");
-  print_box(f, "in use", used, sp >= lo ? sp : lo, hi + 1);
-  if (sp > lo && sp <= hi)
-    print_box(f, "free", sp - lo, lo, sp);
+  print_box(f, "in use", end, hi - end);
+  if (end > lo)
+    print_box(f, "free", lo, end - lo);
   print_border(lo, "  lo");
-  print_box(f, guard, KSTACK_GUARD, lo - KSTACK_GUARD, lo);
-  print_border(lo - KSTACK_GUARD, "");
+  print_box(f, guard, lo - below, below);
+  print_border(lo - below, "");
 }
 
 // --- registers -----------------------------------------------------------------------------------
