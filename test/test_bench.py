@@ -11,14 +11,19 @@ ICOUNT = ["-icount", "shift=0"]
 bench = guest.load_script(guest.TOP / "test" / "tools" / "bench")
 
 
-@pytest.fixture(scope="module")
-def figures(tmp_path_factory):
+def measure(build, folder):
     prefix = subprocess.run([guest.TOP / "test/tools/doctor", "--cross"], check=True, text=True,
                             stdout=subprocess.PIPE).stdout.strip()
-    command = guest.arguments(mem="1G", append="nproc=10100 -- /bench", extra=ICOUNT)
-    return {**bench.guest_figures(tmp_path_factory.mktemp("bench") / "log", command),
-            **bench.entry_figures(f"{prefix}objdump", guest.KERNEL),
-            **bench.sharing_figures(guest.BUILD)}
+    command = guest.arguments(mem="1G", append="nproc=10100 -- /bench", extra=ICOUNT,
+                              kernel=build / "kernel")
+    return {**bench.guest_figures(folder / "log", command),
+            **bench.entry_figures(f"{prefix}objdump", build / "kernel"),
+            **bench.sharing_figures(build)}
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    return measure(guest.BUILD, tmp_path_factory.mktemp("bench"))
 
 
 @pytest.mark.xdist_group("figures")
@@ -28,6 +33,16 @@ def test_limit(figures, row):
     value = row.value(figures)
     assert value is not None, "not measured"
     assert row.limit is None or value <= row.limit
+
+
+@pytest.mark.long
+def test_limits_where_stacks_grow(tmp_path, capsys):
+    build = guest.beside(guest.build_growing(), tmp_path)
+    (build / "memory-trace.so").symlink_to((guest.BUILD / "memory-trace.so").resolve())
+    figures = measure(build, tmp_path)
+    assert "growth" in figures and "share-make-pipe" in figures
+    above = bench.show(figures)
+    assert above == 0, capsys.readouterr().out
 
 
 def test_page_has_every_limit():
