@@ -164,6 +164,39 @@ def test_errors(step):
     assert done.returncode == 1 and re.match(r"storm: (a step is|there is no deed) ", done.stdout)
 
 
+@pytest.mark.parametrize("step", ["100 create", "99999 create", "100 test:file-sizes"])
+def test_refused(step):
+    """A room that the kernel cannot leave is no step that was survived."""
+    done = run(f"--alone={step}", "--cpus=1")
+    assert done.returncode == 1 and done.stdout.startswith(
+        f"storm: a room of {step.split()[0]} bytes is refused: it can leave from 288 to 1"), \
+        done.stdout
+
+
+@pytest.mark.parametrize("room", ["100", "99999", "abc", "-5", "", "18446744073709551600"])
+def test_provoke_no_room(boot, room):
+    r = boot(f"provoke room={room} echo runs")
+    assert r.code == 1 and "runs" not in r.output.splitlines(), r.explain()
+    assert f"provoke: room={room} is refused: N is a number of bytes" in r.output, r.explain()
+    assert re.search(r"^FAIL: it can leave from 288 to 1\d{4} bytes$", r.output, re.MULTILINE)
+
+
+def test_room_in_interrupt(boot):
+    r = boot("provoke IN_INTERRUPT STACK_ROOM 800")
+    assert "FAIL: a handler has a stack of its own\n" in r.output, r.explain()
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_room_and_exec(boot, growing, grows):
+    """docs/storm.md: with 800 bytes provoke's own exec overflows, with 2,000 ls runs."""
+    kernel = (growing if grows else guest.BUILD) / "kernel"
+    r = boot("provoke room=800 ls", kernel=kernel, extra=["-icount", "shift=0"])
+    assert {k["name"] for k in r.records} == {"provoke"}, r.explain()
+    assert "sys_exec+0x" in r.output and "README" not in r.output, r.explain()
+    r = boot("provoke room=2000 ls", kernel=kernel, extra=["-icount", "shift=0"])
+    assert r.code == 0 and "README" in r.output and not r.records, r.explain()
+
+
 @pytest.mark.skipif(not guest.BUILD.is_relative_to(guest.TOP), reason="a folder elsewhere")
 def test_make_storm():
     done = subprocess.run(

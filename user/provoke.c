@@ -42,7 +42,7 @@ static _Noreturn void run_in_room(int fd, char *argv[]) {
     die("usage: provoke room=N PROGRAM [argument...]");
   int n = snprintf(text, sizeof(text), "STACK_ROOM %s", argv[0] + strlen("room="));
   if (write(fd, text, n) != n)
-    die("provoke: room=N is a number of bytes");
+    die("provoke: %s is refused: N is a number of bytes", argv[0]);
   close(fd);
   exec(argv[1], argv + 1);
   snprintf(path, sizeof(path), "/%s", argv[1]);

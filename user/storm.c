@@ -33,7 +33,7 @@ static int ask_kernel(const char *what, const char *bytes) {
   int n = snprintf(command, sizeof(command), "%s %s", what, bytes);
   int fd = open("/crash", O_WRONLY);
   if (fd < 0 || write(fd, command, n) != n)
-    die("storm: this kernel has no %s", what);
+    die("storm: the kernel refuses %s %s", what, bytes);
   return fd;
 }
 

@@ -131,7 +131,7 @@ static void take_room(void) {
   int n = snprintf(command, sizeof(command), "STACK_ROOM %s", room);
   int fd = open("/crash", O_WRONLY);
   if (fd < 0 || write(fd, command, n) != n)
-    die("usertests: this kernel cannot take stack away");
+    die("usertests: the kernel refuses a room of %s bytes", room);
 }
 
 static uint64 free_memory(void) {

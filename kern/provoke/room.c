@@ -30,27 +30,36 @@ static bool map_top(struct thread *t, uint64 room) {
   return true;
 }
 
-// Go back to user mode by a copy of the frame at the new top.  Nothing stands there: it must be
-// below all that runs here.
+// Go back to user mode from the call of write, which returns result.  Holds: interrupts off.
+static _Noreturn void end_call(struct trap_frame *frame, uint64 result) {
+  frame_reg(frame, REG_A0) = result;
+  trap_user_return(frame);
+}
+
+// Go back by a copy of the frame at the new top.  Nothing stands there: it must be below all that
+// runs here.  Where there can be no such room, write returns -1.
 void provoke_stack_room(char *words[]) {
-  uint64 room = ROUND_DOWN(word_number(words[0], 0), 16), sp = (uint64)__builtin_frame_address(0);
+  uint64 room = ROUND_DOWN(word_number(words[0], 0), 16);
   struct thread *t = thread_current();
-  if (room < sizeof(struct trap_frame) || t->kstack->lo + room > sp - BELOW) {
-    kprintf("FAIL: it can leave from %lu to %lu bytes\n", sizeof(struct trap_frame),
-            ROUND_DOWN(sp - BELOW - t->kstack->lo, 16));
+  struct trap_frame *old = thread_user_frame(t);
+  uint64 most = (uint64)__builtin_frame_address(0) - BELOW - t->kstack->lo;
+  irq_t irq = irq_save();
+  if (this_hart()->irq_depth) {
+    irq_restore(irq);
+    kprintf("FAIL: a handler has a stack of its own\n");
     return;
   }
-  irq_t irq = irq_save();
+  if (room < sizeof(*old) || room > most) {
+    kprintf("FAIL: it can leave from %lu to %lu bytes\n", sizeof(*old), ROUND_DOWN(most, 16));
+    end_call(old, -1);
+  }
   if (KSTACK_GROW && !map_top(t, room)) {
-    irq_restore(irq);
     kprintf("FAIL: no page for it\n");
-    return;
+    end_call(old, -1);
   }
   kstack_distrust(t->kstack);
-  const struct trap_frame *old = thread_user_frame(t);
   t->stack_hi = this_hart()->stack_hi = t->kstack->lo + room;
   struct trap_frame *frame = thread_user_frame(t);
   *frame = *old;
-  frame_reg(frame, REG_A0) = frame_reg(frame, REG_A2);  // all bytes of the command were written
-  trap_user_return(frame);
+  end_call(frame, frame_reg(frame, REG_A2));  // all bytes of the command were written
 }
