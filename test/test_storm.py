@@ -67,7 +67,7 @@ def test_end_of_a_page(growing, room, kind, times):
 def test_reserve_comes_back():
     """Calls that allocate little overflow at seventy places, most while they hold something: the
     two pages of each reserve are free again."""
-    done = run("--deeds=read write link", "--faults=0", "--cpus=1")
+    done = run("--deeds=read,write,link", "--faults=0", "--cpus=1")
     assert done.returncode == 0, done.stdout
     faults, places, survived, lost = totals(done)
     assert faults > 120 and places > 50 and survived == 100, done.stdout
@@ -158,10 +158,32 @@ def test_what_is_missing(now, leaked, lost, wrong):
 
 
 @pytest.mark.parametrize("step", ["write", "400", "x write", "400 wriet", "400/x write",
-                                  "null:fork: write"])
+                                  "null:fork: write", "400 test:nosuch", "400 write,read"])
 def test_errors(step):
     done = run(f"--alone={step}")
     assert done.returncode == 1 and re.match(r"storm: (a step is|there is no deed) ", done.stdout)
+
+
+@pytest.mark.parametrize("deeds, wrong", [
+    ("link,nosuch", "nosuch"), ("link read", "link read"), ("test:nosuch", "test:nosuch"),
+    ("", "")])
+def test_no_such_deed(deeds, wrong):
+    done = run(f"--deeds={deeds}", "--overflows=1", "--faults=0", "--cpus=1")
+    assert done.returncode == 1 and done.stdout == \
+        f"storm: there is no deed {wrong!r}: user/storm/deeds.c has them\n"
+
+
+def test_chosen_deeds(monkeypatch):
+    """What --deeds chooses, it chooses for overflows and for the other faults."""
+    chosen = []
+    monkeypatch.setattr(storm, "run", lambda options, cpus, steps, what: not chosen.append(steps))
+    monkeypatch.setattr(storm.sys, "argv", ["storm", "--deeds=link,test:exec", "--cpus=3",
+                                            "--faults=50", str(guest.BUILD)])
+    storm.main()
+    overflows, faults = chosen
+    assert {" ".join(step.names) for step in overflows} == {"link", "test:exec"}
+    assert len(faults) == 50 and all(step.is_planted for step in faults)
+    assert {" ".join(step.names) for step in faults} == {"link", "test:exec"}
 
 
 @pytest.mark.parametrize("step", ["100 create", "99999 create", "100 test:file-sizes"])
