@@ -254,6 +254,14 @@ def test_fork_bomb(boot, tmp_path, options, cpus):
     assert listing(after) == listing(before), r.explain()
 
 
+def test_full_account_where_stacks_grow(boot, tmp_path):
+    """fork asks for the room of a whole stack.  Where there is none, ps shows a full account."""
+    script = "limit 3 forkbomb stop &\nsleep 20\nps\necho > stop\n"
+    r = run_script(boot, tmp_path, script, kernel=guest.build_growing())
+    names, accounts = listing(r.output)
+    assert names.count("forkbomb") > 3 and accounts[1][1:] == (3, "3"), r.explain()
+
+
 def test_limit(boot, tmp_path):
     """The program limit: what it runs, what it refuses."""
     script = "limit\nlimit 0 ps\nlimit 2x ps\nlimit 2 nothing\nlimit 1 echo alone\n"

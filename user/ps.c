@@ -12,7 +12,7 @@ static void show_accounts(const struct process_info *p, int n) {
       k++;
     if (k < i || p[i].account == 0)
       continue;
-    printf("%7d %6d %6lu ", p[i].account, p[i].within, p[i].used / STACK_PAGES);
+    printf("%7d %6d %6lu ", p[i].account, p[i].within, (p[i].used + STACK_PAGES - 1) / STACK_PAGES);
     if (p[i].limit == ~0UL)
       printf("%6s\n", "-");
     else
