@@ -55,6 +55,19 @@ def test_page_has_every_limit():
             assert f"{row.limit:,}" in written, row.what
 
 
+def test_pages_agree():
+    """What docs/growing-stacks.md says of the usual kernel, docs/bench.md says too."""
+    bench_page = (guest.TOP / "docs" / "bench.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| ([\d,; ]+) \| [\d,; ]+ \|$",
+                      (guest.TOP / "docs" / "growing-stacks.md").read_text(), re.MULTILINE)
+    rows = {what: figures.split("; ") for what, figures in rows}
+    assert len(rows) >= 6
+    for what in rows:
+        if what.startswith(("stack ", "thread ", "fork")):
+            for figure in rows[what]:
+                assert re.search(rf"[ |]{figure}[ ;]", bench_page), f"{what}: {figure}"
+
+
 @pytest.mark.xdist_group("figures")
 def test_above_limit(figures, capsys):
     """The script says which figure is above its limit."""

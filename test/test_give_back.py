@@ -89,6 +89,12 @@ def disturb(tmp_path, symbols, call, action, times=TIMES, code=0):
     return output
 
 
+def test_page_counts_them():
+    page = " ".join((guest.TOP / "docs" / "survival.md").read_text().split())
+    functions = {place.removeprefix("after:") for _, place in PLACES + CHANGES}
+    assert f"in {len(functions)} functions, at {len(PLACES + CHANGES)} places" in page
+
+
 @pytest.mark.parametrize("call, place", PLACES + CHANGES)
 def test_given_back(tmp_path, symbols, call, place):
     """Nothing is missing afterwards, and the disk is in order."""
