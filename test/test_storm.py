@@ -7,6 +7,7 @@ import types
 
 import guest
 import pytest
+from guest import STACK
 
 storm = guest.load_script(guest.TOP / "test/tools/storm")
 
@@ -184,6 +185,22 @@ def test_chosen_deeds(monkeypatch):
     assert {" ".join(step.names) for step in overflows} == {"link", "test:exec"}
     assert len(faults) == 50 and all(step.is_planted for step in faults)
     assert {" ".join(step.names) for step in faults} == {"link", "test:exec"}
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_room_in_kstacks(boot, growing, tmp_path, grows):
+    """docs/storm.md: a child's stack is short, and what it does not have counts as used."""
+    (tmp_path / "script").write_text("kstacks -p\n")
+    image = tmp_path / "fs.img"
+    subprocess.run([guest.BUILD / "mkfs", image, *(guest.BUILD / "bin" / name for name in (
+        "init", "provoke", "sh", "kstacks")), tmp_path / "script"], check=True)
+    r = boot("provoke room=2192 sh script", image=image,
+             kernel=(growing if grows else guest.BUILD) / "kernel")
+    found = re.findall(r"^ +\d+ (sh|kstacks) .* (thread|short) .* (\d+) +(\d+)$", r.output,
+                       re.MULTILINE)
+    assert [row[:2] for row in found] == [("sh", "thread"), ("kstacks", "short")], r.explain()
+    for name, kind, now, peak in found:
+        assert STACK - 2192 < int(now) <= int(peak) <= STACK, (name, kind, now, peak)
 
 
 @pytest.mark.parametrize("step", ["100 create", "99999 create", "100 test:file-sizes"])
