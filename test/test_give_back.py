@@ -5,6 +5,7 @@ The debugger's stub makes the fault: at the entry of a function that the victim'
 with "after:" where it has returned, the hart jumps to address 0.
 """
 
+import re
 import shutil
 import sys
 
@@ -119,6 +120,25 @@ def test_doomed_call_closes(tmp_path, symbols):
         vm.write(vm.at, "sip", 2)
     output = disturb(tmp_path, symbols, "close", interrupt)
     assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_spare_pages_come_back(boot, cpus):
+    """After an overflow in an interrupt handler, and as soon as there is memory again."""
+    r = boot("victim spare", cpus=cpus)
+    assert r.code == 0 and "victim: all are dead" in r.output, r.explain()
+    assert len(re.findall(r"^kstack: .* reserve=(?!-)", r.output, re.M)) == 4, r.explain()
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_asleep(boot, cpus):
+    """One that overflows on its way to sleep dies, though it has looked already whether it must."""
+    r = boot("victim asleep", cpus=cpus)
+    lines = re.findall(r"^(kstack: class=overflow|victim:) pid.(\d+) ", r.output, re.M)
+    first = dict(reversed([(pid, what) for what, pid in lines]))
+    killed = [pid for pid, what in first.items() if what != "victim:"]
+    assert r.code == 0 and len(killed) > 20 and len(first) - len(killed) > 10, r.explain()
+    assert not [pid for pid in killed if ("victim:", pid) in lines], r.explain()
 
 
 @pytest.mark.parametrize("call, places", [

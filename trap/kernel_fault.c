@@ -22,6 +22,7 @@
 #include "kern/lib/print.h"
 #include "kern/proc/give_back.h"
 #include "kern/proc/process.h"
+#include "kern/sched/runq.h"
 #include "kern/sched/thread.h"
 #include "trap/backtrace.h"
 #include "trap/report.h"
@@ -159,6 +160,8 @@ static void go_on(const struct fault *f) {
   t->sleeplocks--;
   store_relaxed(&t->killed, true);
   thread_ask_end();
+  if (t->state == THREAD_SLEEPING && !t->sleeps_through)  // it has looked at killed already
+    h->queue->left = t;
 }
 
 // Runs on the victim's own, emptied stack: give back what the call held, and exit.
@@ -172,7 +175,6 @@ static void end_victim(void) {
 void end_doomed(const struct trap_frame *frame) {
   struct hart *h = this_hart();
   struct thread *t = h->current;
-  kstack_refill();
   if (why_later(h, t, frame, (struct stack_bounds){t->stack_lo, t->stack_hi}))
     return;
   t->stack_lo = h->victim_lo = kstack_mapped(t->kstack);

@@ -70,6 +70,7 @@ static void interrupt(const struct trap_frame *frame) {
   default:
     panic("interrupt of unknown cause 0x%lx", frame->scause);
   }
+  kstack_refill();
   h->irq_depth--;
 }
 
@@ -114,10 +115,8 @@ bool trap_kernel_interrupt(struct trap_frame *frame) {
     end_doomed(frame);
   // A thread at the end of its stack goes on instead, and dies of that or comes back: an overflow
   // in trap_preempt, with interrupts off, would be a panic.
-  uint64 lo = thread_current()->stack_lo;
-  if (KSTACK_GROW && lo > thread_current()->kstack->lo)
-    lo = thread_current()->kstack->lo;
-  return hart_must_yield() && (frame->sstatus & SSTATUS_SPIE) && (uint64)frame - lo >= PREEMPT_ROOM;
+  int64 room = (int64)((uint64)frame - thread_current()->kstack->lo);  // below 0 in the reserve
+  return hart_must_yield() && (frame->sstatus & SSTATUS_SPIE) && room >= PREEMPT_ROOM;
 }
 
 void trap_preempt(struct trap_frame *frame) {
@@ -149,7 +148,6 @@ void trap_user(struct trap_frame *frame) {
           frame->sepc, frame->scause, frame->stval);
   if (frame->scause & SCAUSE_INTERRUPT) {
     interrupt(frame);
-    kstack_refill();
   } else {
     irq_on();
     user_fault(frame);

@@ -3,6 +3,12 @@
 // victim shared: a process is killed in a transaction while another one has one open, so that the
 // file system becomes read-only.  Says what can still be done.
 //
+// victim asleep: children that have ever more of their kernel stack read a pipe in which nothing
+// comes.  Says which of them sleep, and kills these.
+//
+// victim spare: overflows that need the reserve soon after others have used it: one in an interrupt
+// handler, and one while there is no memory.  Says when both are over.
+//
 // victim CALL COUNT: COUNT processes make the call, one after another, for a test that lets the
 // kernel kill them in it.  Says how many were killed, and what is missing afterwards.
 
@@ -114,13 +120,14 @@ static int run(void (*make)(void)) {
   return status == -1;
 }
 
+static _Noreturn void provoke_here(const char *what) {
+  write(open("/crash", O_WRONLY), what, (int)strlen(what));
+  exit(0);
+}
+
 static void provoke(const char *what) {
-  int fd = open("/crash", O_WRONLY);
-  if (fork() == 0) {
-    write(fd, what, (int)strlen(what));
-    exit(0);
-  }
-  close(fd);
+  if (fork() == 0)
+    provoke_here(what);
 }
 
 static void shared(void) {
@@ -135,7 +142,68 @@ static void shared(void) {
          sync() < 0, open("/half", O_RDONLY), read(keeps, block, 1));
 }
 
+static void asleep(void) {
+  int fd[2], pids[48], n = 0, status, dead;
+  if (pipe(fd) < 0)
+    die("victim: no pipe");
+  for (; n < 48; n++)
+    if ((pids[n] = fork()) == 0) {
+      int crash = open("/crash", O_WRONLY);
+      snprintf(block, sizeof(block), "STACK_ROOM %d", 320 + 16 * n);
+      if (write(crash, block, (int)strlen(block)) > 0)
+        read(fd[0], block, 1);
+      exit(0);
+    }
+  sleep(20);
+  while ((dead = reap(&status)) > 0)
+    for (int i = 0; i < n; i++)
+      pids[i] = pids[i] == dead ? 0 : pids[i];
+  for (int i = 0; i < n; i++)
+    if (pids[i]) {
+      printf("victim: pid %d sleeps\n", pids[i]);
+      kill(pids[i]);
+      wait(&status);
+    }
+}
+
+static void without_memory(const char *what) {
+  int fd[2];
+  char c;
+  if (pipe(fd) < 0)
+    die("victim: no pipe");
+  if (fork() == 0) {
+    close(fd[1]);
+    read(fd[0], &c, 1);
+    provoke_here(what);
+  }
+  uint64 n = sbrk_all();
+  write(fd[1], "x", 1);
+  wait(NULL);
+  sbrk(-(long)n);
+  close(fd[0]);
+  close(fd[1]);
+}
+
+static void spare(void) {
+  provoke("IN_INTERRUPT EXHAUST_STACK past");
+  wait(NULL);
+  provoke("EXHAUST_SPINLOCK past");
+  wait(NULL);
+  without_memory("EXHAUST_SLEEPLOCK past");
+  provoke("EXHAUST_SPINLOCK past");
+  wait(NULL);
+  printf("victim: all are dead\n");
+}
+
 int main(int argc, char *argv[]) {
+  if (argc == 2 && strcmp(argv[1], "spare") == 0) {
+    spare();
+    return exec("/true", ARGS("true"));
+  }
+  if (argc == 2 && strcmp(argv[1], "asleep") == 0) {
+    asleep();
+    return exec("/true", ARGS("true"));
+  }
   if (argc == 2 && strcmp(argv[1], "shared") == 0) {
     shared();
     return exec("/true", ARGS("true"));

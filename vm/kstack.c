@@ -73,7 +73,6 @@ static struct kstack *make_whole(struct kstack *stack) {
   irq_t irq = irq_save();
   kstack_refill();
   bool whole = !kstack_grow(stack, stack->lo, 0);
-  kstack_refill();
   irq_restore(irq);
   if (!whole)
     kstack_free(stack);
@@ -84,6 +83,9 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
                             struct account *account) {
   if (!account_charge(account, KSTACK_PAGES))
     return NULL;
+  irq_t irq = irq_save();
+  kstack_refill();
+  irq_restore(irq);
   struct kstack_cache *c = &kstack_caches[hart_index()];
   struct kstack *stack = kstack_cache_take(c);
   if (stack) {
@@ -156,8 +158,7 @@ static uint32 missing(vaddr_t to) {
 
 bool kstack_can_extend(const struct kstack *stack, vaddr_t to) {
   assert(to >= stack->lo - KSTACK_RESERVE);
-  uint32 n = VMAP_STACK ? missing(to) : 0;
-  return n > 0 && n <= this_hart()->spares;
+  return VMAP_STACK && missing(to) - 1 < this_hart()->spares;  // if none is: a large number
 }
 
 void kstack_extend(struct kstack *stack, vaddr_t to) {

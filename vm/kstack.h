@@ -89,7 +89,8 @@ int kstack_limit(struct kstack *stack, uint64 limit);
 // lock.
 void kstack_distrust(struct kstack *stack);
 
-// Fill up this hart's spare pages, if there is memory.  Holds: interrupts off, no spin lock.
+// Fill up this hart's spare pages, if there is memory.  Every interrupt does, and kstack_alloc.
+// Holds: interrupts off, no spin lock.
 void kstack_refill(void);
 
 // Return whether this hart has the pages for kstack_extend, which does it once only.

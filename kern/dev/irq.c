@@ -11,7 +11,6 @@
 #include "kern/lib/atomic.h"
 #include "kern/lib/hart.h"
 #include "kern/lib/machine.h"
-#include "vm/kstack.h"
 #include "vm/pagetable.h"
 
 #define SOURCES 1024
@@ -80,7 +79,6 @@ void irq_software(void) {
   assert(!irq_enabled());
   csr_clear(sip, SIE_SSIE);
   panic_poll();
-  kstack_refill();  // thread_ask_end raises this, perhaps before a switch
   void (*test)(void) = PROVOKE ? load_acquire(&irq_software_test) : NULL;
   if (test)
     test();

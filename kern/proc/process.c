@@ -103,13 +103,12 @@ int process_fork(void) {
   int pid = child->pid;
   struct thread *t = child->thread;
   struct trap_frame *frame = thread_user_frame(t);
+  fpu_fork(t);
   *frame = *thread_user_frame(thread_current());
   t->space = space_create();
   if (!t->space || space_fork(t->space, frame_reg(frame, REG_SP), parent == init) < 0)
     return -ENOMEM;
-  frame->sstatus &= ~(uint64)SSTATUS_FS;  // what fpu_fork copies is loaded at the first use
   frame_reg(frame, REG_A0) = 0;
-  fpu_fork(t);
   for (int i = 0; i < FILES_MAX; i++)
     if (parent->files[i])
       file_dup(parent->files[i], &child->files[i]);

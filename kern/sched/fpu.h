@@ -16,7 +16,8 @@ bool fpu_first_use(struct trap_frame *frame);
 // Holds: interrupts off.
 void fpu_leave(struct thread *t);
 
-// Copy the running thread's floating-point state to a forked child that has not run.
+// Copy the running thread's floating-point state to a forked child that has not run.  FS is off in
+// the running thread's frame from then on.
 void fpu_fork(struct thread *child);
 
 // The running thread begins a new program, whose frame has FS off: it has used no floating point.

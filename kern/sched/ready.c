@@ -158,7 +158,6 @@ void runq_balance(struct runqueue *q) {
 }
 
 void thread_idle(void) {
-  irq_off();
   struct runqueue *q = hart_queue();  // an idle thread never moves
   uint64 bit = idle_bit(q);
   for (;;) {

@@ -19,7 +19,7 @@ void thread_place(struct thread *t, struct hart *h);
 // context.
 void thread_kill(struct thread *t);
 
-// Run the idle loop of this hart, for ever.  Called by its idle thread.
+// Run the idle loop of this hart, for ever.  Called by its idle thread.  Holds: interrupts off.
 _Noreturn void thread_idle(void);
 
 // Ask for time slices again, because this hart leaves its idle thread.  Holds: interrupts off.

@@ -19,7 +19,7 @@ struct runqueue {
   struct list ready;    // [s] threads, by run_node
   uint32 count;         // [s] of them
   struct hart *hart;    // [I]
-  struct thread *dead;  // [s] left this hart for good; the next thread frees it
+  struct thread *left;  // [s] by which the next thread came here, if that has to free or wake it
   struct thread idle;   // [I] runs when there is nothing to run; never on a list
 } __attribute__((aligned(64)));
 

@@ -61,11 +61,17 @@ static void prepare(struct runqueue *q, struct thread *prev, struct thread *next
 // Finish the switch by which the running thread came back.
 static inline void finish_switch(void) {
   struct runqueue *q = hart_queue();
-  struct thread *dead = q->dead;
-  q->dead = NULL;
+  struct thread *left = q->left;
+  if (__builtin_expect(!!left, 0)) {
+    q->left = NULL;
+    if (left->state == THREAD_SLEEPING) {  // doomed after its look at killed: wake it
+      runq_push(q, left);
+      left = NULL;
+    }
+  }
   spin_unlock_irq_off(&q->lock);
-  if (dead)
-    thread_free(dead);
+  if (left)
+    thread_free(left);
 }
 
 // Leave the running thread, whose state says why, for the next one.  Called and returns like
@@ -132,13 +138,9 @@ void thread_exit(void) {
   struct runqueue *q = hart_queue();
   spin_lock(&q->lock);
   store_relaxed(&t->state, THREAD_DEAD);
-  q->dead = t;
+  q->left = t;
   switch_away(q);
   panic("thread %d (%s) ran after its end", t->pid, t->name);
-}
-
-void thread_ask_end(void) {
-  csr_set(sip, SIE_SSIE);
 }
 
 bool thread_tick(void) {
@@ -166,9 +168,9 @@ void thread_begin(void) {
 }
 
 void thread_init_hart(void) {
-  irq_t irq = irq_save();
   struct hart *h = this_hart();
   struct thread *t = &h->queue->idle;
+  assert(!irq_enabled());
   t->stack_lo = h->stack_lo;
   t->stack_hi = h->stack_hi;
   t->kstack = kstack_at(h->stack_lo);
@@ -180,7 +182,6 @@ void thread_init_hart(void) {
   string_copy(t->name, "idle", sizeof(t->name));
   kstack_set_thread(t->kstack, &t->sp, &t->hart);
   h->current = t;
-  irq_restore(irq);
 }
 
 void thread_init(void) {

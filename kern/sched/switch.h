@@ -15,7 +15,8 @@
 struct runqueue;
 
 // Make the run queues and turn the boot flow into the idle thread of this hart.  Boot hart once;
-// each other hart calls thread_init_hart with its own idle stack in the record.
+// each other hart calls thread_init_hart with its own idle stack in the record.  Holds: interrupts
+// off.
 void thread_init(void);
 void thread_init_hart(void);
 
