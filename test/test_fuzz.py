@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+from argparse import Namespace
 
 import guest
 import pytest
@@ -77,6 +78,25 @@ END = "fuzz: nothing is missing\n"
 def test_what_is_wrong(code, output, stopped, wrong):
     found = fuzz.what_is_wrong(code, output, stopped)
     assert wrong in found and bool(found) == bool(wrong)
+
+
+def test_program_that_turns_the_machine_off(monkeypatch, tmp_path, capsys):
+    """A wrong executable may be right enough to call poweroff: the next round goes on."""
+    asked = []
+
+    def boot(_build, program, *_):
+        asked.append(program)
+        log = tmp_path / str(len(asked))
+        calls = "fuzz: round 7 after 400 calls\nfuzz: process 9 call 3: 7(0x1, 0x2, 0x0)\n"
+        log.write_text(END if "-f 8" in program else calls)
+        return 0, log, ""
+    monkeypatch.setattr(fuzz, "run", boot)
+    options = Namespace(seed=1, calls=1000, cpus=1, minutes=None, soak=False, build=guest.BUILD)
+    log, wrong = fuzz.run_on(options, "image", lambda: asked.append("pack"), {})
+    assert not wrong and log.read_text() == END
+    assert asked == ["fuzz -s 1 -n 1000 -w 1", "fuzz -s 1 -n 1000 -r 7 -w 1 -v", "pack",
+                     "fuzz -s 1 -n 600 -f 8 -w 1"]
+    assert "round 7: a program that should have been none" in capsys.readouterr().out
 
 
 @pytest.mark.long

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// fuzz [-s seed] [-n calls] [-w workers] [-t minutes] [-o] [-r round] [-v]: make system calls with
-// hostile arguments.
+// fuzz [-s seed] [-n calls] [-w workers] [-t minutes] [-o] [-f round | -r round] [-v]: make system
+// calls with hostile arguments.
 //
 // The calls are made in rounds.  In each, workers begin in an empty directory, with a pipe that
 // they share, and each makes some calls; its random numbers follow from the seed, the round and its
 // place.  With one worker no process runs beside another, and two runs print the same.  With more,
 // a killer kills some of them at random times.  -o: beside them a process overflows its kernel
-// stack, and others write files.  -r makes one round alone; -v prints each call.
+// stack, and others write files.  -f begins with that round, -r makes one alone; -v prints each
+// call.
 //
 // fuzz -i: use all that is on the disk, which may be damaged, and finally remove it.
 //
@@ -233,7 +234,7 @@ int main(int argc, char *argv[]) {
   if (argc == 6 && argv[1][0] == '@')
     make_calls_as_told(argv);
   work.seed = 1;
-  for (int c; (c = getopt(argc, argv, "s:n:w:t:or:vi")) != -1;) {
+  for (int c; (c = getopt(argc, argv, "s:n:w:t:or:f:vi")) != -1;) {
     uint64 n = strchr("ovi?", c) ? 0 : (uint64)number_of(optarg);
     options.usage |= c == '?';
     options.overflow |= c == 'o';
@@ -248,11 +249,11 @@ int main(int argc, char *argv[]) {
       options.workers = n;
     if (c == 't')
       options.ticks = n * 600;
-    if (c == 'r')
+    if (c == 'r' || c == 'f')
       options.round = n;
   }
   if (options.usage || optind != argc || options.workers < 1 || options.workers > WORKERS_MAX)
-    die("usage: fuzz [-s seed] [-n calls] [-w workers] [-t minutes] [-o] [-r round] [-v]\n"
-        "       fuzz -i");
+    die("usage: fuzz [-s seed] [-n calls] [-w workers] [-t minutes] [-o] [-f round | -r round] "
+        "[-v]\n       fuzz -i");
   return options.image ? walk_disk() : run();
 }
