@@ -6,6 +6,7 @@ given.  Its time is limited by the CPU time that QEMU has used, which a loaded m
 stretch; wall clock is the last resort.
 """
 
+import argparse
 import importlib.machinery
 import importlib.util
 import os
@@ -152,6 +153,15 @@ def fsck(image, *options):
     """Check a disk image.  Returns what fsck has printed and its exit code."""
     return subprocess.run([BUILD / "fsck", *options, image], capture_output=True, text=True,
                           errors="replace", check=False)
+
+
+def number(least, most=999_999_999):
+    """For argparse: what takes a whole number between the two."""
+    def take(text):
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text}: a whole number from {least} to {most}")
+        return int(text)
+    return take
 
 
 def load_script(path):

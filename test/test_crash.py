@@ -141,6 +141,9 @@ def test_load():
     (["SEED=1", "CUT=5"], "CUT=5: two numbers"),
     (["CUT=5.1"], "CUT= needs the SEED="),
     (["SEED=987654321", "CUT=5.1"], "there is no record in"),
+    (["POINTS=0"], "--points: 0: a whole number from 1 to 1000000\n"),
+    (["POINTS=1000001"], "--points: 1000001: a whole number"),
+    (["BOOTS=-1"], "--boots: -1: a whole number from 0 to"),
 ])
 def test_errors(words, text):
     options = [f"--{word.lower()}" for word in words]

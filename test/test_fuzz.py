@@ -3,7 +3,7 @@
 
 import re
 import subprocess
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 
 import guest
 import pytest
@@ -60,6 +60,40 @@ def test_several_at_once(more):
     """Processes on three harts share files and pipes; a killer kills some; others overflow."""
     done = run("--cpus", "3", "--calls", "10000", *more)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("text", ["", "-3", "x", "1.5", " 5", "4", "33", "1" * 10])
+def test_number(text):
+    with pytest.raises(ArgumentTypeError, match=f"^{text}: a whole number from 5 to 32$"):
+        guest.number(5, 32)(text)
+    assert guest.number(5, 32)("032") == 32 and guest.number(5)("5") == 5
+
+
+@pytest.mark.parametrize("script, option, value", [
+    ("fuzz", "--seed", -3), ("fuzz", "--calls", 0), ("fuzz", "--round", -1),
+    ("fuzz", "--minutes", 0), ("fuzz", "--cpus", 33), ("fuzz-images", "--seed", -3),
+    ("fuzz-images", "--calls", 0), ("fuzz-images", "--first", -1),
+])
+def test_numbers(script, option, value):
+    done = run(f"{option}={value}", script=script)
+    assert done.returncode == 2 and f"{option}: {value}: a whole number from " in done.stdout
+
+
+@pytest.mark.parametrize("output, when, calls", [
+    ("fuzz: it says something\n", "before the first round", 1),
+    ("fuzz: round 0 after 0 calls\nfuzz: round 1 after 400 calls\n"
+     "fuzz: inodes  164 before,  163 after, DIFFERENT\n", "round 1, after 400 calls", 401),
+])
+def test_rounds_to_repeat(tmp_path, capsys, output, when, calls):
+    """All up to the last one, where one alone would not do."""
+    options = Namespace(seed=3, calls=1000, round=None, cpus=1, soak=False,
+                        build=guest.BUILD, minutes=None)
+    log = tmp_path / "log"
+    log.write_text(output)
+    fuzz.blame(options, log, fuzz.what_is_wrong(1, output, ""), None)
+    said = capsys.readouterr().out
+    assert f"seed 3, {when}; console" in said and "None" not in said
+    assert f"repeat it: make fuzz SEED=3 CALLS={calls} CPUS=1\n" in said
 
 
 END = "fuzz: nothing is missing\n"

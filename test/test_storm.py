@@ -36,6 +36,13 @@ def test_sample(cpus):
     assert faults >= 100 and places >= 40 and survived >= 98, done.stdout
 
 
+@pytest.mark.parametrize("option, value", [
+    ("--seed", -3), ("--cpus", 0), ("--jobs", 0), ("--overflows", 0), ("--faults", -1)])
+def test_numbers(option, value):
+    done = run(f"{option}={value}")
+    assert done.returncode == 2 and f"{option}: {value}: a whole number from " in done.stdout
+
+
 @pytest.fixture(scope="module")
 def growing(tmp_path_factory):
     return guest.beside(guest.build_growing(), tmp_path_factory.mktemp("growing"))

@@ -254,6 +254,14 @@ def test_doctor_bad_choice():
     (["GDBPORT=", "gdb"], "GDBPORT= is empty"),
     (["WATCHPORT=22x", "watch"], "WATCHPORT=22x: a port, from 1 to 65535"),
     (["WATCHPORT=65536", "watch"], "WATCHPORT=65536: a port, from 1 to 65535"),
+    (["SEED=-3", "fuzz"], "SEED=-3: a number of at most nine digits"),
+    (["SEED=x", "storm"], "SEED=x: a number of at most nine digits"),
+    (["SEED=1.5", "crash"], "SEED=1.5: a number of at most nine digits"),
+    (["SEED=1234567890", "fuzz-images"], "SEED=1234567890: a number of at most nine digits"),
+    (["CALLS=0", "fuzz"], "CALLS=0: a whole number from 1 up"),
+    (["MINUTES=0", "soak"], "MINUTES=0: a whole number from 1 up"),
+    (["MINUTES=.5", "soak"], "MINUTES=.5: a whole number from 1 up"),
+    (["ROUND=-1", "fuzz-images"], "ROUND=-1: a whole number"),
 ])
 def test_make_says_what_is_wrong(words, says):
     done = run("make", *words)
@@ -301,6 +309,9 @@ def test_name_of_the_machine():
 
 def test_make_takes_what_is_right():
     """Only what it would run is printed."""
+    done = run("make", "-n", "fuzz", "SEED=0", "CALLS=", "ROUND=0")
+    assert done.returncode == 0 and '--seed "$SEED"  --round "$ROUND"' in done.stdout
+    assert run("make", "-n", "lab", "SEED=s12-34").returncode == 0
     done = run("make", "-n", "grade", "KASAN=y", "SCALE=.5", "BUILD=build/kasan", "CPUS=32")
     assert done.returncode == 0 and "TEST_TIME_SCALE=.5" in done.stdout
 
