@@ -227,6 +227,14 @@ def test_provoke_no_room(boot, room):
     assert re.search(r"^FAIL: it can leave from 288 to 1\d{4} bytes$", r.output, re.MULTILINE)
 
 
+def test_refused_by_name(boot):
+    """A test that is in the list, and one that is not."""
+    for command in ("STACK_ROOM 100", "NOTHING"):
+        r = boot(f"provoke {command}")
+        assert r.code == 1 and f"refuses this {command.split()[0]} (provoke alone" in r.output, \
+            r.explain()
+
+
 def test_room_in_interrupt(boot):
     r = boot("provoke IN_INTERRUPT STACK_ROOM 800")
     assert "FAIL: a handler has a stack of its own\n" in r.output, r.explain()

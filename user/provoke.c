@@ -32,7 +32,7 @@ static int join(int argc, char *argv[]) {
 
 static void provoke_once(int fd, const char *name, int n) {
   if (write(fd, text, n) != n)
-    die("provoke: %s is not in the list (provoke alone prints it)", name);
+    die("provoke: the kernel refuses this %s (provoke alone lists what there is)", name);
   printf("%s survived\n", name);
 }
 
