@@ -83,9 +83,6 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
                             struct account *account) {
   if (!account_charge(account, KSTACK_PAGES))
     return NULL;
-  irq_t irq = irq_save();
-  kstack_refill();
-  irq_restore(irq);
   struct kstack_cache *c = &kstack_caches[hart_index()];
   struct kstack *stack = kstack_cache_take(c);
   if (stack) {

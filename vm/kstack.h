@@ -89,7 +89,7 @@ int kstack_limit(struct kstack *stack, uint64 limit);
 // lock.
 void kstack_distrust(struct kstack *stack);
 
-// Fill up this hart's spare pages, if there is memory.  Every interrupt does, and kstack_alloc.
+// Fill up this hart's spare pages, if there is memory.  Every interrupt does, and fork.
 // Holds: interrupts off, no spin lock.
 void kstack_refill(void);
 

@@ -33,7 +33,9 @@ UNDIVIDED struct process *process_create(const char *name, void (*start)(void *)
   string_copy(p->name, name, sizeof(p->name));
   irq_t irq = spin_lock(&process_lock);
   p->pid = pid_reserve(thread_current()->kstack->account != &account_root);
-  spin_unlock(&process_lock, irq);
+  spin_unlock_irq_off(&process_lock);
+  kstack_refill();
+  irq_restore(irq);
   if (p->pid > 0)
     p->thread = thread_create(name, p->pid, start, NULL);
   if (!p->thread)
