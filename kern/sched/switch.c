@@ -143,6 +143,10 @@ void thread_exit(void) {
   panic("thread %d (%s) ran after its end", t->pid, t->name);
 }
 
+void thread_ask_end(void) {
+  csr_set(sip, SIE_SSIE);
+}
+
 bool thread_tick(void) {
   struct runqueue *q = hart_queue();
   panic_poll();

@@ -97,10 +97,8 @@ void thread_describe_wait(const struct thread *t, struct thread_wait *wait);
 struct thread *thread_create(const char *name, int pid, void (*start)(void *), void *arg);
 
 // Have the trap code see, as soon as interrupts are on, whether the running thread is doomed and
-// holds nothing any more: this raises a software interrupt.
-static inline void thread_ask_end(void) {
-  csr_set(sip, SIE_SSIE);
-}
+// holds nothing any more: this raises a software interrupt.  In kern/sched/switch.c.
+void thread_ask_end(void);
 
 // The running thread t has let go of a sleep lock, or of what counts as one.
 static inline void thread_let_go(struct thread *t) {
