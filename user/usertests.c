@@ -127,8 +127,10 @@ char *long_string(char c, int length) {
 static const char *room;  // with -r
 
 static void take_room(void) {
-  char command[32];
-  int n = snprintf(command, sizeof(command), "STACK_ROOM %s", room);
+  const char *spare = strchr(room, '/');
+  char command[48];
+  int n = snprintf(command, sizeof(command), "%s %s STACK_ROOM %d", spare ? "SPARE" : "",
+                   spare ? spare + 1 : "", atoi(room));
   int fd = open("/crash", O_WRONLY);
   if (fd < 0 || write(fd, command, n) != n)
     die("usertests: the kernel refuses a room of %s bytes", room);

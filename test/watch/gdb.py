@@ -14,6 +14,7 @@ from memory import Unreadable
 COMMAND_DATA = COMMAND_STACK = COMMAND_STATUS = COMMAND_RUNNING = COMPLETE_EXPRESSION = 0
 SYMBOL_VAR_DOMAIN, SYMBOL_STRUCT_DOMAIN = "variable", "type"
 TYPE_CODE_FUNC, TYPE_CODE_ARRAY, TYPE_CODE_STRUCT = "function", "array", "struct"
+TYPE_CODE_VOID = "void"  # no value here has it
 WORD = (1 << 64) - 1
 
 
@@ -110,6 +111,9 @@ class Frame:
 
     def __eq__(self, other):
         return (self.hart, self.depth) == (other.hart, other.depth)
+
+    def read_var(self, name):
+        raise ValueError(name)  # nothing here knows the variables of functions
 
     def pc(self):
         return State.harts[self.hart]["frames"][self.depth][0]
