@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import types
 
 import guest
 import pytest
@@ -47,6 +48,14 @@ def test_header(runner):
     assert header == {"Title": "x: y", "Loses": "a.one  b.*"}
     with pytest.raises(runner.Bad):
         runner.read_header("just words\n--- a/f\n")
+
+
+def test_what_time_decides(runner, capsys):
+    """Only a case that a mutant must lose, or that it may not, is wrong."""
+    for lost, good in (["a"], True), (["a", "b"], True), (["b"], False), (["a", "c"], False):
+        verdict = types.SimpleNamespace(problem="", lost=dict.fromkeys(lost, "why"), seconds=1)
+        assert runner.print_row("01-x", "x", verdict, {"a"}, "", {"b"}) == good
+    assert capsys.readouterr().out.count("though") == 2
 
 
 def test_right_kernels_lose_nothing(runner, tmp_path):
