@@ -127,7 +127,7 @@ def test_spare_pages_come_back(boot, cpus):
     """After an overflow in an interrupt handler, and as soon as there is memory again."""
     r = boot("victim spare", cpus=cpus)
     assert r.code == 0 and "victim: all are dead" in r.output, r.explain()
-    assert len(re.findall(r"^kstack: .* reserve=(?!-)", r.output, re.M)) == 4, r.explain()
+    assert len(re.findall(r"^kstack: .* reserve=(?!-)", r.output, re.M)) == 18, r.explain()
 
 
 @pytest.mark.parametrize("cpus", [1, 3])

@@ -166,7 +166,8 @@ static void asleep(void) {
     }
 }
 
-static void without_memory(const char *what) {
+// Start a child that does that when a byte comes through the pipe of which this returns the end.
+static int ready_to(const char *what) {
   int fd[2];
   char c;
   if (pipe(fd) < 0)
@@ -176,22 +177,29 @@ static void without_memory(const char *what) {
     read(fd[0], &c, 1);
     provoke_here(what);
   }
-  uint64 n = sbrk_all();
-  write(fd[1], "x", 1);
-  wait(NULL);
-  sbrk(-(long)n);
   close(fd[0]);
-  close(fd[1]);
+  return fd[1];
+}
+
+static void go(int fd) {
+  write(fd, "x", 1);
+  close(fd);
+  wait(NULL);
 }
 
 static void spare(void) {
+  int fd = ready_to("EXHAUST_SPINLOCK past");
   provoke("IN_INTERRUPT EXHAUST_STACK past");
   wait(NULL);
-  provoke("EXHAUST_SPINLOCK past");
-  wait(NULL);
-  without_memory("EXHAUST_SLEEPLOCK past");
-  provoke("EXHAUST_SPINLOCK past");
-  wait(NULL);
+  go(fd);
+  for (int i = 0; i < 8; i++) {  // a tick in between would bring new pages, too
+    fd = ready_to("EXHAUST_SLEEPLOCK past");
+    uint64 n = sbrk_all();
+    go(fd);
+    sbrk(-(int)n);
+    provoke("EXHAUST_SPINLOCK past");
+    wait(NULL);
+  }
   printf("victim: all are dead\n");
 }
 
