@@ -110,6 +110,30 @@ def test_which_rounds_count(monkeypatch):
     assert found["lines"] == 2 and found["rounds"] == [7, 7]
 
 
+def test_thread_that_moves(monkeypatch, capsys):
+    """A round more on one hart and one less on the other is no figure: it runs again."""
+    monkeypatch.syspath_prepend(guest.TOP / "test/tools")
+    tool = guest.load_script(guest.TOP / TOOL)
+    rounds = [(3, 1), (1, 3), (2, 2)]
+
+    def measure(_):
+        trace = tool.Trace(types.SimpleNamespace(start=0, names=[tool.BEGIN, tool.END]), None,
+                           ["all"], 2)
+        for hart, count in enumerate(rounds.pop(0)):
+            for _ in range(count):
+                for pc in 0, 4:
+                    trace.record(pc, 0, hart, 0, 0)
+        return tool.report(trace)
+
+    monkeypatch.setattr(tool, "measure", measure)
+    assert tool.measure_in_place(None)["operations"][0]["rounds"] == [1, 1]
+    assert capsys.readouterr().err.count("runs again") == 2
+    rounds[:] = [(3, 1)] * 9
+    with pytest.raises(tool.Moved, match="have begun"):
+        tool.measure_in_place(None)
+    assert len(rounds) == 6
+
+
 def test_file_that_cannot_be_written(tmp_path):
     done = sharing(tmp_path / "no" / "folder.json", QEMU="/no/qemu")
     assert done.returncode == 1 and "cannot be written: nothing was measured" in done.stdout
