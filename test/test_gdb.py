@@ -103,13 +103,14 @@ def test_panic_waits_for_the_debugger(tmp_path):
     assert "The machine waits for the debugger." in (tmp_path / "log").read_text()
 
 
-def test_stepi_goes_where_the_hart_goes(tmp_path):
+@pytest.mark.parametrize("command", ["stepi", "nexti"])
+def test_step_goes_where_the_hart_goes(tmp_path, command):
     """Into the kernel by an ecall, and out of it by an sret; a step in C leaves faults out."""
     until = ("python\nwhile '{}' not in gdb.execute('x/i $pc', to_string=True): "
              "gdb.execute('stepi', to_string=True)\nend")
     output = debug(tmp_path, ["ubreak echo write", "continue", "delete", until.format("ecall"),
                               "stepi", "info registers pc", "tbreak trap_kernel_returns_to",
-                              "continue", until.format("sret"), "print/x $sepc", "stepi",
+                              "continue", until.format("sret"), "print/x $sepc", command,
                               "print/x $pc", "show osabi"], "-- echo hello", cpus=1)
     assert re.search(r"^pc +\S+\s+\S+ <trap_entry>$", output, re.M), output[-3000:]
     went, came = re.findall(r"^\$\d+ = (\S+)$", output, re.M)

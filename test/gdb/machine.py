@@ -50,15 +50,16 @@ class NeedMachine(kernel.Command):
     def run(self, argument):
         kernel.need_machine()
         programs.again()
-        Steps.by_machine(argument == "stepi")
+        Steps.by_machine(argument == "stepi" or argument == "nexti" and leaves_kernel())
 
 
 class Steps(kernel.Command):
-    """Let GDB choose again how it steps: after a `stepi`.
+    """Let GDB choose again how it steps: after a `stepi` or `nexti`.
 
 GDB steps by a breakpoint where it expects the next instruction, as on Linux.  So a `step` does not
 see the faults and interrupts on its way; but an instruction that faults, or an sret, would run on.
-For `stepi` the machine steps: what GDB lets it do on a system that it does not know."""
+For `stepi`, and a `nexti` at an sret, the machine steps: what GDB lets it do on a system that it
+does not know."""
 
     name, hidden = "bulwark-steps", True
     machine = False
@@ -73,6 +74,16 @@ For `stepi` the machine steps: what GDB lets it do on a system that it does not 
         self.by_machine(False)
 
 
+def leaves_kernel():
+    """Say whether the next instruction is an sret."""
+    try:
+        frame = gdb.newest_frame()
+        [instruction] = frame.architecture().disassemble(frame.pc())
+    except gdb.error:  # the harts run, or the pc is wild
+        return False
+    return instruction["asm"] == "sret"
+
+
 def ended(event):
     if hasattr(event, "exit_code"):  # else GDB has left it, or killed it
         kernel.say(f"The machine has ended with exit code {event.exit_code}.  {ANOTHER}")
@@ -84,5 +95,6 @@ NeedMachine()
 Steps()
 for hooked in "continue", "step", "next", "stepi", "nexti", "finish":
     gdb.execute(f"define hook-{hooked}\nbulwark-need-machine {hooked}\nend", to_string=True)
-gdb.execute("define hookpost-stepi\nbulwark-steps\nend", to_string=True)
+for hooked in "stepi", "nexti":
+    gdb.execute(f"define hookpost-{hooked}\nbulwark-steps\nend", to_string=True)
 gdb.events.exited.connect(ended)
