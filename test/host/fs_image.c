@@ -110,10 +110,10 @@ static const char *check_directory(uint32 inum, uint32 parent) {
 }
 
 const char *image_check(void) {
-  memset(refs, 0, sizeof(refs));
-  memset(links, 0, sizeof(links));
-  memset(seen, 0, sizeof(seen));
   struct superblock *sb = image_super();
+  memset(refs, 0, sb->size * sizeof(*refs));
+  memset(links, 0, sb->ninodes * sizeof(*links));
+  memset(seen, 0, sb->ninodes * sizeof(*seen));
   if (*(uint32 *)disk->current[sb->logstart])
     return "log not empty";
   seen[ROOT_INO] = true;
