@@ -58,6 +58,26 @@ def test_what_time_decides(runner, capsys):
     assert capsys.readouterr().out.count("though") == 2
 
 
+def test_slow_case_runs_again(runner):
+    """One that the mutant should keep: with whole limits, and then it counts."""
+    status = {"a.one": "timeout", "a.two": "timeout", "b.one": "timeout", "b.two": "fail"}
+    asked = []
+
+    def grade(only="tag:core", scale=0.5):
+        asked.append((only, scale))
+        cases = status if scale < 1 else only.split(",")
+        return {case: {"status": status[case] if scale < 1 else "pass"} for case in cases}
+
+    mutant = types.SimpleNamespace(loses={"a.one"}, perhaps={"b.one"})
+    outcomes = runner.grade_patiently(mutant, grade)
+    assert asked == [("tag:core", 0.5), ("a.two", 1)]
+    assert {case: outcome["status"] for case, outcome in outcomes.items()} == {
+        **status, "a.two": "pass"}
+    mutant.loses.add("a.two")
+    runner.grade_patiently(mutant, grade)
+    assert len(asked) == 3
+
+
 def test_right_kernels_lose_nothing(runner, tmp_path):
     mutants = runner.load()
     assert sum(not mutant.loses for mutant in mutants) >= 3
