@@ -358,7 +358,7 @@ host: $(HOST_TESTS)
 WORKERS = $$(($$(nproc 2>/dev/null || echo 2) * 2))
 
 # What runs for long is started by exec, and on a leash: it ends with make, however make ends.
-test: kernel image $(HOST_TESTS) $(B)/memory-trace.so
+test: kernel image $(HOST_TESTS) $(B)/memory-trace.so $$(CALLGRAPHS)
 	@exec test/tools/leash env BUILD=$(B) $(PYTHON) -m pytest -q --dist loadgroup -n $(WORKERS) test
 
 # The script calls make again, since a kernel that does not build has a grade too: none.  Under
