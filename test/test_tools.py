@@ -590,7 +590,7 @@ SOURCES = "Makefile kernel.ld README.md boot kern trap vm user test".split()
 
 
 SKIPPED = shutil.ignore_patterns("strict", "grade", "logs", "submissions", "test", "vmap-n",
-                                 "kasan", "grow", "*.log")
+                                 "kasan", "grow", "lockdep", "provoke-n", "*.log")
 
 
 def copy_source(name, to):
