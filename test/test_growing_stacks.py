@@ -18,7 +18,7 @@ OVERFLOWS = ("EXHAUST_STACK", "EXHAUST_IRQOFF past", "EXHAUST_SPINLOCK past",
              "JUMP_FRAME 16", "JUMP_FRAME 16384", "WILD_SP lo+0 break", "WILD_SP lo+280 break")
 # Those of usertests that count whole stacks (docs/growing-stacks.md).
 WHOLE = ("inherit", "limit", "nested", "deep", "cached", "ended", "orphan")
-OTHERS = ("exact", "memory", "grow", "zombies", "refused")
+OTHERS = ("exact", "memory", "grow", "held", "zombies", "refused")
 SAMPLE = ("grow,layout.guards,layout.thread_stack,overflow.recursion,overflow.timer_frame*,"
           "overflow.in_exit,overflow.reserve_returned,not_overflow.lowest_byte,"
           "not_overflow.leading_write_*,wild_sp.odd,evidence.backtrace_overflow,hygiene.reused")

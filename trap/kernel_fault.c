@@ -156,8 +156,8 @@ static void go_on(const struct fault *f) {
     t->stack_lo = h->victim_lo;
   if (f->nobody)
     return;
+  t->sleeplocks -= !t->doomed;  // it is already, if it was denied a page before
   t->doomed = t->moved = true;
-  t->sleeplocks--;
   store_relaxed(&t->killed, true);
   thread_ask_end();
   if (t->state == THREAD_SLEEPING && !t->sleeps_through)  // it has looked at killed already

@@ -11,19 +11,19 @@
 struct account account_root = {.limit = ACCOUNT_UNLIMITED, .id = 1, .depth = 1};
 static int last_id = 1;  // [a]
 
-// Charge one account alone.  Returns false when that would pass its limit.
-static bool charge_one(struct account *account, uint64 pages) {
+// Charge one account alone.  Returns false when it has no room.
+static bool charge_one(struct account *account, uint64 pages, uint64 room) {
   uint64 used = load_relaxed(&account->used);
   do {
-    if (pages > account->limit - used)  // I1: no wrap
+    if (room > account->limit - used)  // I1: no wrap
       return false;
   } while (!compare_swap(&account->used, &used, used + pages));
   return true;
 }
 
-bool account_charge_chain(struct account *account, uint64 pages) {
+bool account_charge_chain(struct account *account, uint64 pages, uint64 room) {
   for (struct account *a = account; a; a = a->parent)
-    if (!charge_one(a, pages)) {
+    if (!charge_one(a, pages, room)) {
       for (; account != a; account = account->parent)
         fetch_sub(&account->used, pages);  // not to 0: the caller has more charged (I2)
       return false;

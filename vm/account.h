@@ -28,14 +28,15 @@ struct account {
 extern struct account account_root;
 
 // What the two functions below do, for any account: they spare users of the root a call.
-bool account_charge_chain(struct account *account, uint64 pages);
+bool account_charge_chain(struct account *account, uint64 pages, uint64 room);
 void account_return_chain(struct account *account, uint64 pages);
 
-// Charge pages to the account and to all that it lies within.  Returns false, having charged
-// nothing, when one of them would exceed its limit.  Any context.
-static inline bool account_charge(struct account *account, uint64 pages) {
+// Charge pages to the account and to all that it lies within, if each has room for that many: at
+// least pages, and more if the caller is likely to need them.  Returns false, having charged
+// nothing, when one of them has not.  Any context.
+static inline bool account_charge(struct account *account, uint64 pages, uint64 room) {
   if (account->parent)
-    return account_charge_chain(account, pages);
+    return account_charge_chain(account, pages, room);
   add_relaxed(&account->used, pages);
   return true;
 }

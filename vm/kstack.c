@@ -81,7 +81,7 @@ static struct kstack *make_whole(struct kstack *stack) {
 
 struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
                             struct account *account) {
-  if (!account_charge(account, KSTACK_PAGES))
+  if (!account_charge(account, KSTACK_BORN, KSTACK_PAGES))
     return NULL;
   struct kstack_cache *c = &kstack_caches[hart_index()];
   struct kstack *stack = kstack_cache_take(c);
@@ -89,7 +89,7 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
     add_relaxed(&c->reused, 1);
     kstack_erase(stack);
   } else if (!(stack = kstack_map(VMAP_STACK || kind != STACK_THREAD))) {
-    account_return(account, KSTACK_PAGES);
+    account_return(account, KSTACK_BORN);
     return NULL;
   }
   kasan_stack_alloc(stack, __builtin_return_address(0));
@@ -98,10 +98,8 @@ struct kstack *kstack_alloc(int pid, const char *name, enum stack_kind kind,
   stack->distrusted = false;
   stack->account = account;
   stack->account_id = account->id;
-  if (KSTACK_GROW) {
-    stack->charged = pages(stack);
-    account_return(account, KSTACK_PAGES - stack->charged);
-  }
+  if (KSTACK_GROW)
+    stack->charged = KSTACK_BORN;
   store_release(&stack->kind, kind);  // I4
   return KSTACK_GROW && kind != STACK_THREAD ? make_whole(stack) : stack;
 }
@@ -177,7 +175,7 @@ const char *kstack_grow(struct kstack *stack, vaddr_t to, uint32 keep) {
   uint32 n = missing(to);
   if (n + keep > this_hart()->spares)
     return "memory";
-  if (stack->account && !account_charge(stack->account, n))
+  if (stack->account && !account_charge(stack->account, n, n))
     return "account";
   stack->charged += stack->account ? n : 0;  // else kstack_disown, if it grows, returns too much
   kstack_extend(stack, to);

@@ -35,14 +35,16 @@ void kfree(void *p) {
 
 static void test_limit(void) {
   struct account *a, *b, *c;
-  CHECK(account_charge(&account_root, PAGES));
+  CHECK(account_charge(&account_root, PAGES, PAGES));
   CHECK(account_create(&account_root, 3 * PAGES, PAGES, &a) == 0);
   CHECK(a->used == PAGES && account_root.used == PAGES && a->parent == &account_root && a->id > 1);
-  CHECK(account_charge(a, PAGES) && account_charge(a, PAGES) && !account_charge(a, 1));
+  CHECK(account_charge(a, PAGES, PAGES) && account_charge(a, PAGES, PAGES));
+  CHECK(!account_charge(a, 1, 1));
   CHECK(account_create(a, 100 * PAGES, PAGES, &b) == 0);
-  CHECK(!account_charge(b, PAGES) && b->used == PAGES && a->used == 3 * PAGES);
+  CHECK(!account_charge(b, 1, PAGES) && b->used == PAGES && a->used == 3 * PAGES);
+  CHECK(!account_charge(b, PAGES, PAGES) && b->used == PAGES && a->used == 3 * PAGES);
   account_return(a, PAGES);
-  CHECK(account_charge(b, PAGES) && !account_charge(b, PAGES));
+  CHECK(account_charge(b, PAGES, PAGES) && !account_charge(b, PAGES, PAGES));
   CHECK(b->used == 2 * PAGES && a->used == 3 * PAGES && account_root.used == 3 * PAGES);
   account_return(a, PAGES);
   CHECK(accounts == 2 && account_create(b, 2 * PAGES, PAGES, &c) == 0 && c->id > b->id);
@@ -54,7 +56,7 @@ static void test_limit(void) {
 
 static void test_refused(void) {
   struct account *a = &account_root, *made;
-  CHECK(account_charge(a, PAGES));
+  CHECK(account_charge(a, PAGES, PAGES));
   CHECK(account_create(a, PAGES - 1, PAGES, &made) == -EINVAL);
   CHECK(account_create(a, 0, PAGES, &made) == -EINVAL);
   CHECK(account_create(a, ACCOUNT_UNLIMITED, PAGES, &made) == -EINVAL);
@@ -96,7 +98,7 @@ static void churn(struct account *owner[], uint64 seed, int steps, bool alone) {
     if (owner[to]) {
       account_return(owner[to], PAGES);
       owner[to] = NULL;
-    } else if (owner[from] && from != to && account_charge(owner[from], PAGES)) {
+    } else if (owner[from] && from != to && account_charge(owner[from], PAGES, PAGES)) {
       owner[to] = owner[from];
     }
     if (owner[from] && from != 0 && random_below(&seed, 3) == 0 &&
@@ -112,7 +114,7 @@ static void churn(struct account *owner[], uint64 seed, int steps, bool alone) {
 
 static void test_model(void) {
   struct account *owner[OWNERS] = {&account_root};
-  CHECK(account_charge(&account_root, PAGES));
+  CHECK(account_charge(&account_root, PAGES, PAGES));
   churn(owner, 1, 20000, true);
   CHECK(accounts == 0 && account_root.used == PAGES);
   account_return(&account_root, PAGES);
@@ -129,10 +131,10 @@ static void *thread_main(void *seed) {
 
 static void test_threads(void) {
   pthread_t thread[THREADS];
-  CHECK(account_charge(&account_root, PAGES));
+  CHECK(account_charge(&account_root, PAGES, PAGES));
   CHECK(account_create(&account_root, THREADS * 3 * PAGES, PAGES, &common) == 0);
   for (int i = 0; i < THREADS; i++)  // all of them before one thread may fill it
-    CHECK(account_charge(common, PAGES));
+    CHECK(account_charge(common, PAGES, PAGES));
   for (uint64 i = 0; i < THREADS; i++)
     CHECK(pthread_create(&thread[i], NULL, thread_main, (void *)(i + 7)) == 0);
   for (int i = 0; i < THREADS; i++)

@@ -219,7 +219,7 @@ int main(void) {
     ram_pages[ram_page_count++] = ram + i * PAGE_SIZE;
   kstack_init();
   CHECK((uint64)kstack_window.granules.count * SLOT_PAGES <= PAGES);
-  CHECK(account_charge(&account_root, 1));
+  CHECK(account_charge(&account_root, 1, 1));
   CHECK(account_create(&account_root, 60, 1, &limited) == 0);
   for (uint32 i = 0; i < STEPS; i++)
     step();

@@ -229,7 +229,7 @@ int main(void) {
   }
   kstack_init();
   kstack_cache_init();
-  CHECK(account_charge(&account_root, KSTACK_PAGES));
+  CHECK(account_charge(&account_root, KSTACK_PAGES, KSTACK_PAGES));
   CHECK(account_create(&account_root, LIMIT * KSTACK_PAGES, KSTACK_PAGES, &limited) == 0);
   test_cache();
   yield_every = 3;

@@ -223,20 +223,18 @@ static void ended(void) {
   run_limited(2, die_often);
 }
 
-// Have the kernel use nearly all of this process's stack.
-static void go_deep(int fd) {
-  static const char test[] = "STACK_USE 12000";
-  check(write(fd, test, sizeof(test) - 1) == sizeof(test) - 1);
-}
+static const char *past_limit;  // what has the kernel use more than the account has
 
-// Fork a child that goes deep when it is told to, says so, and waits for the end.
+// Fork a child that when it is told to has the kernel use nearly all of its stack, or goes past the
+// limit, says so, and waits for the end.
 static int fork_deep(int fd, const int told[2], const int said[2], const int end[2]) {
   char c;
   int pid = must_fork();
   if (pid == 0) {
     close(end[1]);
     read(told[0], &c, 1);
-    go_deep(fd);
+    const char *test = c == 'p' ? past_limit : "STACK_USE 12000";
+    check(write(fd, test, strlen(test)) == (int)strlen(test));
     write(said[1], "x", 1);
     exit(read(end[0], &c, 1));
   }
@@ -254,12 +252,19 @@ static void grow_to_limit(uint64 n) {
   fork_deep(fd, told, said, end);
   check(used() == 3 && write(told[1], "x", 1) == 1 && read(said[0], &c, 1) == 1);
   check(used() == 2 + STACK_PAGES && 1 + 2 * STACK_PAGES > n * STACK_PAGES);
-  check(write(told[1], "x", 1) == 1 && wait_status() == -1 && used() == 1 + STACK_PAGES);
+  check(write(told[1], "p", 1) == 1 && wait_status() == -1 && used() == 1 + STACK_PAGES);
   close(end[1]);
   check(wait_status() == 0 && used() == 1);
 }
 
 static void grown(void) {
+  past_limit = "STACK_USE 12000";
+  run_limited(2, grow_to_limit);
+}
+
+// It holds a lock: it goes on with pages that nobody pays for, and then in the reserve.
+static void grown_held(void) {
+  past_limit = "EXHAUST_SLEEPLOCK past";
   run_limited(2, grow_to_limit);
 }
 
@@ -343,6 +348,7 @@ const struct test account_tests[] = {
     {"account-memory", memory, true},
     {"account-ended", ended, false},
     {"account-grow", grown, false},
+    {"account-held", grown_held, false},
     {"account-orphan", orphaned, false},
     {"account-zombies", zombies, false},
     {"account-refused", refused, false},
