@@ -261,7 +261,7 @@ extra_source = $(foreach f,$(EXTRA_PROGRAMS),$(if $(filter $(1).c,$(notdir $(f))
 $(EXTRA:%=$(B)/extra/%.o): $(B)/extra/%.o: $$(call extra_source,$$*) $(B)/options $(B)/extra/list
 	@{ echo '#line 1 "$<"'; cat $<; } > $(new).c
 	$(call say,CC,$<)$(CC) $(EXTRA_FLAGS) -iquote $(<D) $(DEPS) -c -o $(new) $(new).c $(put)
-	@rm $(new).c
+	@sed 's|$(new)\.c|$<|' $(@:.o=).d > $(new).c && mv $(new).c $(@:.o=).d
 
 $(B)/extra/list: $(B)/options
 	@mkdir -p $(@D)

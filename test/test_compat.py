@@ -6,6 +6,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 
 import guest
 import pytest
@@ -82,6 +83,35 @@ def extra(tmp_path_factory):
 def test_source(boot, extra, program):
     r = boot(program, image=extra, cpus=2)
     assert r.code == 0, r.explain()
+
+
+@pytest.mark.xdist_group("extra")
+def test_source_that_changes(tmp_path):
+    """It is compiled again, and only then."""
+    source, build = tmp_path / "hi.c", os.environ.get("BUILD", "build")
+    (tmp_path / "other.h").write_text("int other;\n")
+    goal = guest.TOP / build / "extra" / "hi"
+    command = ["make", f"EXTRA_PROGRAMS={source}", f"BUILD={build}", f"{build}/extra/hi",
+               *guest.chosen("CROSS", "LLVM", "HOSTCC")]
+
+    def made(text):
+        if text:
+            source.write_text(f'#include "kernel/types.h"\n#include "user/user.h"\n{text}')
+        done = subprocess.run(command, cwd=guest.TOP, env=guest.environment(), text=True,
+                              check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+        return "hi.c" in done.stdout, goal.read_bytes()
+
+    program = "int main(void) { exit(%d); }\n"
+    compiled, first = made(program % 1)
+    assert compiled and made("") == (False, first)
+    compiled, second = made('#include "other.h"\n' + program % 2)
+    assert compiled and second != first
+    (tmp_path / "other.h").write_text("int other = 1;\n")
+    os.utime(tmp_path / "other.h", ns=(time.time_ns() + 10**9,) * 2)
+    assert made("")[0]
+    for path in goal.parent.glob("hi*"):
+        path.unlink()
 
 
 @pytest.mark.xdist_group("extra")
