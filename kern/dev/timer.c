@@ -35,7 +35,7 @@ struct timer {
 static struct timer timers[HART_MAX];
 static uint64 boot_time;  // [I]
 
-static void set_comparator(uint64 time) {
+void timer_set_comparator(uint64 time) {
   if (machine.has_sstc)
     asm volatile("csrw %0, %1" : : "i"(CSR_STIMECMP), "r"(time) : "memory");
   else
@@ -51,7 +51,7 @@ static void timer_program(struct timer *t) {
   assert(spin_holding(&t->lock));
   struct thread *first = first_sleeper(t);
   uint64 due = first ? first->deadline : NEVER;
-  set_comparator(due < t->slice_end ? due : t->slice_end);
+  timer_set_comparator(due < t->slice_end ? due : t->slice_end);
 }
 
 void thread_start_slices(void) {
@@ -89,7 +89,7 @@ void timer_init_hart(void) {
   t->slice_end = watch_due();
   if (boot_time == 0)
     boot_time = csr_read(time);
-  set_comparator(t->slice_end);
+  timer_set_comparator(t->slice_end);
 }
 
 uint64 timer_ticks(void) {

@@ -8,6 +8,10 @@
 // Start the timer of this hart.
 void timer_init_hart(void);
 
+// Have this hart's next timer interrupt come at that time, unless a thread goes to sleep before.
+// Holds: interrupts off.
+void timer_set_comparator(uint64 time);
+
 // Handle a timer interrupt.  Holds: interrupts off.
 void timer_interrupt(void);
 
