@@ -339,18 +339,11 @@ static void refused(void) {
 }
 
 const struct test account_tests[] = {
-    {"account-inherit", inherit, false},
-    {"account-limit", limits, false},
-    {"account-exact", exact, false},
-    {"account-nested", nested, false},
-    {"account-deep", deep, false},
-    {"account-cached", cached, false},
-    {"account-memory", memory, true},
-    {"account-ended", ended, false},
-    {"account-grow", grown, false},
-    {"account-held", grown_held, false},
-    {"account-orphan", orphaned, false},
-    {"account-zombies", zombies, false},
-    {"account-refused", refused, false},
-    {NULL, NULL, false},
+    {"account-inherit", inherit, false}, {"account-limit", limits, false},
+    {"account-exact", exact, false},     {"account-nested", nested, false},
+    {"account-deep", deep, false},       {"account-cached", cached, false},
+    {"account-memory", memory, true},    {"account-ended", ended, false},
+    {"account-grow", grown, false},      {"account-held", grown_held, false},
+    {"account-orphan", orphaned, false}, {"account-zombies", zombies, false},
+    {"account-refused", refused, false}, {NULL, NULL, false},
 };
