@@ -180,6 +180,12 @@ def chosen(*names):
     return [word for word in words if word.split("=")[0] in names]
 
 
+def same_build():
+    """Return what a command for make says so that it takes the same kernel: " NAME=value"..."""
+    return "".join(f" {word}" for word in chosen(
+        "BUILD", "VMAP_STACK", "KSTACK_GROW", "KASAN", "LOCKDEP", "CROSS", "LLVM", "MODERN", "QEMU"))
+
+
 def can_write(path):
     """Return whether the file can be made or written, without doing it."""
     path = Path(path).absolute()

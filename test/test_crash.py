@@ -58,7 +58,7 @@ def test_failure_can_be_seen_again(first):
     without = "--without-flush", "3"
     done = run("--again", "--points", "999", "--boots", "0", *without)
     assert done.returncode == 1, done.stdout + done.stderr
-    cut = re.search(rf"look at it again: make crash SEED={SEED} CUT=(\S+)\n", done.stdout)[1]
+    cut = re.search(rf"look at it again: make crash SEED={SEED} CUT=(\S+)", done.stdout)[1]
     assert run("--cut", cut, "--boots", "0", *without).stdout == done.stdout
     again = run("--cut", cut, "--boots", "0")
     assert again.returncode == 0 and again.stdout.startswith("1 power cuts"), again.stdout

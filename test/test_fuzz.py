@@ -93,7 +93,7 @@ def test_rounds_to_repeat(tmp_path, capsys, output, when, calls):
     fuzz.blame(options, log, fuzz.what_is_wrong(1, output, ""), None)
     said = capsys.readouterr().out
     assert f"seed 3, {when}; console" in said and "None" not in said
-    assert f"repeat it: make fuzz SEED=3 CALLS={calls} CPUS=1\n" in said
+    assert f"repeat it: make fuzz SEED=3 CALLS={calls} CPUS=1" in said
 
 
 END = "fuzz: nothing is missing\n"

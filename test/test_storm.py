@@ -166,10 +166,25 @@ def test_what_is_missing(now, leaked, lost, wrong):
 
 
 @pytest.mark.parametrize("step", ["write", "400", "x write", "400 wriet", "400/x write",
-                                  "null:fork: write", "400 test:nosuch", "400 write,read"])
+                                  "null:fork: write", "null:fork:0 write", "400 test:nosuch",
+                                  "400 write,read"])
 def test_errors(step):
     done = run(f"--alone={step}")
     assert done.returncode == 1 and re.match(r"storm: (a step is|there is no deed) ", done.stdout)
+
+
+def test_spare_pages_where_no_stack_grows():
+    done = run("--alone=4896/4 create", "--cpus=1")
+    assert done.returncode == 1 and done.stdout == \
+        "storm: 4896/4: spare pages are for stacks that grow: KSTACK_GROW=y\n"
+
+
+def test_command_that_repeats(monkeypatch):
+    """It takes the same kernel."""
+    monkeypatch.setenv("MAKEFLAGS", "s -- STEP=x KSTACK_GROW=y BUILD=build/grow CPUS=2")
+    outcome = storm.Outcome(storm.Step("400 write"))
+    assert storm.again(2, outcome) == \
+        "make storm STEP='400 write' CPUS=2 KSTACK_GROW=y BUILD=build/grow"
 
 
 @pytest.mark.parametrize("deeds, wrong", [
