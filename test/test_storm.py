@@ -242,6 +242,13 @@ def test_provoke_no_room(boot, room):
     assert re.search(r"^FAIL: it can leave from 288 to 1\d{4} bytes$", r.output, re.MULTILINE)
 
 
+@pytest.mark.parametrize("option", ["-n 5", "-j 2"])
+def test_provoke_many_rooms(boot, option):
+    r = boot(f"provoke {option} room=2000 echo runs")
+    assert r.code == 1 and "-j run tests, not a program" in r.output, r.explain()
+    assert "runs" not in r.output.splitlines(), r.explain()
+
+
 def test_refused_by_name(boot):
     """A test that is in the list, and one that is not."""
     for command in ("STACK_ROOM 100", "NOTHING"):

@@ -97,8 +97,11 @@ int main(int argc, char *argv[]) {
     list(fd);
     return 0;
   }
-  if (strncmp(argv[optind], "room=", 5) == 0)
+  if (strncmp(argv[optind], "room=", 5) == 0) {
+    if (count || at_once > 1)
+      die("provoke: -n and -j run tests, not a program: room=N stands alone");
     run_in_room(fd, argv + optind);
+  }
   int n = join(argc - optind, argv + optind);
   if (count || at_once > 1)
     return provoke_many(fd, argv[optind], n, count ? count : at_once, at_once);
