@@ -182,8 +182,9 @@ def chosen(*names):
 
 def same_build():
     """Return what a command for make says so that it takes the same kernel: " NAME=value"..."""
-    return "".join(f" {word}" for word in chosen(
-        "BUILD", "VMAP_STACK", "KSTACK_GROW", "KASAN", "LOCKDEP", "CROSS", "LLVM", "MODERN", "QEMU"))
+    words = chosen("BUILD", "VMAP_STACK", "KSTACK_GROW", "KASAN", "LOCKDEP", "CROSS", "LLVM",
+                   "MODERN", "QEMU")
+    return "".join(f" {word}" for word in words)
 
 
 def can_write(path):
