@@ -41,9 +41,11 @@ static void test_limit(void) {
   CHECK(account_charge(a, PAGES, PAGES) && account_charge(a, PAGES, PAGES));
   CHECK(!account_charge(a, 1, 1));
   CHECK(account_create(a, 100 * PAGES, PAGES, &b) == 0);
-  CHECK(!account_charge(b, 1, PAGES) && b->used == PAGES && a->used == 3 * PAGES);
   CHECK(!account_charge(b, PAGES, PAGES) && b->used == PAGES && a->used == 3 * PAGES);
   account_return(a, PAGES);
+  CHECK(account_charge(b, 1, PAGES) && a->used == 2 * PAGES + 1);
+  CHECK(!account_charge(b, 1, PAGES) && b->used == PAGES + 1 && a->used == 2 * PAGES + 1);
+  account_return(b, 1);
   CHECK(account_charge(b, PAGES, PAGES) && !account_charge(b, PAGES, PAGES));
   CHECK(b->used == 2 * PAGES && a->used == 3 * PAGES && account_root.used == 3 * PAGES);
   account_return(a, PAGES);
