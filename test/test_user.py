@@ -216,6 +216,17 @@ def test_init_reports_death(boot):
     assert boot("sh -c (exit").code == 2
 
 
+def test_ps_sorts_by_pid(boot, tmp_path):
+    """ps lists by pid, also when the table of pids, 512 slots here, has begun anew."""
+    script = "true\n" * 500 + "ps\n" * 20
+    r = run_script(boot, tmp_path, script, append="nproc=20")
+    lists = r.output.split("  PID PARENT STATE    HART  PAGES ACCOUNT NAME\n")[1:]
+    pids = [[int(pid) for pid in re.findall(r"^ *(\d+) .* (?:init|sh|ps)$", text, re.M)]
+            for text in lists]
+    assert pids[0][2] < 512 < pids[-1][2] and all(p[:2] == [1, 2] for p in pids), r.explain()
+    assert all(p == sorted(p) and len(p) == 3 for p in pids), r.explain()
+
+
 # --- accounts ---
 
 BOMB = """\

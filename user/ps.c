@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// ps [-m]: processes, the accounts that pay for their kernel stacks, and memory; -m: memory only.
+// ps [-m]: processes by pid, the accounts that pay for their kernel stacks, and memory; with -m
+// memory only.
 
 #include "user/user.h"
 
@@ -20,6 +21,19 @@ static void show_accounts(const struct process_info *p, int n) {
   }
 }
 
+// The kernel lists processes by the low bits of their pids (Shell sort).
+static void sort_by_pid(struct process_info *p, int n) {
+  for (int gap = n / 2; gap > 0; gap /= 2) {
+    for (int i = gap; i < n; i++) {
+      struct process_info moved = p[i];
+      int k = i;
+      for (; k >= gap && p[k - gap].pid > moved.pid; k -= gap)
+        p[k] = p[k - gap];
+      p[k] = moved;
+    }
+  }
+}
+
 static void show_processes(void) {
   static const char *states[] = {"?", "running", "ready", "sleeping", "zombie"};
   int room = procinfo(NULL, 0) + 16;  // more may appear meanwhile
@@ -31,6 +45,7 @@ static void show_processes(void) {
     die("ps: cannot list the processes (error %d)", -n);
   if (n > room)
     n = room;
+  sort_by_pid(p, n);
   printf("  PID PARENT STATE    HART  PAGES ACCOUNT NAME\n");
   for (int i = 0; i < n; i++) {
     int state = p[i].state < 0 || p[i].state > PROCESS_ZOMBIE ? 0 : p[i].state;
