@@ -642,6 +642,11 @@ class Family:
     def has(self, program, word):
         return any(line[0] == program and word in line for line in self.members().values())
 
+    def wait_for(self, *words):
+        """Wait until one has these words.  If the first ends before, say what it said."""
+        until(lambda: self.has(*words) or self.top.poll() is not None, self.members)
+        assert self.top.poll() is None, self.top.communicate(timeout=PATIENCE)[0].decode()
+
     def close(self):
         for pid in self.members():
             try:
@@ -695,8 +700,7 @@ def test_everything_ends_with_make(family, sleeper, tmp_path, command, name):
                  f"GDB={tmp_path}/gdb", f"GDBINIT={tmp_path}/gdbinit", f"GDBPORT={port}",
                  "QEMU_ARGS=-snapshot", "JOBS=2", f"LOGS={tmp_path}",
                  *guest.chosen("CROSS", "LLVM", "HOSTCC", "PYTHON"))
-    until(lambda: one.has("sleep", "86399") or one.top.poll() is not None, one.members)
-    assert one.top.poll() is None, one.top.communicate()[0].decode()
+    one.wait_for("sleep", "86399")
     one.top.send_signal(getattr(signal, f"SIG{name}"))
     until(lambda: not one.members(), one.members)
 
@@ -707,7 +711,7 @@ def test_an_interrupt_prints_no_traceback(family, sleeper, command):
     one = family("make", command, f"BUILD={os.environ.get('BUILD', 'build')}", f"QEMU={sleeper}",
                  *["NAME=true"] * (command == "profile"),
                  *guest.chosen("CROSS", "LLVM", "HOSTCC", "PYTHON"))
-    until(lambda: one.has("sleep", "86399") or one.top.poll() is not None, one.members)
+    one.wait_for("sleep", "86399")
     members = one.members()
     os.killpg(one.top.pid, signal.SIGINT)
     said = one.top.communicate(timeout=PATIENCE)[0].decode()
@@ -721,7 +725,7 @@ def test_qemu_ends_with_make(family):
     one = family("make", "run-sleep", "ARGS=100000", "QEMU_ARGS=-S",
                  f"BUILD={os.environ.get('BUILD', 'build')}",
                  *guest.chosen("CROSS", "LLVM", "HOSTCC", "QEMU"))
-    until(lambda: one.has(guest.QEMU, "-S"), one.members)
+    one.wait_for(guest.QEMU, "-S")
     one.top.kill()
     until(lambda: not one.members(), one.members)
 
@@ -730,12 +734,12 @@ def test_guests_end_with_their_tests(family, sleeper, tmp_path):
     (tmp_path / "test_one.py").write_text("import guest\ndef test_one():\n    guest.run()\n")
     for name in "TERM", "KILL":
         one = family("make", "-s", "-f", "-", QEMU=str(sleeper), PYTHONPATH="test",
-                     BUILD=str(tmp_path))
+                     PYTEST_ADDOPTS="", BUILD=str(tmp_path))
         one.top.stdin.write(f"x:\n\t@exec test/tools/leash {sys.executable} -m pytest -q -n 2 "
                             f"-p conftest -p no:cacheprovider {tmp_path}\n".encode())
         one.top.stdin.close()
         one.top.stdin = None
-        until(lambda: one.has("sleep", "86399"), one.members)
+        one.wait_for("sleep", "86399")
         one.top.send_signal(getattr(signal, f"SIG{name}"))
         until(lambda: not one.members(), one.members)
 
