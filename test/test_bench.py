@@ -41,7 +41,16 @@ def test_limits_where_stacks_grow(tmp_path, capsys):
     (build / "memory-trace.so").symlink_to((guest.BUILD / "memory-trace.so").resolve())
     figures = measure(build, tmp_path)
     assert "growth" in figures and "share-make-pipe" in figures
-    above = bench.show(figures)
+    above = bench.show(figures, (build / "options").read_text())
+    assert above == 0, capsys.readouterr().out
+
+
+def test_limits_of_stacks_that_are_blocks(tmp_path, capsys):
+    kernel = guest.build_unguarded()
+    command = guest.arguments(mem="1G", append="-- /bench stack", extra=ICOUNT, kernel=kernel)
+    figures = bench.guest_figures(tmp_path / "log", command)
+    assert "stack-cached" in figures
+    above = bench.show(figures, kernel.with_name("options").read_text())
     assert above == 0, capsys.readouterr().out
 
 
@@ -71,8 +80,10 @@ def test_pages_agree():
 @pytest.mark.xdist_group("figures")
 def test_above_limit(figures, capsys):
     """The script says which figure is above its limit."""
-    assert bench.show(figures) == 0
-    assert bench.show({**figures, "null": 133, "fork-10000": figures["fork-10"] * 3}) == 3
+    options = (guest.BUILD / "options").read_text()
+    assert bench.show(figures, options) == 0
+    much = {**figures, "null": 133, "fork-10000": figures["fork-10"] * 3}
+    assert bench.show(much, options) == 3
     lines = [line for line in capsys.readouterr().out.splitlines() if "TOO MUCH" in line]
     assert [line.split()[:2] for line in lines] == [["null", "system"], ["fork", "beside"],
                                                     ["dearest", "of"]]
