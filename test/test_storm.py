@@ -179,6 +179,16 @@ def test_spare_pages_where_no_stack_grows():
         "storm: 4896/4: spare pages are for stacks that grow: KSTACK_GROW=y\n"
 
 
+def test_fault_that_never_comes():
+    """A step alone says so, and a planted fault that nothing reaches is an error."""
+    done = run("--alone=null:file_write:999 write", "--cpus=1")
+    assert done.returncode == 1 and done.stdout.endswith(
+        "storm: null:file_write:999 has never come: write does not get there, or not so often\n")
+    done = run("--alone=4000 write", "--cpus=1")
+    assert done.returncode == 0 and done.stdout.endswith(
+        "storm: nothing has overflowed: the stack was large enough\n")
+
+
 def test_command_that_repeats(monkeypatch):
     """It takes the same kernel."""
     monkeypatch.setenv("MAKEFLAGS", "s -- STEP=x KSTACK_GROW=y BUILD=build/grow CPUS=2")
