@@ -171,7 +171,7 @@ def test_room_for_the_frame(boot, symbols):
 
 def test_fault_of_the_user_copy(boot):
     """Resolving it takes more stack than is left: interrupts are on, so only the process goes."""
-    k = check_common(boot("provoke COPY_LOW lo+416 0"))
+    k = check_common(boot("provoke COPY_LOW lo+400 0"))
     assert k["class"] == "overflow" and k["sp"] < k["lo"] + FRAME and k["why"] == "-"
 
 

@@ -47,7 +47,7 @@ CHANGES = [
 
 
 def starts(call):
-    return 2 if call in ("exit", "close", "lazy", "write", "turn") else 1
+    return 2 if call in ("exit", "close", "lazy", "write", "turn", "fill") else 1
 
 
 def disk(image):
@@ -119,6 +119,19 @@ def test_doomed_call_closes(tmp_path, symbols):
                       if at >= back and function == symbols["kfree"]))
         vm.write(vm.at, "sip", 2)
     output = disturb(tmp_path, symbols, "close", interrupt)
+    assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
+
+
+def test_doomed_fault_maps(tmp_path, symbols):
+    """One that overflows as it fills lazy memory is not ended between the page and its leaf."""
+    def interrupt(vm):
+        leaf = vm.until(symbols["prot_bits"])
+        sp, back = leaf.sp, leaf.x[1]
+        vm.write(leaf, "sp", sp // STACK_SIZE * STACK_SIZE)
+        vm.write(vm.until(back), "sp", sp)
+        vm.write(vm.at, "sip", 2)
+    output = disturb(tmp_path, symbols, "fill", interrupt)
+    assert output.count(" reserve=memory") == TIMES, output[-2500:]
     assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
 
 

@@ -52,6 +52,12 @@ static void call_lazy(void) {
   read(fd[0], page + (1 << 21), 1);
 }
 
+static void call_fill(void) {
+  char *page = sbrklazy(1 << 22);
+  uptime();
+  pipe((int *)(page + (1 << 21)));
+}
+
 static void call_exec(void) {
   exec("/true", ARGS("true"));
 }
@@ -93,6 +99,7 @@ static const struct {
     {"fork", call_fork},   {"exit", call_exit},     {"pipe", call_pipe},   {"close", call_close},
     {"lazy", call_lazy},   {"exec", call_exec},     {"open", call_open},   {"create", call_create},
     {"mkdir", call_mkdir}, {"unlink", call_unlink}, {"write", call_write}, {"turn", call_turn},
+    {"fill", call_fill},
 };
 
 static void (*find(const char *name))(void) {

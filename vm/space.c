@@ -286,8 +286,8 @@ int space_add_stack(struct space *s, uva_t *top) {
 }
 
 // Copy-on-write: give the space a page of its own at an entry with COW.  Returns 0, or -ENOMEM
-// where none was promised.
-static int cow_break(pte_t *pte) {
+// where none was promised.  Not inlined, so that it stays with what allocates.
+static __attribute__((noinline)) int cow_break(pte_t *pte) {
   void *page = pte_page(*pte), *copy = NULL;
   if (overcommit && page_refs(page) > 1 && !(copy = page_alloc()))
     return -ENOMEM;
@@ -310,8 +310,8 @@ static int cow_break(pte_t *pte) {
   return 0;
 }
 
-// Give lazy memory its page at va.
-static int lazy_fill(struct space *s, uva_t va) {
+// Give lazy memory its page at va.  Not inlined, likewise.
+static __attribute__((noinline)) int lazy_fill(struct space *s, uva_t va) {
   pte_t *pte = pagetable_ensure(s->pt, va);
   void *page = pte ? page_alloc_zeroed() : NULL;
   if (!page)

@@ -367,7 +367,7 @@ def across_interrupt(t):
 
 def across_exception(t):
     """An overflow in the page fault of a user copy.  The backtrace goes on with the copy."""
-    report = t.fault(f"provoke COPY_LOW lo+{464 if KASAN else 416} 0", "overflow")
+    report = t.fault(f"provoke COPY_LOW lo+{464 if KASAN else 400} 0", "overflow")
     names = [name for _, name, _ in unfold(backtrace(report))]
     t.expect("provoke_copy" in names, "the caller of the copy, provoke_copy, in the backtrace",
              " ".join(names))

@@ -263,7 +263,7 @@ def interrupt_relief(t):
 def copy_low(t):
     """The handler of a user copy's page fault overflows.  Returns (Report, that page fault)."""
     buffer = t.build.program("provoke")["text"]  # shared with the parent until it is written
-    watch = t.boot(f"provoke -n 1 COPY_LOW lo+416 {buffer:#x}")
+    watch = t.boot(f"provoke -n 1 COPY_LOW lo+400 {buffer:#x}")
     report = watch.report()
     on = find_trap(report).sstatus & SPIE  # whether the fault is resolved with interrupts on
     judge(report, "overflow", pid=3, verdict="killed" if on else {"killed", "panic"}, why=None,
