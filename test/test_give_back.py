@@ -157,7 +157,7 @@ def test_asleep(boot, cpus):
 @pytest.mark.parametrize("call, places", [
     ("fork", "space_fork process_discard"), ("fork", "space_fork space_destroy space_destroy"),
     ("exec", "elf_load inode_put"), ("exit", "pipe_close file_end"),
-    ("write", "bitmap_alloc sleep_unlock"),
+    ("write", "bitmap_alloc sleep_unlock"), ("turn", "copy_from_user pipe_give_turn"),
 ])
 def test_faults_again(tmp_path, symbols, call, places):
     """What cannot be given back is lost.  The victims still die, and no others."""

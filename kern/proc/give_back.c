@@ -65,7 +65,7 @@ void give_back_held(void) {
     log_fail("the transaction of a killed call cannot be ended");
     t->in_transaction = false;
   } else if (t->gives_back && t->held_count > 0) {
-    t->held_count--;
+    t->sleeplocks -= t->held[--t->held_count] % 8 == HELD_TURN;
   }
   t->gives_back = true;
   fetch_add(&fs.epoch, 1);  // what its locks guarded is read again
