@@ -171,6 +171,21 @@ def test_transaction_does_not_end(tmp_path, symbols):
     assert output.count("read-only from now on") == 1 and "1 of 1 killed" in output, output
 
 
+def test_transaction_never_ends(tmp_path, symbols):
+    """Who waits for its end learns that there is none."""
+    vm = machine.Guest(machine.Build(guest.BUILD), tmp_path / "log", program="victim waits",
+                       limit=SLOW)
+    try:
+        vm.until(symbols["provoke_transaction"])
+        for place in "log_end", "log_abandon":
+            vm.write(vm.until(symbols[place]), "pc", 0)
+        with pytest.raises(machine.Ended):
+            vm.go()
+        assert vm.code == 1 and "victim: sync 1" in vm.output(), vm.output()[-2500:]
+    finally:
+        vm.close()
+
+
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_read_only(boot, tmp_path, cpus):
     """Where others share the commit nothing of it is kept: the disk is as before, and is read as

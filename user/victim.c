@@ -3,6 +3,8 @@
 // victim shared: a process is killed in a transaction while another one has one open, so that the
 // file system becomes read-only.  Says what can still be done.
 //
+// victim waits: waits for the end of another process's transaction.  Says that it does no more.
+//
 // victim asleep: children that have ever more of their kernel stack read a pipe in which nothing
 // comes.  Says which of them sleep, and kills these.
 //
@@ -149,6 +151,13 @@ static void shared(void) {
          sync() < 0, open("/half", O_RDONLY), read(keeps, block, 1));
 }
 
+static void waits(void) {
+  provoke("TRANSACTION 10");
+  sleep(5);
+  printf("victim: sync %d\n", sync() < 0);
+  wait(NULL);
+}
+
 static void asleep(void) {
   int fd[2], pids[48], n = 0, status, dead;
   if (pipe(fd) < 0)
@@ -221,6 +230,10 @@ int main(int argc, char *argv[]) {
   }
   if (argc == 2 && strcmp(argv[1], "shared") == 0) {
     shared();
+    return exec("/true", ARGS("true"));
+  }
+  if (argc == 2 && strcmp(argv[1], "waits") == 0) {
+    waits();
     return exec("/true", ARGS("true"));
   }
   if (argc != 3)

@@ -135,6 +135,7 @@ static void fail(const char *what) {
   if (!log.failed)
     kprintf("fs: %s; the file system is read-only from now on\n", what);
   log.failed = true;
+  waitq_wake_all(&log.waiting);  // the transaction that they wait for may never end
 }
 
 void log_fail(const char *what) {
