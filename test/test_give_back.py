@@ -19,6 +19,7 @@ from calltree import Code  # noqa: E402
 
 TIMES = 50
 STACK_SIZE = 16384
+SIE = 2  # in sstatus
 SLOW = 60  # seconds of the guest's time
 
 # Calls of user/victim.c, and functions in them.
@@ -133,6 +134,27 @@ def test_doomed_fault_maps(tmp_path, symbols):
     output = disturb(tmp_path, symbols, "fill", interrupt)
     assert output.count(" reserve=memory") == TIMES, output[-2500:]
     assert f"victim: {TIMES} of {TIMES} killed, 0 pages lost" in output, output[-2500:]
+
+
+def test_doomed_anywhere(tmp_path, symbols):
+    """An interrupt that finds no room for its frame dooms a call between any two instructions, also
+    where inode_put asks whether the thread holds a sleep lock."""
+    steps = iter(range(8, 24))
+
+    def interrupt(vm):
+        hart = vm.until(symbols["inode_put"]).hart
+        for _ in range(next(steps)):
+            vm.stub.step(hart)
+        words = vm.stub.read_general(hart)
+        sp, pc = words[2], words[32]
+        if vm.stub.read_register(hart, "sstatus") & SIE:
+            vm.stub.write_register(hart, "sp", sp // STACK_SIZE * STACK_SIZE + 16)
+            vm.stub.write_register(hart, "sip", 2)
+            vm.at = None
+            vm.write(vm.until(pc), "sp", sp)
+    output = disturb(tmp_path, symbols, "exit", interrupt, times=16)
+    assert output.count(" reserve=memory") > 8, output[-2500:]
+    assert "of 16 killed, 0 pages lost" in output, output[-2500:]
 
 
 @pytest.mark.parametrize("cpus", [1, 3])

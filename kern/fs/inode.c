@@ -91,7 +91,7 @@ static int shrink(struct inode *ip, bool release);
 void inode_put(struct inode *ip) {
   if (!ip)
     return;
-  assert(!thread_current()->in_transaction && thread_sleeplocks(thread_current()) == 0);
+  assert(!thread_current()->in_transaction && !thread_current()->locks);
   int err = 0;
   irq_t irq = spin_lock(&inodes.lock);
   // The last reference to an inode without links: free it.  Again, because the freed slot can

@@ -98,7 +98,7 @@ int log_recover(const char **why) {
 
 int log_begin(void) {
   struct thread *t = thread_current();
-  assert(!hart_held() && !t->in_transaction && thread_sleeplocks(t) == 0);
+  assert(!hart_held() && !t->in_transaction && !t->locks);
   irq_t irq = spin_lock(&log.lock);
   while (!log.failed && (log.sealed || load_relaxed(&log.closed) ||
                          log.n + (log.open + 1) * LOG_OP_MAX > fs.log_capacity))

@@ -106,7 +106,8 @@ static inline void thread_let_go(struct thread *t) {
     thread_ask_end();
 }
 
-// Return how many sleep locks the running thread t holds, and turns that count as one.
+// Return how many sleep locks the running thread t holds, and turns that count as one.  Interrupts
+// are off, or t cannot be doomed, which changes both.
 static inline int thread_sleeplocks(const struct thread *t) {
   return t->sleeplocks + t->doomed;
 }
