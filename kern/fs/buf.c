@@ -169,8 +169,8 @@ struct buf *buf_get(uint32 block) {
 
 struct buf *buf_get_zeroed(uint32 block) {
   struct buf *b = claim(block);
+  store_relaxed(&b->valid, false);
   memset(b->data, 0, BLOCK_SIZE);
-  store_release(&b->valid, true);
   return b;
 }
 

@@ -38,6 +38,7 @@ uint32 buf_count(void);
 struct buf *buf_get(uint32 block);
 
 // The same, but fill it with zeros instead of reading it; never NULL.  Nobody else uses the block.
+// Until log_write they are not its contents: a killed call leaves it to be read.
 struct buf *buf_get_zeroed(uint32 block);
 
 // Drop the reference that this thread got from one of them.

@@ -117,6 +117,7 @@ void log_write(struct buf *b) {
   assert(t->in_transaction);
   irq_t irq = spin_lock(&log.lock);
   t->changed = true;
+  store_release(&b->valid, true);  // see buf_get_zeroed
   if (load_relaxed(&fs.dropped)) {
     buf_forget(b);
   } else if (!b->logged) {

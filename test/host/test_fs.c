@@ -707,6 +707,33 @@ static void test_killed(uint64 shared) {
   file_close(&f);
 }
 
+// A call is killed as it makes a block a new file's, which was another one's before this commit.
+// That one has its contents again.
+static void test_killed_at_zeros(uint64 seed) {
+  pthread_t holder;
+  struct inode *ip;
+  quiet = true;
+  image_make(600, 60, 60);
+  CHECK(mount() == 0 && make_file("old", 3000, (uint32)seed) == 3000 && log_sync() == 0);
+  CHECK(name_lookup(root, "old", &ip) == 0 && inode_lock(ip) == 0);
+  uint32 block = ip->disk.addrs[0];
+  inode_unlock(ip);
+  inode_put(ip);
+  CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+  CHECK(pthread_create(&holder, NULL, hold, NULL) == 0);
+  pthread_barrier_wait(&barrier);
+  CHECK(name_unlink(root, "old") == 0);
+  CHECK(log_begin() == 0 && inode_lock(root) == 0);
+  inode_update(root);
+  struct buf *b = buf_get_zeroed(block);
+  log_abandon();
+  inode_unlock(root);
+  buf_put(b);
+  check_file("old", 3000, (uint32)seed, 1000);
+  pthread_barrier_wait(&barrier);
+  pthread_join(holder, NULL);
+}
+
 static void test_durability(void) {
   for (unsigned seed = 0; seed < 20; seed++) {
     RUN(test_sync, seed % 2);
@@ -1059,6 +1086,7 @@ int main(int argc, char **argv) {
   test_durability();
   RUN(test_killed, false);
   RUN(test_killed, true);
+  RUN(test_killed_at_zeros, 1);
   test_errors();
   test_damage(200 * scale);
   test_power_cuts(one_of_each, 30);
