@@ -105,6 +105,12 @@ def test_given_back(tmp_path, symbols, call, place):
     assert "read-only" not in output, output[-2500:]
 
 
+def test_page_lost(tmp_path, symbols):
+    """One that faults as it copies a page costs that page, and no promise is taken back twice."""
+    output = plant(tmp_path, symbols, "fork", "page_copy")
+    assert f"victim: {TIMES} of {TIMES} killed, {TIMES} pages lost" in output, output[-2500:]
+
+
 def test_doomed_call_closes(tmp_path, symbols):
     """One that overflows as it frees the ring of a pipe goes on in the reserve.  An interrupt does
     not end it between the record and the memory of the pipe."""

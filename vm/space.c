@@ -213,6 +213,8 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
     pte_t pte = *from;
     if (!(pte & PTE_V))
       continue;
+    if (pte_private(pte))
+      child->promised -= child->promised > 0;  // first: what is taken is not given back as well
     if (pte_private(pte) && (copy || i == hot)) {
       void *page = page_alloc_promised();
       page_copy(page, pte_page(pte));
@@ -223,8 +225,6 @@ KASAN_EXEMPT static void table_share(struct space *child, pte_t *from, pte_t *to
         *from = pte = (pte & ~PTE_W) | PTE_COW;
     }
     leaf_set(child, to, pte);
-    if (pte_private(pte))
-      child->promised -= child->promised > 0;
   }
 }
 
