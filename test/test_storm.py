@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Overflows everywhere (test/tools/storm): a sample of them, and that what must be noticed is."""
 
+import os
 import re
 import subprocess
 import types
@@ -187,6 +188,17 @@ def test_fault_that_never_comes():
     done = run("--alone=4000 write", "--cpus=1")
     assert done.returncode == 0 and done.stdout.endswith(
         "storm: nothing has overflowed: the stack was large enough\n")
+
+
+def test_half_a_line():
+    """A planted fault may end storm while it says that a step is done."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stdout:
+        machine = storm.Guest.__new__(storm.Guest)
+        machine.qemu = types.SimpleNamespace(stdout=stdout, pid=os.getpid())
+        os.write(writer, b"storm: done killed=0 by\nfault: class=null\n")
+        os.close(writer)
+        assert machine.listen() == ("storm: done killed=0 by\nfault: class=null\n", storm.ENDED)
 
 
 def test_command_that_repeats(monkeypatch):
