@@ -214,6 +214,21 @@ def test_transaction_never_ends(tmp_path, symbols):
         vm.close()
 
 
+def test_write_ends(tmp_path, symbols):
+    """A write that has moved the offset is not undone: others could not write there."""
+    vm = machine.Guest(machine.Build(guest.BUILD), tmp_path / "log", program="victim shares",
+                       limit=SLOW)
+    try:
+        vm.until(symbols["sys_uptime"])
+        vm.until(vm.until(symbols["inode_write"]).x[1])
+        vm.write(vm.until(symbols["sleep_unlock"]), "pc", 0)
+        with pytest.raises(machine.Ended):
+            vm.go()
+        assert vm.code == 0 and "victim: write 9" in vm.output(), vm.output()[-2500:]
+    finally:
+        vm.close()
+
+
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_read_only(boot, tmp_path, cpus):
     """Where others share the commit nothing of it is kept: the disk is as before, and is read as

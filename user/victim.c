@@ -3,6 +3,9 @@
 // victim shared: a process is killed in a transaction while another one has one open, so that the
 // file system becomes read-only.  Says what can still be done.
 //
+// victim shares: a process writes to a file that it shares, and a test has the kernel kill it as
+// the write ends.  Writes on, and says how many bytes were written.
+//
 // victim waits: waits for the end of another process's transaction.  Says that it does no more.
 //
 // victim asleep: children that have ever more of their kernel stack read a pipe in which nothing
@@ -151,6 +154,17 @@ static void shared(void) {
          sync() < 0, open("/half", O_RDONLY), read(keeps, block, 1));
 }
 
+static void shares(void) {
+  int fd = open("/victim.new", O_CREATE | O_RDWR);
+  if (fork() == 0) {
+    uptime();
+    write(fd, block, sizeof(block));
+    exit(0);
+  }
+  wait(NULL);
+  printf("victim: write %d\n", write(fd, block, 9));
+}
+
 static void waits(void) {
   provoke("TRANSACTION 10");
   sleep(5);
@@ -230,6 +244,10 @@ int main(int argc, char *argv[]) {
   }
   if (argc == 2 && strcmp(argv[1], "shared") == 0) {
     shared();
+    return exec("/true", ARGS("true"));
+  }
+  if (argc == 2 && strcmp(argv[1], "shares") == 0) {
+    shares();
     return exec("/true", ARGS("true"));
   }
   if (argc == 2 && strcmp(argv[1], "waits") == 0) {

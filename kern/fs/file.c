@@ -173,8 +173,8 @@ static int64 write_once(struct file *f, const void *src, uint64 n) {
   put = inode_lock(f->inode);
   if (put == 0) {
     put = inode_write(f->inode, src, f->offset, n);
-    if (put > 0)
-      f->offset += (uint64)put;
+    f->offset += put > 0 ? (uint64)put : 0;
+    thread_current()->changed = false;  // nothing by half: it is not undone when the offset is not
     inode_unlock(f->inode);
   }
   int err = log_end();

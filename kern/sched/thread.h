@@ -43,7 +43,7 @@ struct thread {
   int16 sleeplocks;           // [o] sleep locks held, less one if doomed
   bool doomed;                // [o] dies when it holds nothing any more (trap/kernel_fault.c)
   bool in_transaction;        // [o] a log transaction is open
-  bool changed;               // [o] if so: it may have changed something
+  bool changed;               // [o] if so: something may be half changed
   bool gives_back;            // [o] it was killed, and gives back what it holds
   bool fpu_used;              // [o] the program has used floating point
   uint8 held_count;           // [o]
