@@ -440,6 +440,15 @@ def orphan_that_stays(disk):
     disk.inode(inum, 8, "<I", 274433)
 
 
+@damage("", "inode 8: 1 blocks lie beyond", "inode 8: no links", "the next mount frees it",
+        notes="block-beyond orphan")
+def orphan_without_entries(disk):
+    """What a power cut leaves of a mkdir that found no block, or of a directory half freed."""
+    inum = disk.mkdir(None)
+    disk.inode(inum, 6, "<h", 0)
+    disk.inode(inum, 8, "<I", 0)
+
+
 @damage("orphan-names", "inode 8: a directory without links, but with 1 name", notes="orphan")
 def full_orphan(disk):
     orphan = disk.mkdir(None)

@@ -484,7 +484,8 @@ static void check_directory(uint32_t dir) {
   const struct dinode *d = inode(dir);
   uint32_t count = entry_count(d), n = 0;
   const struct dirent **sorted = allocate(count, sizeof(*sorted));
-  check_dots(dir);
+  if (d->nlink != 0 || d->size != 0)  // else a mkdir found no block, or it is half freed
+    check_dots(dir);
   for (uint32_t i = 2; i < count; i++) {
     const struct dirent *e = entry_at(d, i);
     if (!e || e->inum == 0)
