@@ -235,8 +235,8 @@ int inode_alloc(short type, short major, short minor, struct inode **out) {
     buf_put(home);
   }
   sleep_unlock(&slots.lock);
-  if (err < 0)
-    return err;
+  if (err < 0 || sleep_holding(&(*out)->lock))  // free once changes were given up
+    return err < 0 ? err : -EIO;
   sleep_lock(&(*out)->lock);
   (*out)->disk = d;
   (*out)->valid = load_relaxed(&fs.epoch);

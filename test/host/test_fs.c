@@ -734,6 +734,38 @@ static void test_killed_at_zeros(uint64 seed) {
   pthread_join(holder, NULL);
 }
 
+// A call is killed while another one has locked a directory of this commit.  The inode of that is
+// then free on the disk, but the other call does not get it as its new one.
+static void *kill_one(void *arg) {
+  CHECK(log_begin() == 0 && inode_lock(root) == 0);
+  inode_update(root);
+  log_abandon();
+  inode_unlock(root);
+  return arg;
+}
+
+static void test_killed_beside(uint64 unused) {
+  (void)unused;
+  pthread_t holder, killed;
+  struct inode *dir, *ip = NULL;
+  quiet = true;
+  image_make(600, 60, 60);
+  CHECK(mount() == 0 && pthread_barrier_init(&barrier, NULL, 2) == 0);
+  CHECK(pthread_create(&holder, NULL, hold, NULL) == 0);
+  pthread_barrier_wait(&barrier);
+  CHECK(make("d", T_DIR) == 0 && name_lookup(root, "d", &dir) == 0);
+  CHECK(log_begin() == 0 && inode_lock(dir) == 0);
+  CHECK(pthread_create(&killed, NULL, kill_one, NULL) == 0);
+  pthread_join(killed, NULL);
+  CHECK(inode_alloc(T_FILE, 0, 0, &ip) == -EIO);
+  inode_unlock(dir);
+  CHECK(log_end() == -EIO);
+  inode_put(ip);
+  inode_put(dir);
+  pthread_barrier_wait(&barrier);
+  pthread_join(holder, NULL);
+}
+
 static void test_durability(void) {
   for (unsigned seed = 0; seed < 20; seed++) {
     RUN(test_sync, seed % 2);
@@ -1087,6 +1119,7 @@ int main(int argc, char **argv) {
   RUN(test_killed, false);
   RUN(test_killed, true);
   RUN(test_killed_at_zeros, 1);
+  RUN(test_killed_beside, 0);
   test_errors();
   test_damage(200 * scale);
   test_power_cuts(one_of_each, 30);
