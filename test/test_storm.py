@@ -124,6 +124,7 @@ def test_other_faults():
 
 DONE = {"bytes": 100, "promised": 0, "processes": 2, "stacks": 5, "sync": 0, "grown": 0}
 MACHINE = {"class": "overflow", "verdict": "panic", "why": "spinlock"}
+INIT = {"class": "null", "pid": "1", "verdict": "killed", "why": "-"}
 
 
 @pytest.mark.parametrize("why, panic, records, planted, wrong", [
@@ -135,10 +136,15 @@ MACHINE = {"class": "overflow", "verdict": "panic", "why": "spinlock"}
     ("the guest hangs", "", [MACHINE], "", ["the guest hangs, without a panic"]),
     ("the machine has ended", "", [], "null:fork:1", []),
     ("the guest hangs", "", [], "null:fork:1", ["the guest hangs, without a panic"]),
+    ("the machine has ended", "panic: init exited with status -1 (hart 0)", [INIT], "null:fork:1",
+     []),
+    ("the machine has ended", "panic: init exited with status -1 (hart 0)", [INIT], "",
+     ["panic: init exited with status -1 (hart 0)"]),
 ])
 def test_what_is_wrong(why, panic, records, planted, wrong):
     outcome = storm.Outcome(storm.Step("400 write"))
-    outcome.panic, outcome.records, outcome.planted = panic, records, planted
+    outcome.panic, outcome.planted = panic, planted
+    outcome.records = [dict(record) for record in records]
     storm.Guest.ended(None, outcome, why)
     assert outcome.wrong == wrong
     if why == storm.ENDED and not panic:
