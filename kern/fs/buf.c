@@ -21,6 +21,8 @@
 #define BLOCKS_PER_PAGE (PAGE_SIZE / BLOCK_SIZE)
 #define MEMORY_SHARE    64  // buffers take 1/64 of memory
 
+bool buf_starved;
+
 // [I] fixed after buf_init  [b] lock  [a] atomic
 static struct {
   struct spinlock lock;
@@ -28,7 +30,6 @@ static struct {
   uint32 hash_mask;   // [I]
   struct buf *hand;   // [b] of the clock
   uint32 count;       // [I]
-  bool starved;       // [a] a thread waits for a buffer without references
   struct waitq free;  // [b]
 } bufs = {.lock = SPINLOCK_INIT("buffers"), .free = WAITQ_INIT(bufs.free, bufs.lock)};
 
@@ -124,10 +125,9 @@ static __attribute__((noinline)) struct buf *obtain(uint32 block) {
   assert(spin_holding(&bufs.lock));
   struct buf *b = replace(block);
   while (!b) {
-    store_relaxed(&bufs.starved, true);
+    store_relaxed(&buf_starved, true);
     fence_all();  // before the references are read once more; see buf_put
-    b = replace(block);
-    if (b)
+    if ((b = replace(block)))
       return b;
     waitq_sleep_through(&bufs.free);
     b = buf_find(block);
@@ -187,7 +187,7 @@ void buf_hold(struct buf *b) {
 
 static __attribute__((noinline)) void end_famine(void) {
   irq_t irq = spin_lock(&bufs.lock);
-  bufs.starved = false;
+  buf_starved = false;
   waitq_wake_all(&bufs.free);
   spin_unlock(&bufs.lock, irq);
 }
@@ -196,7 +196,7 @@ static __attribute__((noinline)) void end_famine(void) {
 static inline void drop(struct buf *b) {
   uint32 before = fetch_sub(&b->refs, 1);
   assert(before > 0);
-  if (before == 1 && load_relaxed(&bufs.starved))
+  if (before == 1 && load_relaxed(&buf_starved))
     end_famine();
 }
 

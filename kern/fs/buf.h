@@ -27,6 +27,10 @@ struct buf {
   struct sleeplock filling;
 };
 
+// A thread waits for a buffer without references.  Who sees it does not wait for one while holding
+// another, unless in a transaction: many readers could hold all buffers.  [a]
+extern bool buf_starved;
+
 // Make the buffers.  Returns 0 or -ENOMEM.  Once.
 int buf_init(void);
 

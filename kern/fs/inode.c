@@ -260,27 +260,28 @@ static inline int get_data(uint32 *slot, bool grows, struct buf **b) {
 }
 
 // Like inode_block, but where the file grows, allocate what is missing, which may change the inode.
-// The indirect block is kept in *indirect for the next call.
-static inline int walk_block(struct inode *ip, uint32 index, bool grows, struct buf **indirect,
-                             struct buf **b) {
+// If it grows, or if keep is set and no thread lacks a buffer, the indirect block is kept in
+// *indirect for the next call.
+static inline int walk_block(struct inode *ip, uint32 index, bool grows, bool keep,
+                             struct buf **indirect, struct buf **b) {
   if (index < NDIRECT)
     return get_data(&ip->disk.addrs[index], grows, b);
   int err = *indirect ? 0 : get_data(&ip->disk.addrs[NDIRECT], grows, indirect);
   if (err < 0)
     return err;
-  uint32 *slot = (uint32 *)(*indirect)->data + index - NDIRECT;
-  if (grows && *slot == 0)
+  uint32 *slot = (uint32 *)(*indirect)->data + index - NDIRECT, number = *slot;
+  if (grows && number == 0)
     log_write(*indirect);
-  return get_data(slot, grows, b);
+  if (!grows && (!keep || load_relaxed(&buf_starved))) {
+    buf_put(*indirect);
+    *indirect = NULL;
+  }
+  return get_data(grows ? slot : &number, grows, b);
 }
 
 int inode_block(struct inode *ip, uint32 index, struct buf **b) {
   assert(sleep_holding(&ip->lock));
-  struct buf *indirect = NULL;
-  int err = walk_block(ip, index, false, &indirect, b);
-  if (indirect)
-    buf_put(indirect);
-  return err;
+  return walk_block(ip, index, false, false, &(struct buf *){NULL}, b);
 }
 
 // --- Reading and writing ---
@@ -298,7 +299,7 @@ static int64 inode_move(struct inode *ip, enum way way, uint64 memory, uint64 of
   uint64 at = off, end = off + n, step;
   int err = 0;
   for (; at < end && err == 0; at += step, memory += step) {
-    err = walk_block(ip, (uint32)(at / BLOCK_SIZE), way == GROW, &indirect, &b);
+    err = walk_block(ip, (uint32)(at / BLOCK_SIZE), way == GROW, true, &indirect, &b);
     if (err < 0)
       break;
     uint8 *data = b->data + at % BLOCK_SIZE;

@@ -1065,6 +1065,39 @@ static void test_starved(uint64 unused) {
       CHECK(user_memory[20480 * i + k] == pattern(k, i));
 }
 
+static void *read_indirect(void *arg) {
+  char name[8];
+  snprintf(name, sizeof(name), "f%u", (unsigned)(uintptr_t)arg);
+  for (int i = 0; i < 10; i++) {
+    struct file *f = open_file(name, O_RDONLY);
+    CHECK(f && file_read(f, USER_BASE, NDIRECT * BLOCK_SIZE) == NDIRECT * BLOCK_SIZE);
+    pthread_barrier_wait(&barrier);
+    CHECK(file_read(f, USER_BASE, 1) == 1);
+    file_close(&f);
+  }
+  return NULL;
+}
+
+// More readers at once, each of an indirect block and of one behind it, than there are buffers.
+static void test_readers(uint64 unused) {
+  (void)unused;
+  fake_pages = 1;
+  image_make(2000, 120, 30);
+  CHECK(mount() == 0 && buf_count() == 64);
+  pthread_t threads[100];
+  char name[8];
+  CHECK(pthread_barrier_init(&barrier, NULL, ARRAY_SIZE(threads)) == 0);
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++) {
+    snprintf(name, sizeof(name), "f%u", i);
+    CHECK(make_file(name, (NDIRECT + 1) * BLOCK_SIZE, i) == (NDIRECT + 1) * BLOCK_SIZE);
+  }
+  disk->slow = true;
+  for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
+    CHECK(pthread_create(&threads[i], NULL, read_indirect, (void *)i) == 0);
+  for (uint32 i = 0; i < ARRAY_SIZE(threads); i++)
+    pthread_join(threads[i], NULL);
+}
+
 static void *unlink_loop(void *arg) {
   for (int i = 0; i < 2000; i++) {
     CHECK(name_unlink(root, arg) < 0);
@@ -1112,6 +1145,7 @@ int main(int argc, char **argv) {
   for (uint64 seed = 1; seed <= 3 * scale; seed++)
     RUN(test_threads, seed);
   RUN(test_starved, 0);
+  RUN(test_readers, 0);
   RUN(test_loop, 0);
   RUN(test_full_log, LOG_BLOCKS_MAX);
   RUN(test_full_log, LOG_BLOCKS_MAX + 1);
