@@ -171,6 +171,13 @@ def test_spare_pages_come_back(boot, cpus):
     assert len(re.findall(r"^kstack: .* reserve=(?!-)", r.output, re.M)) == 18, r.explain()
 
 
+def test_child_of_a_little_stack(boot):
+    """One whose own room is too small for a new thread can fork in its reserve."""
+    r = boot("victim born")
+    assert r.code == 0 and re.search(r"^victim: status 7$", r.output, re.M), r.explain()
+    assert "reserve=interrupt" in r.output, r.explain()
+
+
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_asleep(boot, cpus):
     """One that overflows on its way to sleep dies, though it has looked already whether it must."""

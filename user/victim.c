@@ -11,6 +11,9 @@
 // victim asleep: children that have ever more of their kernel stack read a pipe in which nothing
 // comes.  Says which of them sleep, and kills these.
 //
+// victim born: one whose stack is too small for a child's first frames forks in its reserve, which
+// it has since a timer interrupt.
+//
 // victim spare: overflows that need the reserve soon after others have used it: one in an interrupt
 // handler, and one while there is no memory.  Says when both are over.
 //
@@ -172,6 +175,28 @@ static void waits(void) {
   wait(NULL);
 }
 
+static void spin(void) {
+  for (volatile int i = 0; i < 100000000; i++)
+    ;
+}
+
+static void born(void) {
+  int other = fork(), status;
+  if (other == 0)
+    for (;;)
+      spin();  // so that there are ticks
+  if (fork() == 0) {
+    int crash = open("/crash", O_WRONLY);
+    write(crash, "STACK_ROOM 368", 14);
+    spin();
+    fork();
+    exit(7);
+  }
+  wait(&status);
+  printf("victim: status %d\n", status);
+  kill(other);
+}
+
 static void asleep(void) {
   int fd[2], pids[48], n = 0, status, dead;
   if (pipe(fd) < 0)
@@ -248,6 +273,10 @@ int main(int argc, char *argv[]) {
   }
   if (argc == 2 && strcmp(argv[1], "shares") == 0) {
     shares();
+    return exec("/true", ARGS("true"));
+  }
+  if (argc == 2 && strcmp(argv[1], "born") == 0) {
+    born();
     return exec("/true", ARGS("true"));
   }
   if (argc == 2 && strcmp(argv[1], "waits") == 0) {

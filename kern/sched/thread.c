@@ -31,7 +31,7 @@ struct thread *thread_create(const char *name, int pid, void (*start)(void *), v
     return NULL;
   held_pop(HELD_OBJECT, t);
   t->stack_lo = kstack_mapped(t->kstack);
-  t->stack_hi = t->kstack->lo + room;
+  t->stack_hi = t->kstack->lo + (room < 512 ? 512 : room);  // its first frames must fit
   if (room != KSTACK_SIZE)
     kstack_distrust(t->kstack);  // zeros are above what is used (kstack_cache.c, I4)
   t->state = THREAD_NEW;
