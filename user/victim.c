@@ -258,30 +258,20 @@ static void spare(void) {
   printf("victim: all are dead\n");
 }
 
+static const struct {
+  const char *name;
+  void (*play)(void);
+} scenes[] = {
+    {"shared", shared}, {"shares", shares}, {"waits", waits},
+    {"asleep", asleep}, {"born", born},     {"spare", spare},
+};
+
 int main(int argc, char *argv[]) {
-  if (argc == 2 && strcmp(argv[1], "spare") == 0) {
-    spare();
-    return exec("/true", ARGS("true"));
-  }
-  if (argc == 2 && strcmp(argv[1], "asleep") == 0) {
-    asleep();
-    return exec("/true", ARGS("true"));
-  }
-  if (argc == 2 && strcmp(argv[1], "shared") == 0) {
-    shared();
-    return exec("/true", ARGS("true"));
-  }
-  if (argc == 2 && strcmp(argv[1], "shares") == 0) {
-    shares();
-    return exec("/true", ARGS("true"));
-  }
-  if (argc == 2 && strcmp(argv[1], "born") == 0) {
-    born();
-    return exec("/true", ARGS("true"));
-  }
-  if (argc == 2 && strcmp(argv[1], "waits") == 0) {
-    waits();
-    return exec("/true", ARGS("true"));
+  for (int i = 0; argc == 2 && i < (int)(sizeof(scenes) / sizeof(scenes[0])); i++) {
+    if (strcmp(argv[1], scenes[i].name) == 0) {
+      scenes[i].play();
+      return exec("/true", ARGS("true"));
+    }
   }
   if (argc != 3)
     die("usage: victim CALL COUNT");

@@ -174,7 +174,7 @@ static int64 write_once(struct file *f, const void *src, uint64 n) {
   if (put == 0) {
     put = inode_write(f->inode, src, f->offset, n);
     f->offset += put > 0 ? (uint64)put : 0;
-    thread_current()->changed = false;  // nothing by half: it is not undone when the offset is not
+    thread_current()->changed = false;  // complete: a kill does not undo it any more
     inode_unlock(f->inode);
   }
   int err = log_end();

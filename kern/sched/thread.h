@@ -69,7 +69,7 @@ static inline struct trap_frame *thread_user_frame(const struct thread *t) {
 }
 
 // Return how many bytes of its stack t may use: all, unless provoke has taken some away at the top.
-// A process leaves its children as much as it has.
+// A process leaves its children as much as it has, and what their first frames need.
 static inline uint64 thread_room(const struct thread *t) {
   return t->stack_hi - t->kstack->lo;
 }
